@@ -1,0 +1,1 @@
+"""Everbrook: a recommender that learns while it serves."""
