@@ -1,1 +1,1 @@
-"""everbrook.metrics"""
+"""Pure functions on arrays that say how good lists, probabilities and predictions were."""

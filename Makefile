@@ -1,0 +1,91 @@
+# The few commands of this repository; CI calls the same ones.
+#
+#   make run      MovieLens (or a made world) imported, learned and served on http://127.0.0.1:8000
+#   make test     every test, in parts;   PART=unit for one of them
+#   make check    style, types, floors, spelling
+#   make bench    the measurements of docs/experiments.md;   PART=name for one of them
+#   make docs     the pages that are made from the code
+#
+# PORT=8001 and DATA_DIR=path change where `make run` listens and stores. TORCH can name another build, such as
+# TORCH='torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu'.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.everbrook-setup
+PORT ?= 8000
+DATA_DIR ?= data/demo
+TORCH ?= torch==2.13.0
+PART ?=
+PARTS := unit property integration e2e
+CANDIDATES := $(PYTHON) python3 python3.13 python3.12 python3.11
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+export OMP_NUM_THREADS ?= 2
+
+.PHONY: help setup run check check-style check-types check-floors check-spelling test bench docs clean
+
+help:
+	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
+
+setup: $(STAMP)
+
+# Standard output stays free for the command that was asked for: what setting up has to say goes to standard error.
+$(STAMP): pyproject.toml constraints.txt
+	@for candidate in $(CANDIDATES); do \
+	  if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found="$$candidate"; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo "Python must be 3.11 or newer; got $$(python3 --version 2>&1 || echo none). Install one, or name it: make PYTHON=/path/to/python3.11" >&2; \
+	  exit 1; \
+	fi; \
+	echo "Setting up $(VENV) with $$($$found --version) (once; PyTorch makes it a minute or two) ..." >&2; \
+	[ -x $(PY) ] || "$$found" -m venv $(VENV)
+	@# PyTorch first and alone, so that no resolver chooses another build of it for the sake of something else.
+	@$(PIP) $(TORCH) >&2
+	@$(PIP) setuptools==84.2.1 >&2
+	@$(PIP) --no-build-isolation -e '.[dev]' >&2
+	@touch $(STAMP)
+	@echo "Set up." >&2
+
+run: $(STAMP)
+	@exec $(PY) -m everbrook.cli.main demo --data "$(DATA_DIR)" --port "$(PORT)"
+
+check: $(STAMP)
+	@$(MAKE) -j2 check-types check-style check-floors check-spelling
+	@echo "check: passed"
+
+check-style:
+	@$(VENV)/bin/ruff check --quiet src tests bench .ci
+
+check-types:
+	@$(PY) -m mypy --no-error-summary
+
+check-floors:
+	@$(VENV)/bin/lint-imports --no-logo 2>/dev/null >$(VENV)/floors.log || { cat $(VENV)/floors.log; exit 1; }
+
+check-spelling:
+	@$(VENV)/bin/codespell src tests bench docs *.md Makefile .ci
+
+test: $(STAMP)
+	@set -e; for part in $(or $(PART),$(PARTS)); do \
+	  echo "== tests/$$part"; \
+	  $(PY) -m pytest tests/$$part --session-timeout=300; \
+	done
+	@echo "test: passed"
+
+bench: $(STAMP)
+	@set -e; for part in $(or $(PART),$(basename $(notdir $(wildcard bench/[a-z]*.py)))); do \
+	  echo "== bench/$$part.py" >&2; \
+	  $(PY) bench/$$part.py; \
+	done
+
+docs: $(STAMP)
+	@$(PY) -m everbrook.cli.main settings --markdown > docs/settings.md.new
+	@mv docs/settings.md.new docs/settings.md
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,89 @@
+"""`everbrook import`: files into the log, cleaned as the settings say, and folded into the state."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from everbrook.cli.opening import loaded_settings, opened
+from everbrook.cli.progress import bar
+
+if TYPE_CHECKING:
+    from everbrook.engine import Recommender
+    from everbrook.events.importing import Source
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument(
+        "path", type=Path,
+        help="a CSV, JSON-lines or Parquet file, a folder of them, or a MovieLens folder",
+    )
+    mapping_options(parser)
+    parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
+
+
+def mapping_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what a file's columns mean."""
+    parser.add_argument(
+        "--map", action="append", default=[], metavar="FIELD=COLUMN",
+        help="which column is which field, such as user=visitorid; kind=\"'view'\" in quotes is one text for all",
+    )
+    parser.add_argument("--map-file", type=Path, metavar="FILE", help="the same as a TOML file")
+    parser.add_argument("--keep", action="append", default=[], metavar="COLUMN", help="keep a column as context")
+    parser.add_argument("--time", metavar="UNIT", help="unit of times: s, ms, us, ns, text, or a strptime format")
+
+
+def source_of(arguments: argparse.Namespace) -> Source:
+    """The files that a command names, not yet read."""
+    from everbrook.events.importing import open_source
+    from everbrook.events.mapping import parse_mapping
+
+    mapping = parse_mapping(arguments.map, arguments.map_file, arguments.keep, arguments.time)
+    settings = loaded_settings(arguments).settings.data
+    return open_source(arguments.path, mapping, settings, now_ms=int(time.time() * 1000))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Import, and say what came in."""
+    source = source_of(arguments)
+    started = time.perf_counter()
+    with bar("reading") as told:
+        source.load(told)
+    with opened(arguments, must_exist=False) as engine:
+        outcome = bring_in(engine, source)
+    outcome["took_s"] = round(time.perf_counter() - started, 3)
+    outcome["cleaning"] = [
+        {"name": one.name, "count": one.count, "found": one.found, "action": one.action} for one in source.cleaning
+    ]
+    if arguments.json:
+        print(json.dumps(outcome, ensure_ascii=False))
+        return 0
+    for one in source.cleaning:
+        print(f"  {one.name}: {one.count} × {one.found}" + (f"; {one.action}" if one.action else ""))
+    print(
+        f"Imported {outcome['events']} events ({outcome['duplicates']} were there already) and {outcome['items']} items "
+        f"in {outcome['took_s']:.1f} s."
+    )
+    return 0
+
+
+def bring_in(engine: Recommender, source: Source) -> dict[str, Any]:
+    """Feed a loaded source into an engine: the items first, so that the events find their titles.
+
+    Returns:
+        How many items, new events and known events there were.
+    """
+    counts: dict[str, Any] = {"items": 0, "events": 0, "duplicates": 0}
+    for items in source.items():
+        engine.put_items(items)
+        counts["items"] += len(items)
+    with bar("learning") as told:
+        for chunk in source.chunks(told):
+            receipt = engine.import_columns(chunk)
+            counts["events"] += receipt.accepted
+            counts["duplicates"] += receipt.duplicates
+    return counts

@@ -1,0 +1,35 @@
+"""`everbrook serve`: answer over HTTP until asked to stop."""
+
+from __future__ import annotations
+
+import argparse
+
+from everbrook.cli.opening import data_path, loaded_settings
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("--host", help="address to listen on (the setting serve.host)")
+    parser.add_argument("--port", help="port to listen on; 0 takes a free one (the setting serve.port)")
+
+
+def assignments_of(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """The settings that the options stand for."""
+    return tuple(
+        f"serve.{name}={value}" for name, value in (("host", arguments.host), ("port", arguments.port))
+        if value is not None
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve."""
+    settings = loaded_settings(arguments, assignments_of(arguments)).settings
+
+    from everbrook.engine import Recommender
+    from everbrook.http.guard import check_address
+    from everbrook.http.server import serve
+
+    check_address(settings.serve)  # before the log is read, which may take a while
+    with Recommender.open(data_path(arguments), settings) as engine:
+        serve(engine, settings, lambda address: print(f"Everbrook answers on {address} (docs: {address}/docs)", flush=True))
+    return 0

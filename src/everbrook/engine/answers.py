@@ -1,0 +1,57 @@
+"""From rows to the answer that callers read: ids, titles, reasons in words."""
+
+from __future__ import annotations
+
+from everbrook.rank.lists import Listed, because, reasons_for, shares
+from everbrook.rank.mixture import Mixture
+from everbrook.rank.requests import Reason, Recommended
+from everbrook.state import State
+from everbrook.types import NO_ROW, Query
+
+WORDS = {
+    "popularity": "Popular now",
+    "scenario": "Popular here",
+    "transitions": "Often next",
+    "window": "Often next",
+    "covisit": "Often taken together",
+    "repeats": "You had this before",
+    "neighbours": "Others went on to this",
+    "collaborative": "People with your taste took this",
+    "content": "Similar in content",
+    "rules": "Chosen for this place",
+    "sequence": "Fits your history",
+}
+"""What each family of experts says when no single item is the reason."""
+
+
+def describe(mixture: Mixture, state: State, listed: Listed, query: Query, most: int) -> tuple[Recommended, ...]:
+    """The listed items as callers read them.
+
+    Args:
+        mixture: what made the list.
+        state: knows ids and titles.
+        listed: the list.
+        query: what it was made for.
+        most: reasons an item may have; 0 gives none.
+    """
+    given = shares(mixture, listed) if most else None
+    brought = because(mixture, listed, query) if most else {}
+    items = []
+    for place, row in enumerate(listed.rows):
+        found = [] if given is None else reasons_for(mixture, given, brought, place, most)
+        items.append(
+            Recommended(
+                id=state.items.id(int(row)), score=float(listed.scores[place]), title=state.catalogue.title(int(row)),
+                reasons=tuple(_reason(state, *one) for one in found),
+            )
+        )  # fmt: skip
+    return tuple(items)
+
+
+def _reason(state: State, column: str, share: float, item_row: int) -> Reason:
+    if item_row == NO_ROW:
+        words = WORDS.get(column.partition("/")[0], column)
+        return Reason(kind="expert", expert=column, share=round(share, 4), text=words)
+    item_id = state.items.id(item_row)
+    named = state.catalogue.title(item_row) or item_id
+    return Reason(kind="because", expert=column, share=round(share, 4), text=f"Because of {named}", item=item_id)

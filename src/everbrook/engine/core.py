@@ -1,0 +1,188 @@
+"""The core: state, experts and mixture moved together along the log. Live traffic and replay both run this.
+
+Not here: the log, files, locks (recommender), reports (evaluate).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from everbrook.engine.trail import Trail
+from everbrook.events.columns import EventColumns
+from everbrook.events.log import Run
+from everbrook.events.records import Deletion, ItemChange, UserChange
+from everbrook.models.content import Content
+from everbrook.models.sequence_expert import SequenceExpert
+from everbrook.rank.mixture import Judgement, Mixture
+from everbrook.state import State
+from everbrook.types import F64, I32, Arrays, Bool, Expert, Step
+
+OnJudged = Callable[[Step, int, Judgement], None]
+"""Told of each judged event: the step, the event's position in it, and the judgement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """Which events' lists are made before they are learned.
+
+    Args:
+        share: seeded share of the events.
+        seed: of the choice.
+        exclude_seen: leave out what the actor already had; events on such items are not judged.
+        first_of_session: whether the first event of a session is judged too.
+        learn: whether the mixture learns from them (frozen otherwise).
+    """
+
+    share: float = 1.0
+    seed: int = 0
+    exclude_seen: bool = False
+    first_of_session: bool = True
+    learn: bool = True
+
+    def chosen(self, step: Step, offset: int) -> Bool:
+        """(B,) whether each event is judged; depends on the log offset alone, not on how the log is cut in batches."""
+        if self.share >= 1.0:
+            mask = np.ones(len(step), dtype=np.bool_)
+        else:
+            mask = _uniform(np.arange(offset, offset + len(step), dtype=np.uint64), self.seed) < self.share
+        mask &= step.weight > 0.0
+        if not self.first_of_session:
+            mask &= step.session_n > 0
+        return mask
+
+
+class Core:
+    """Everything learned from the log up to `offset`.
+
+    Args:
+        state: the fold over the log.
+        mixture: the experts and how they are mixed.
+        trail: keeps what was folded, for batch learning; None keeps nothing.
+    """
+
+    def __init__(self, state: State, mixture: Mixture, trail: Trail | None = None) -> None:
+        self.state = state
+        self.mixture = mixture
+        self.trail = trail
+        self.offset = 0  # records of the log already in it
+        self.events = 0  # events among them
+
+    def family(self, kind: type[Expert]) -> Expert | None:
+        """The family of a class, where the mixture has it."""
+        return next((family for family in self.mixture.experts if isinstance(family, kind)), None)
+
+    # -- along the log -------------------------------------------------------------------------------------------
+
+    def absorb(self, run: Run, judging: Judging, on_judged: OnJudged | None = None) -> None:
+        """Take in the next records of the log."""
+        if run.events is not None:
+            self.absorb_events(run.events, judging, on_judged)
+        else:
+            self.absorb_records(run.records)
+        self.offset = int(run.offsets[-1]) + 1 if len(run) else self.offset
+
+    def absorb_events(self, columns: EventColumns, judging: Judging, on_judged: OnJudged | None = None) -> F64:
+        """Fold events, judge the chosen ones and learn all; see `learn`."""
+        step = self.state.fold(columns)
+        self.grow()
+        if self.trail is not None:
+            self.trail.add(step)
+        return self.learn(step, judging, on_judged)
+
+    def absorb_records(self, records: Sequence[object]) -> None:
+        """Take in records that are not events; impressions and versions change nothing here."""
+        items = [record for record in records if isinstance(record, ItemChange)]
+        users = [record for record in records if isinstance(record, UserChange)]
+        for record in records:
+            if isinstance(record, Deletion):
+                self.state.forget(record)
+        if users:
+            self.state.put_users(users)
+        if items:
+            rows = self.state.put_items(items)
+            self.grow()
+            content = self.family(Content)
+            if isinstance(content, Content):
+                content.put(rows, [self.state.catalogue.get(int(row)) for row in rows])
+
+    def grow(self) -> None:
+        """Give the experts room for what the state knows."""
+        self.mixture.grow(self.state.n_items, self.state.n_actors)
+
+    # -- learning ------------------------------------------------------------------------------------------------
+
+    def learn(self, step: Step, judging: Judging, on_judged: OnJudged | None = None) -> F64:
+        """Judge the chosen events and learn all, in order.
+
+        Args:
+            step: events whose items and actors the experts have room for.
+            judging: which lists are made.
+            on_judged: told of each judgement.
+
+        Returns:
+            (B,) log-probability of each event under the mixture before it was learned; NaN where it was no target.
+        """
+        mask = judging.chosen(step, self.events)
+        self._prepare(step)
+        logp = np.full(len(step), np.nan)
+        marks = np.flatnonzero(mask)
+        starts = marks if len(marks) and marks[0] == 0 else np.concatenate(([0], marks)).astype(np.int64)
+        for start, stop in zip(starts, [*starts[1:], len(step)], strict=True):
+            if stop <= start:
+                continue
+            judged = self._judge(step, int(start), judging, on_judged) if mask[start] else None
+            learned = np.zeros(stop - start, dtype=np.bool_)
+            learned[0] = bool(mask[start])
+            logp[start:stop] = self.mixture.observe(step.slice(start, stop), learned)
+            if judged is not None:
+                logp[start] = judged
+        self.events += len(step)
+        return logp
+
+    def judge_only(self, step: Step, judging: Judging, on_judged: OnJudged) -> None:
+        """Judge the chosen events with everything standing still: nothing is learned, not even weights."""
+        self._prepare(step)
+        for b in np.flatnonzero(judging.chosen(step, self.events)):
+            self._judge(step, int(b), judging, on_judged)
+
+    def _prepare(self, step: Step) -> None:
+        for family in self.mixture.experts:
+            if isinstance(family, SequenceExpert):
+                family.prepare(step)
+
+    def _judge(self, step: Step, b: int, judging: Judging, on_judged: OnJudged | None) -> float | None:
+        query = step.query(b)
+        left_out: I32 = np.unique(query.items) if judging.exclude_seen else np.empty(0, dtype=np.int32)
+        judgement = self.mixture.judge(query, int(step.item[b]), left_out, judging.learn)
+        if judgement is None:
+            return None
+        if on_judged is not None:
+            on_judged(step, b, judgement)
+        return judgement.logp
+
+    # -- keeping -------------------------------------------------------------------------------------------------
+
+    def parts(self) -> dict[str, Arrays]:
+        """Everything that a checkpoint keeps."""
+        place = {"place": np.array([self.offset, self.events], dtype=np.int64)}
+        return {"core": place, "state": self.state.arrays(), "mixture": self.mixture.state()}
+
+    def load(self, parts: dict[str, Arrays]) -> None:
+        """Take over what `parts` gave."""
+        self.offset, self.events = (int(number) for number in parts["core"]["place"])
+        self.state.load(parts["state"])
+        self.mixture.load(parts["mixture"])
+        self.grow()
+
+
+def _uniform(counters: np.ndarray, seed: int) -> F64:
+    """A number in [0, 1) for each counter. Source: splitmix64 (Steele, Lea, Flood 2014)."""
+    z = counters + np.uint64((seed * 0x9E3779B97F4A7C15 + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF)
+    z = z * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    return np.asarray((z >> np.uint64(11)).astype(np.float64) * 2.0**-53)

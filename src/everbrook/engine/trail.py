@@ -1,0 +1,42 @@
+"""What was folded, kept in row space as the batch learner's food."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from everbrook.learn.batches import Histories, pack
+from everbrook.types import Step
+
+
+class Trail:
+    """Events in the order of the log: 22 bytes an event."""
+
+    def __init__(self) -> None:
+        self._parts: list[dict[str, np.ndarray]] = []
+        self.events = 0
+
+    def add(self, step: Step) -> None:
+        """Keep a step's events."""
+        self._parts.append(
+            {
+                "actor": step.actor, "items": step.item, "ts_ms": step.ts_ms, "kinds": step.kind,
+                "wanted": step.weight > 0.0, "opens": step.session_n == 0, "values": step.value,
+            }
+        )  # fmt: skip
+        self.events += len(step)
+
+    def histories(self, start: int = 0, stop: int | None = None) -> Histories:
+        """Events start..stop-1 by actor.
+
+        Args:
+            start: number of the first event.
+            stop: number after the last; None goes to the end.
+        """
+        stop = self.events if stop is None else stop
+        names = ("actor", "items", "ts_ms", "kinds", "wanted", "opens", "values")
+        merged = {name: np.concatenate([part[name] for part in self._parts]) for name in names}
+        self._parts = [merged] if self._parts else []
+        cut = {name: column[start:stop] for name, column in merged.items()}
+        seen = cut["wanted"] | ~np.isnan(cut["values"])
+        actor = np.where(seen, cut.pop("actor"), -1)
+        return pack(actor, cut)

@@ -1,0 +1,170 @@
+"""Files and folders as sources: opened, read whole into columns, cleaned, and handed over in chunks.
+
+A source holds all of its events as codes (about 40 bytes an event, and each distinct id once), since times must be
+sorted and repeats found across the whole of it. So nothing is handed over before the last line was read and found
+good. What an engine does with the chunks is not known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from everbrook.errors import DataError
+from everbrook.events.cleaning import Finding, clean, refuse
+from everbrook.events.columns import Coded, EventColumns
+from everbrook.events.encoding import compact
+from everbrook.events.formats import SUFFIXES, File, guess_format
+from everbrook.events.items import is_item_file, read_items
+from everbrook.events.mapping import Mapping, resolve
+from everbrook.events.movielens import is_movielens, movielens_items
+from everbrook.events.reading import Progress, Reading, read_events
+from everbrook.events.records import ItemChange
+from everbrook.settings.data import DataSettings
+
+ITEM_STEMS = ("items", "item", "movies", "products", "catalogue", "catalog")
+ITEMS_AT_ONCE = 1_000
+
+
+@dataclass(slots=True)
+class Source:
+    """Events, and perhaps items, of a file or folder. Nothing is read before `load`, `chunks` or `items` is called."""
+
+    path: Path
+    files: tuple[File, ...]
+    item_files: tuple[File, ...]
+    mapping: Mapping
+    settings: DataSettings
+    now_ms: int | None = None
+    findings: tuple[Finding, ...] = ()
+    notes: tuple[str, ...] = ()
+    columns: EventColumns | None = None
+
+    @property
+    def total(self) -> int:
+        """Events that `chunks` hands over; before loading, bytes (Parquet: rows) to be read."""
+        return sum(file.total for file in self.files) if self.columns is None else len(self.columns)
+
+    @property
+    def cleaning(self) -> list[Finding]:
+        """What was found wrong and what was done about it, with counts; empty before loading."""
+        return [finding for finding in self.findings if finding.level != "PASS"]
+
+    def read(self, progress: Progress | None = None) -> Reading:
+        """The events as the files have them, nothing cleaned."""
+        return read_events(self.files, self.mapping, self.settings, progress)
+
+    def load(self, progress: Progress | None = None) -> EventColumns:
+        """All events, cleaned and in time order; read once.
+
+        Args:
+            progress: told bytes (Parquet: rows) read and their total.
+
+        Raises:
+            DataError: when something is wrong that the settings do not allow to set right; it names the line.
+        """
+        if self.columns is None:
+            if not self.files:
+                self.columns = EventColumns.empty()
+                return self.columns
+            reading = self.read(progress)
+            columns, findings = clean(reading.columns, self.settings, self.now_ms)
+            refuse(findings, lambda row: reading.place(self.files, row))
+            self.findings, self.notes, self.columns = tuple(findings), reading.notes, columns
+        return self.columns
+
+    def chunks(self, progress: Progress | None = None) -> Iterator[EventColumns]:
+        """The events in time order, some at a time, each chunk with only its own names.
+
+        Args:
+            progress: told events handed over and their total.
+        """
+        columns = self.load()
+        total = len(columns)
+        for start in range(0, total, self.settings.chunk_events):
+            stop = min(start + self.settings.chunk_events, total)
+            yield _compact(columns.slice(start, stop))
+            if progress is not None:
+                progress(stop, total)
+
+    def items(self) -> Iterator[list[ItemChange]]:
+        """The items of the folder's item files, some at a time; nothing where there are none."""
+        if is_movielens(self.path):
+            changes = movielens_items(self.path)
+        else:
+            changes = (change for file in self.item_files for change in read_items(file))
+        part: list[ItemChange] = []
+        for change in changes:
+            part.append(change)
+            if len(part) == ITEMS_AT_ONCE:
+                yield part
+                part = []
+        if part:
+            yield part
+
+
+def open_source(
+    path: str | Path, mapping: Mapping | None = None, settings: DataSettings | None = None, now_ms: int | None = None
+) -> Source:
+    """Find out what a file or folder is, and which of its columns mean what.
+
+    Args:
+        path: a CSV, JSON-lines or Parquet file (perhaps packed as .gz, .bz2, .zst), a folder of such files (those
+            called items, movies, products or catalogue hold items), or a MovieLens folder.
+        mapping: what the columns mean, where their names do not tell.
+        settings: how it is cleaned.
+        now_ms: the present moment, after which no event may be; None allows any.
+
+    Raises:
+        DataError: when there is no such file, its format cannot be told, or a needed column cannot be found.
+    """
+    path, settings, mapping = Path(path), settings or DataSettings(), mapping or Mapping()
+    if not path.exists():
+        raise DataError(f"'{path}' does not exist.")
+    events, items = (_folder(path) if path.is_dir() else _file(path, mapping))
+    if events:
+        mapping = resolve(mapping, events[0].names(), str(events[0].path), settings.kind)
+    return Source(path, tuple(events), tuple(items), mapping, settings, now_ms)
+
+
+def _file(path: Path, mapping: Mapping) -> tuple[list[File], list[File]]:
+    file = File(path, guess_format(path))
+    if not mapping.columns and is_item_file(file.names()):
+        return [], [file]
+    return [file], []
+
+
+def _folder(path: Path) -> tuple[list[File], list[File]]:
+    if is_movielens(path):
+        return [File(path / "ratings.csv", "csv")], [File(path / "movies.csv", "csv")]
+    files = [File(inner, guess_format(inner)) for inner in sorted(path.iterdir()) if _holds_data(inner)]
+    items = [file for file in files if file.path.name.split(".")[0].lower() in ITEM_STEMS]
+    events = [file for file in files if file not in items]
+    if not files:
+        raise DataError(f"The folder '{path}' must hold CSV, JSON-lines or Parquet files; it holds none.")
+    return _same_columns(events), items
+
+
+def _holds_data(path: Path) -> bool:
+    known = [suffix for suffix in path.suffixes if suffix.lower() in SUFFIXES and suffix.lower() != ".txt"]
+    return path.is_file() and bool(known) and not path.name.startswith((".", "_"))
+
+
+def _same_columns(files: Sequence[File]) -> list[File]:
+    """Refuse a folder whose event files do not belong together."""
+    for file in files[1:]:
+        if file.format != files[0].format or (file.format != "jsonl" and set(file.names()) != set(files[0].names())):
+            raise DataError(
+                f"The files '{files[0].path.name}' and '{file.path.name}' of '{files[0].path.parent}' have different "
+                f"columns; import them one by one (files of items are called items, products or catalogue)."
+            )
+    return list(files)
+
+
+def _compact(columns: EventColumns) -> EventColumns:
+    """Each column with its own names only, in order of first appearance."""
+    parts = {name: getattr(columns, name) for name in columns.__slots__}
+    compacted: dict[str, Any] = {name: compact(part) for name, part in parts.items() if isinstance(part, Coded)}
+    return replace(columns, **compacted)

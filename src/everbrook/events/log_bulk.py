@@ -1,0 +1,171 @@
+"""Bulk writes: events that go into segments, past SQLite's rows. Imports come so; live events are moved when many."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import sqlite3
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from everbrook.errors import EverbrookError
+from everbrook.events.columns import EventColumns
+from everbrook.events.log import Appended
+from everbrook.events.log_database import delete_event_batches, insert_segment
+from everbrook.events.log_reader import READ_EVENTS, LogReader
+from everbrook.events.log_writer import LogWriter
+from everbrook.events.segments import Segment, SegmentEntry, ids_path, remove_segment, write_segment
+
+SEAL_EVENTS = 250_000  # in one segment, about
+logger = logging.getLogger(__name__)
+
+
+class BulkWriter:
+    """Writes segments in the caller's thread; only to register them takes the log writer's time."""
+
+    def __init__(self, folder: Path, reader: LogReader, writer: LogWriter) -> None:
+        self._folder, self._reader, self._writer = folder, reader, writer
+        self._one_at_a_time = threading.Lock()
+        self._numbers = itertools.count(_last_number(folder) + 1)
+
+    def append(self, columns: EventColumns) -> Appended:
+        """Add events as a segment; those whose ids the log has are left out."""
+        with self._one_at_a_time:
+            while True:
+                appended = self._try_append(columns)
+                if appended is not None:
+                    return appended
+
+    def _try_append(self, columns: EventColumns) -> Appended | None:
+        """Write the file, then register it; None where an id has come in between, so that it must be done again."""
+        size, looked_at = len(columns), self._writer.end
+        rows = self._new_rows(columns)
+        if len(rows) == 0:
+            return Appended(looked_at, looked_at, tuple(range(size)))
+        kept = columns if len(rows) == size else columns.take(rows)
+        placed = self._register(write_segment(self._new_file(), kept.compact()), looked_at)
+        if placed is None:
+            return None
+        duplicates = () if len(rows) == size else tuple(np.setdiff1d(np.arange(size), rows).tolist())
+        return Appended(placed.first, placed.stop, duplicates)
+
+    def _register(self, entry: SegmentEntry, looked_at: int) -> SegmentEntry | None:
+        """Give a segment its offsets; None, and it is removed, where events since `looked_at` have ids of it."""
+        segment = Segment(self._folder, entry)
+
+        def work(database: sqlite3.Connection, end: int) -> SegmentEntry | None:
+            if entry.ids_size_bytes and segment.ids_among(list(self._ids_between(looked_at, end))):
+                return None
+            placed = replace(entry, first=end, stop=end + entry.stop)
+            insert_segment(database, placed)
+            return placed
+
+        def then(placed: SegmentEntry | None) -> None:
+            if placed is not None and placed.ids_size_bytes:
+                self._writer.id_segments.append(self._reader.segment(placed))
+
+        placed = None
+        try:
+            placed = self._writer.do(work, then)
+        finally:
+            if placed is None:
+                remove_segment(self._folder / entry.file)
+        return placed
+
+    def _new_rows(self, columns: EventColumns) -> NDArray[np.int64]:
+        """The events whose ids are new, the first of each."""
+        if columns.id is None:
+            return np.arange(len(columns))
+        names, codes = columns.id.names, columns.id.codes
+        known = self._reader.known_ids(names)
+        for segment in list(self._writer.id_segments):
+            known |= segment.ids_among(names)
+        with_id = np.flatnonzero(codes >= 0)
+        _, first_places = np.unique(codes[with_id], return_index=True)
+        is_old = codes >= 0
+        is_old[with_id[first_places]] = False
+        if known:
+            is_old |= np.array([name in known for name in names] + [False])[codes]
+        return np.flatnonzero(~is_old)
+
+    def _ids_between(self, start: int, stop: int) -> Iterator[str]:
+        for run in self._reader.runs(start, stop, ("event",), READ_EVENTS):
+            if run.events is not None and run.events.id is not None:
+                yield from run.events.id.names
+
+    def seal(self) -> int:
+        """Move live events from SQLite into segments; returns how many."""
+        with self._one_at_a_time:
+            return sum(iter(self._seal_some, 0))
+
+    def _seal_some(self) -> int:
+        run = self._reader.oldest_live_events(SEAL_EVENTS)
+        if run is None or run.events is None:
+            return 0
+        entry = write_segment(self._new_file(), run.events, run.offsets)
+
+        def work(database: sqlite3.Connection, end: int) -> int:
+            insert_segment(database, entry)
+            return delete_event_batches(database, entry.first, entry.stop)
+
+        def then(moved: int) -> None:
+            self._writer.live_events -= moved
+
+        moved = 0
+        try:
+            moved = self._writer.do(work, then)
+        finally:
+            if not moved:
+                remove_segment(self._folder / entry.file)
+        return moved
+
+    def _new_file(self) -> Path:
+        return self._folder / f"{next(self._numbers):08d}.arrow"
+
+
+class Sealer:
+    """A thread that seals whenever there are many live events."""
+
+    def __init__(self, bulk: BulkWriter, writer: LogWriter, seal_events: int) -> None:
+        self._bulk, self._writer = bulk, writer
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="everbrook-log-sealer", daemon=True)
+        if seal_events:
+            writer.many_events = seal_events
+            if writer.live_events >= seal_events:
+                writer.many.set()
+            self._thread.start()
+
+    def _run(self) -> None:
+        while self._writer.many.wait() and not self._closed:
+            self._writer.many.clear()
+            try:
+                self._bulk.seal()
+            except EverbrookError:
+                self._writer.many_events *= 2  # the disk may be full: do not try again at once
+                logger.exception("Live events could not be moved into a segment; they stay where they are.")
+
+    def close(self) -> None:
+        """Finish what was begun and stop."""
+        self._closed = True
+        self._writer.many.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+
+def clear_strays(folder: Path, entries: list[SegmentEntry]) -> None:
+    """Remove files that a crash left before they were registered."""
+    known = {entry.file for entry in entries}
+    known |= {ids_path(Path(entry.file)).name for entry in entries}
+    for path in folder.glob("*.arrow"):
+        if path.name not in known:
+            path.unlink()
+
+
+def _last_number(folder: Path) -> int:
+    return max((int(path.name.partition(".")[0]) for path in folder.glob("*.arrow")), default=0)

@@ -1,0 +1,178 @@
+"""Reading the log: segments and live batches, merged in the order of their offsets."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from bisect import bisect_right
+from collections.abc import Collection, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from everbrook.errors import DataError
+from everbrook.events.columns import EventColumns
+from everbrook.events.log import Run
+from everbrook.events.log_database import FILE, Batch, first_live_event, has_ids, known_ids, read_batches, read_segments
+from everbrook.events.log_files import disk_errors
+from everbrook.events.records import RECORD_TYPES
+from everbrook.events.segments import Segment, SegmentEntry
+from everbrook.types import I64
+
+_decoders: dict[str, msgspec.json.Decoder[Any]] = {
+    name: msgspec.json.Decoder(list[record]) for name, record in RECORD_TYPES.items()  # type: ignore[valid-type]
+}
+READ_EVENTS = 1_000_000  # in one run
+DECODE_RECORDS = 10_000  # in one go: some 5 ms
+FOREVER = 1 << 62  # beyond every offset
+ALL_TYPES = tuple(RECORD_TYPES)
+
+
+class LogReader:
+    """Reads through a connection of its own, so that reading and writing do not wait for each other."""
+
+    def __init__(self, folder: Path, segment_folder: Path, database: sqlite3.Connection) -> None:
+        self._path, self._segment_folder, self._database = folder / FILE, segment_folder, database
+        self._lock = threading.Lock()
+        self._segments: dict[str, Segment] = {}
+
+    def runs(
+        self, start: int, stop: int, types: Collection[str], limit: int, leave_out: Collection[str] = ()
+    ) -> Iterator[Run]:
+        """Read the records at start..stop-1, as `Log.runs` says."""
+        while start < stop:
+            batches, entries, reached = self._step(start, stop, types, limit)
+            merged = _merge(start, reached, batches, entries if "event" in types else [])
+            for segment_part, part in merged:
+                if segment_part is not None:
+                    yield from self._segment_runs(*segment_part, limit, leave_out)
+                else:
+                    yield from self._batch_runs(part, start, stop, limit)
+            start = reached
+
+    def _step(
+        self, start: int, stop: int, types: Collection[str], limit: int
+    ) -> tuple[list[Batch], list[SegmentEntry], int]:
+        """One consistent look: the batches and segments from `start` up to the offset that is returned."""
+        with self._lock, disk_errors(self._path):
+            self._database.execute("BEGIN")
+            try:
+                batches, is_all = read_batches(self._database, start, stop, tuple(types), limit)
+                entries = read_segments(self._database)
+            finally:
+                self._database.execute("COMMIT")
+        reached = stop if is_all else min(stop, batches[-1][1])
+        return batches, [entry for entry in entries if entry.first < reached and entry.stop > start], reached
+
+    def _segment_runs(
+        self, entry: SegmentEntry, start: int, stop: int, limit: int, leave_out: Collection[str]
+    ) -> Iterator[Run]:
+        segment = self.segment(entry)
+        low, high = np.searchsorted(segment.offsets, (start, stop)).tolist()
+        if low >= high:
+            return
+        columns = segment.columns(leave_out)
+        for begin in range(low, high, limit):
+            end = min(begin + limit, high)
+            yield Run("event", segment.offsets[begin:end], columns.slice(begin, end))
+
+    def _batch_runs(self, batches: Sequence[Batch], start: int, stop: int, limit: int) -> Iterator[Run]:
+        for kind, group in groupby(batches, key=lambda batch: batch[2]):
+            rows = list(group)
+            records, offsets = self._decode(kind, rows), _offsets(rows)
+            low, high = np.searchsorted(offsets, (start, stop)).tolist()
+            for begin in range(low, high, limit):
+                some = slice(begin, min(begin + limit, high))
+                if kind == "event":
+                    yield Run(kind, offsets[some], EventColumns.from_records(records[some]))
+                else:
+                    yield Run(kind, offsets[some], records=tuple(records[some]))
+
+    def _decode(self, kind: str, rows: Sequence[Batch]) -> list[Any]:
+        """The records of neighbouring batches, decoded a few at a time so that other threads get their turn."""
+        if len(rows) == 1:
+            return self._decode_some(kind, rows)
+        records: list[Any] = []
+        some, size = 0, 0
+        for position, row in enumerate(rows):
+            size += row[1] - row[0]
+            if size >= DECODE_RECORDS or position == len(rows) - 1:
+                records += self._decode_some(kind, rows[some : position + 1])
+                some, size = position + 1, 0
+        return records
+
+    def _decode_some(self, kind: str, rows: Sequence[Batch]) -> list[Any]:
+        body = rows[0][3] if len(rows) == 1 else b"[%b]" % b",".join([row[3][1:-1] for row in rows])
+        try:
+            records: list[Any] = _decoders[kind].decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise self._damaged(rows, str(error)) from None
+        if len(records) != sum(row[1] - row[0] for row in rows):
+            raise self._damaged(rows, f"it holds {len(records)} records")
+        return records
+
+    def oldest_live_events(self, limit: int) -> Run | None:
+        """About `limit` of the oldest live events: whole batches with no segment between them; None: there are none."""
+        with self._lock, disk_errors(self._path):
+            first = first_live_event(self._database)
+            if first is None:
+                return None
+            after = [entry.first for entry in read_segments(self._database) if entry.first > first]
+            rows, _ = read_batches(self._database, first, min(after, default=FOREVER), ("event",), limit)
+        return Run("event", _offsets(rows), EventColumns.from_records(self._decode("event", rows)))
+
+    def _damaged(self, rows: Sequence[Batch], why: str) -> DataError:
+        return DataError(
+            f"The log '{self._path}' must hold whole records at the offsets {rows[0][0]} to {rows[-1][1] - 1}; "
+            f"{why}. Restore it from a backup."
+        )
+
+    def segment(self, entry: SegmentEntry) -> Segment:
+        """The segment of an entry; each is opened and verified once."""
+        with self._lock:
+            if entry.file not in self._segments:
+                self._segments[entry.file] = Segment(self._segment_folder, entry)
+            return self._segments[entry.file]
+
+    def known_ids(self, ids: Sequence[str]) -> set[str]:
+        """Those of the event ids that live events have."""
+        with self._lock, disk_errors(self._path):
+            return known_ids(self._database, ids) if has_ids(self._database) else set()
+
+    def close(self) -> None:
+        """Let go of the database."""
+        with self._lock:
+            self._database.close()
+            self._segments.clear()
+
+
+Part = tuple[tuple[SegmentEntry, int, int] | None, list[Batch]]
+
+
+def _merge(start: int, stop: int, batches: Sequence[Batch], entries: Sequence[SegmentEntry]) -> Iterator[Part]:
+    """Segments' parts and lists of batches between them, in order."""
+    firsts = [batch[0] for batch in batches]
+    done = 0
+    for entry in entries:
+        before = bisect_right(firsts, entry.first)
+        if before > done:
+            yield None, list(batches[done:before])
+        position = max(start, entry.first)
+        done = before
+        while done < len(batches) and firsts[done] < entry.stop:  # other records between a sealed segment's events
+            yield (entry, position, firsts[done]), []
+            yield None, [batches[done]]
+            position = batches[done][1]
+            done += 1
+        yield (entry, position, min(stop, entry.stop)), []
+    if done < len(batches):
+        yield None, list(batches[done:])
+
+
+def _offsets(rows: Sequence[Batch]) -> I64:
+    if len(rows) == 1:
+        return np.arange(rows[0][0], rows[0][1])
+    return np.concatenate([np.arange(row[0], row[1]) for row in rows])

@@ -1,0 +1,300 @@
+"""Group commit: one thread that writes to the log's database, committing at once whatever has been queued meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import sys
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from itertools import repeat
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, TypeAlias
+
+import msgspec
+
+from everbrook.errors import NotReadyError
+from everbrook.events.log import Appended
+from everbrook.events.log_database import Batch, count_live_events, insert_batches, insert_ids, known_ids, read_end
+from everbrook.events.log_files import disk_errors
+from everbrook.events.records import RECORD_TYPES, Event, Record
+from everbrook.events.segments import Segment
+
+_encode = msgspec.json.Encoder().encode
+_NAMES = {record: name for name, record in RECORD_TYPES.items()}
+
+AppendFuture: TypeAlias = "Future[Appended] | asyncio.Future[Appended]"
+
+
+@dataclass(slots=True)
+class Write:
+    """Records of one caller, encoded in the caller's thread so that the writer can only fail on the disk."""
+
+    types: list[str] | str  # one where all are the same
+    bodies: list[bytes]
+    ids: list[str | None] | None  # of the events; None where none has one
+    future: AppendFuture
+
+
+@dataclass(slots=True)
+class Job:
+    """Something else to do in the writer's thread, in a transaction of its own."""
+
+    work: Callable[[sqlite3.Connection, int], Any]  # gets the database and the end
+    then: Callable[[Any], None]  # gets the answer, after the commit and before anything else is written
+    future: Future[Any]
+
+
+@dataclass(slots=True)
+class _Group:
+    """Writes that share a commit, laid out at their offsets."""
+
+    stop: int
+    batches: list[tuple[int, str, list[bytes]]] = field(default_factory=list)
+    ids: dict[str, None] = field(default_factory=dict)
+    results: list[tuple[AppendFuture, Appended]] = field(default_factory=list)
+
+    def rows_of(self, kind: str) -> list[bytes]:
+        """The list that takes the next record of this type."""
+        if not self.batches or self.batches[-1][1] != kind:
+            self.batches.append((self.stop, kind, []))
+        return self.batches[-1][2]
+
+    def rows(self) -> Iterable[Batch]:
+        return ((first, first + len(rows), kind, b"[%b]" % b",".join(rows)) for first, kind, rows in self.batches)
+
+
+def encode_write(records: Sequence[Record], future: AppendFuture) -> Write:
+    """Make a write of checked records."""
+    bodies = [_encode(record) for record in records]
+    if all(record.__class__ is Event for record in records):
+        ids: list[str | None] = [record.id for record in records]  # type: ignore[union-attr]
+        return Write("event", bodies, ids if any(ids) else None, future)
+    ids = [record.id if isinstance(record, Event) else None for record in records]
+    return Write([_NAMES[record.__class__] for record in records], bodies, ids if any(ids) else None, future)
+
+
+class LogWriter:
+    """The only one who writes to the database, and who knows where the log ends."""
+
+    def __init__(self, path: Path, database: sqlite3.Connection, group_events: int, id_segments: list[Segment]) -> None:
+        self._path, self._database, self._group_events = path, database, group_events
+        self.id_segments = id_segments
+        self._queue: SimpleQueue[Write | Job | None] = SimpleQueue()
+        self._gate = threading.Lock()
+        self._closed = False
+        self._changed = threading.Condition()
+        self.end = read_end(database)
+        self.live_events = count_live_events(database)
+        self.many_events = sys.maxsize  # from so many live events on, `many` is set
+        self.many = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="everbrook-log", daemon=True)
+
+    def start(self) -> None:
+        """Begin to take from the queue."""
+        self._thread.start()
+
+    def put(self, entry: Write | Job) -> None:
+        """Queue a write or a job; the order of calls is the order of offsets.
+
+        Raises:
+            NotReadyError: the log is closed.
+        """
+        with self._gate:
+            if self._closed:
+                raise NotReadyError("The log must be open to be written to; it is closed.")
+            self._queue.put(entry)
+
+    def do(self, work: Callable[[sqlite3.Connection, int], Any], then: Callable[[Any], None] = lambda _: None) -> Any:
+        """Run `work` in a transaction in the writer's thread, and wait for its answer.
+
+        Args:
+            work: gets the database and the end.
+            then: gets the answer, after the commit and before anything else is written.
+        """
+        future: Future[Any] = Future()
+        self.put(Job(work, then, future))
+        return future.result()
+
+    def wait(self, offset: int, timeout_s: float) -> int:
+        """Wait until the end is past `offset`, or the time is over; returns the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.end > offset or self._closed, timeout_s)
+        return self.end
+
+    def close(self) -> None:
+        """Finish what is queued and stop the thread."""
+        with self._gate:
+            if not self._closed:
+                self._closed = True
+                self._queue.put(None)
+        if self._thread.is_alive():
+            self._thread.join()
+        with self._changed:
+            self._changed.notify_all()
+
+    def _run(self) -> None:
+        waiting: Write | Job | None = None
+        while (entry := waiting or self._queue.get()) is not None:
+            waiting = None
+            if isinstance(entry, Job):
+                self._do(entry)
+                continue
+            writes, is_last, waiting = self._gather(entry)
+            self._commit(writes)
+            if is_last:
+                return
+
+    def _gather(self, first: Write) -> tuple[list[Write], bool, Job | None]:
+        """Take what is queued.
+
+        Returns:
+            The writes to commit together; whether the log is being closed; the job that comes next, if one does.
+        """
+        writes, records = [first], len(first.bodies)
+        with contextlib.suppress(Empty):
+            while records < self._group_events:
+                entry = self._queue.get_nowait()
+                if not isinstance(entry, Write):
+                    return writes, entry is None, entry
+                writes.append(entry)
+                records += len(entry.bodies)
+        return writes, False, None
+
+    def _commit(self, writes: list[Write]) -> None:
+        writes = [write for write in writes if not _is_cancelled(write.future)]
+        try:
+            with disk_errors(self._path):
+                group = self._store(writes)
+        except Exception as error:  # noqa: BLE001  whatever failed, those who wait must hear of it
+            self._recover()
+            _settle([(write.future, error) for write in writes])
+            return
+        self._advance(group.stop, sum(len(rows) for _, kind, rows in group.batches if kind == "event"))
+        if self.live_events >= self.many_events:
+            self.many.set()
+        _settle(group.results)
+
+    def _store(self, writes: list[Write]) -> _Group:
+        ids = [id_ for write in writes if write.ids for id_ in write.ids if id_]
+        known = self._ids_in_segments(ids)
+        group = self._lay_out(writes, known)
+        if not group.batches:
+            return group
+        try:
+            self._insert(group)
+        except sqlite3.IntegrityError:  # hardly ever: a client sends an event again
+            self._database.execute("ROLLBACK")
+            group = self._lay_out(writes, known | known_ids(self._database, ids))
+            if group.batches:
+                self._insert(group)
+        return group
+
+    def _insert(self, group: _Group) -> None:
+        self._database.execute("BEGIN IMMEDIATE")
+        if group.ids:
+            insert_ids(self._database, group.ids)
+        insert_batches(self._database, group.rows())
+        self._database.execute("COMMIT")
+
+    def _lay_out(self, writes: list[Write], known: set[str]) -> _Group:
+        """Give each new record its offset; neighbours of one type share a row."""
+        group = _Group(self.end)
+        for write in writes:
+            first = group.stop
+            duplicates = tuple(_repeated(write.ids, known, group.ids)) if write.ids else ()
+            _extend(group, write, frozenset(duplicates))
+            group.results.append((write.future, Appended(first, group.stop, duplicates)))
+        return group
+
+    def _ids_in_segments(self, ids: list[str]) -> set[str]:
+        known: set[str] = set()
+        if ids:
+            for segment in self.id_segments:
+                known |= segment.ids_among(ids)
+        return known
+
+    def _do(self, job: Job) -> None:
+        try:
+            with disk_errors(self._path):
+                self._database.execute("BEGIN IMMEDIATE")
+                answer = job.work(self._database, self.end)
+                self._database.execute("COMMIT")
+                self._advance(read_end(self._database), 0)
+                job.then(answer)
+        except Exception as error:  # noqa: BLE001  whatever failed, the one who waits must hear of it
+            self._recover()
+            _settle([(job.future, error)])
+            return
+        _settle([(job.future, answer)])
+
+    def _advance(self, end: int, live_events: int) -> None:
+        with self._changed:
+            self.end = end
+            self.live_events += live_events
+            self._changed.notify_all()
+
+    def _recover(self) -> None:
+        """Undo half a transaction, and learn from the database what is kept."""
+        with contextlib.suppress(sqlite3.Error):
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            self._advance(read_end(self._database), 0)
+
+
+def _repeated(ids: list[str | None], known: set[str], taken: dict[str, None]) -> Iterable[int]:
+    """Positions of the ids that are there already; the others are taken."""
+    for position, id_ in enumerate(ids):
+        if id_ is None:
+            continue
+        if id_ in known or id_ in taken:
+            yield position
+        else:
+            taken[id_] = None
+
+
+def _extend(group: _Group, write: Write, out: frozenset[int]) -> None:
+    """Lay a write's records, without those `out`, behind the others."""
+    if isinstance(write.types, str) and not out:
+        group.rows_of(write.types).extend(write.bodies)
+        group.stop += len(write.bodies)
+        return
+    types = repeat(write.types) if isinstance(write.types, str) else write.types
+    for position, (kind, body) in enumerate(zip(types, write.bodies)):  # noqa: B905  one type may stand for all
+        if position not in out:
+            group.rows_of(kind).append(body)
+            group.stop += 1
+
+
+def _is_cancelled(future: AppendFuture) -> bool:
+    return isinstance(future, Future) and not future.set_running_or_notify_cancel()
+
+
+def _settle(outcomes: Sequence[tuple[Any, Any]]) -> None:
+    """Answer those who wait: threads one by one, each event loop with one call."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Any, Any]]] = {}
+    for future, outcome in outcomes:
+        if isinstance(future, asyncio.Future):
+            by_loop.setdefault(future.get_loop(), []).append((future, outcome))
+        else:
+            _answer(future, outcome)
+    for loop, answers in by_loop.items():
+        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            loop.call_soon_threadsafe(_answer_all, answers)
+
+
+def _answer_all(answers: Sequence[tuple[Any, Any]]) -> None:
+    for future, outcome in answers:
+        if not future.done():
+            _answer(future, outcome)
+
+
+def _answer(future: Any, outcome: Any) -> None:
+    if isinstance(outcome, Exception):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)

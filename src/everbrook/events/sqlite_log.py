@@ -1,0 +1,138 @@
+"""The log in a directory: SQLite (WAL, synchronous FULL, group commit) for what is live, column files for bulk.
+
+Everything in it is reached through `Log`; how it is written is `log_writer`, how it is read is `log_reader`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from types import TracebackType
+
+from everbrook.events.columns import EventColumns
+from everbrook.events.log import Appended, Run
+from everbrook.events.log_bulk import BulkWriter, Sealer, clear_strays
+from everbrook.events.log_database import FILE, connect, read_segments
+from everbrook.events.log_directory import DirectoryLock, prepare_directory
+from everbrook.events.log_files import disk_errors
+from everbrook.events.log_reader import ALL_TYPES, FOREVER, READ_EVENTS, LogReader
+from everbrook.events.log_writer import LogWriter, encode_write
+from everbrook.events.records import Record
+from everbrook.settings.log import LogSettings
+
+SEGMENT_FOLDER = "segments"
+
+
+class SqliteLog:
+    """A `Log` in a data directory that this process holds alone."""
+
+    def __init__(self, path: Path, settings: LogSettings) -> None:
+        """Use `open`."""
+        self._path, self._settings = path, settings
+        self._segment_folder = path / SEGMENT_FOLDER
+        self._lock = DirectoryLock(path)
+        self._closed = False
+        try:
+            with disk_errors(path / FILE):
+                self._segment_folder.mkdir(exist_ok=True)
+                database = connect(path, settings.cache_mb, write=True)
+                self._open_on(database)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _open_on(self, database: sqlite3.Connection) -> None:
+        entries = read_segments(database)
+        clear_strays(self._segment_folder, entries)
+        self._database = database
+        reading = connect(self._path, self._settings.cache_mb, write=False)
+        self._reader = LogReader(self._path, self._segment_folder, reading)
+        with_ids = [self._reader.segment(entry) for entry in entries if entry.ids_size_bytes]
+        self._writer = LogWriter(self._path / FILE, database, self._settings.group_events, with_ids)
+        self._bulk = BulkWriter(self._segment_folder, self._reader, self._writer)
+        self._writer.start()
+        self._sealer = Sealer(self._bulk, self._writer, self._settings.seal_events)
+
+    @classmethod
+    def open(cls, path: Path | str, settings: LogSettings | None = None, *, create: bool = True) -> SqliteLog:
+        """Open the log of a data directory, which is made where there is none and `create` is true.
+
+        Raises:
+            NotFoundError: there is no data directory, and none is to be made.
+            DataError: it is of another version, damaged or something else.
+            BusyError: another process holds it.
+            StorageError: the disk refuses.
+        """
+        path = Path(path)
+        prepare_directory(path, create)
+        return cls(path, settings or LogSettings())
+
+    def __enter__(self) -> SqliteLog:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def end(self) -> int:
+        """The offset that the next record will get."""
+        return self._writer.end
+
+    def append(self, records: Sequence[Record]) -> Appended:
+        """Add checked records, all or none, and return when they are durable."""
+        return self.submit(records).result()
+
+    def submit(self, records: Sequence[Record]) -> Future[Appended]:
+        """Begin to add checked records; the future is done when they are durable."""
+        future: Future[Appended] = Future()
+        self._writer.put(encode_write(records, future))
+        return future
+
+    async def append_async(self, records: Sequence[Record]) -> Appended:
+        """Add checked records from an event loop, which goes on meanwhile."""
+        future: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
+        self._writer.put(encode_write(records, future))
+        return await future
+
+    def append_columns(self, columns: EventColumns) -> Appended:
+        """Add many checked events at once, as a file of their own, and return when they are durable."""
+        return self._bulk.append(columns)
+
+    def seal(self) -> int:
+        """Move live events from SQLite into segments, which are read much faster; returns how many."""
+        return self._bulk.seal()
+
+    def runs(
+        self, start: int, stop: int | None = None, types: Collection[str] | None = None, limit: int = READ_EVENTS
+    ) -> Iterator[Run]:
+        """Read the records at start..stop-1 in order, as `Log.runs` says."""
+        return self._reader.runs(start, self._up_to(stop), ALL_TYPES if types is None else types, limit)
+
+    def read_events(self, start: int = 0, stop: int | None = None, leave_out: Collection[str] = ()) -> EventColumns:
+        """Read all events at start..stop-1 as one set of columns, without the optional columns `leave_out`."""
+        runs = self._reader.runs(start, self._up_to(stop), ("event",), FOREVER, leave_out)
+        return EventColumns.concat([run.events for run in runs if run.events is not None])
+
+    def _up_to(self, stop: int | None) -> int:
+        return self.end if stop is None else min(stop, self.end)
+
+    def wait(self, offset: int, timeout_s: float) -> int:
+        """Wait until the end is past `offset`, or the time is over; returns the end."""
+        return self._writer.wait(offset, timeout_s)
+
+    def close(self) -> None:
+        """Finish what was begun and let go of the files; a second time does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        self._sealer.close()
+        self._writer.close()
+        self._reader.close()
+        self._database.close()
+        self._lock.release()
+

@@ -1,0 +1,115 @@
+"""What goes wrong at the door, and the one form in which every error leaves it."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from everbrook.errors import EverbrookError, InputError, RecordError
+
+log = logging.getLogger("everbrook.http")
+
+UNEXPECTED = "Something went wrong inside; the server's log has the traceback under this request's id."
+
+
+class TooLargeError(InputError):
+    """The body is larger than the server takes."""
+
+    type = "too_large"
+    http_status = 413
+
+
+class KeyRefusedError(EverbrookError):
+    """The request carries no key, or a wrong one."""
+
+    type = "unauthorised"
+    http_status = 401
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """What went wrong."""
+
+    type: str
+    message: str
+    hint: str | None = None
+
+
+class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of every answer that is not a success."""
+
+    error: Failure
+
+
+def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Encode an answer."""
+    return Response(msgspec.json.encode(value), status, headers, media_type="application/json")
+
+
+def from_everbrook(request: Request, error: Exception) -> Response:
+    """The answer to an error that the caller can act on."""
+    if not isinstance(error, EverbrookError):
+        raise error
+    headers = {"Retry-After": "1"} if error.http_status in (429, 503) else None
+    if error.http_status == 401:
+        headers = {"WWW-Authenticate": "Bearer"}
+    body = ErrorBody(error=Failure(type=error.type, message=error.message, hint=error.hint))
+    return json_response(body, error.http_status, headers)
+
+
+def from_router(request: Request, error: Exception) -> Response:
+    """The answer where no route fits: 404 and 405."""
+    if not isinstance(error, HTTPException):
+        raise error
+    names = {404: "not_found", 405: "method_not_allowed"}
+    messages = {
+        404: f"No route '{request.url.path}'. The routes are listed at /docs and /openapi.json.",
+        405: f"Route '{request.url.path}' does not take {request.method}.",
+    }
+    allowed = (error.headers or {}).get("Allow")
+    failure = Failure(
+        type=names.get(error.status_code, "bad_request"),
+        message=messages.get(error.status_code, HTTPStatus(error.status_code).phrase + "."),
+        hint=f"It takes {allowed}." if allowed else None,
+    )
+    return json_response(ErrorBody(error=failure), error.status_code, dict(error.headers or {}))
+
+
+def from_the_unexpected(request: Request, error: Exception) -> Response:
+    """The answer to a fault of ours: logged with its traceback, told without details."""
+    log.error("request %s %s failed", request.method, request.url.path, exc_info=error)
+    return json_response(ErrorBody(error=Failure(type="internal", message=UNEXPECTED)), 500)
+
+
+def reworded(error: msgspec.ValidationError | msgspec.DecodeError, what: str, fields: tuple[str, ...]) -> InputError:
+    """Word what the decoder found in a request's body.
+
+    Args:
+        error: as msgspec raised it.
+        what: the body's noun, such as 'A wish for a list'.
+        fields: the names that would have been right.
+    """
+    from everbrook.errors import UnknownNameError
+
+    text, _, place = str(error).partition(" - at `")
+    if text.startswith("Object contains unknown field `") and not place:
+        return UnknownNameError("field", text.split("`")[1], fields)
+    where = f" at '{place[2:-1]}'" if len(place) > 3 else ""
+    if isinstance(error, msgspec.ValidationError):
+        return InputError(f"{what} must fit its description at /docs; got a wrong value{where}: {_lowered(text)}.")
+    return InputError(f"{what} must be a JSON object; {_lowered(text)}.")
+
+
+def _lowered(text: str) -> str:
+    return text[:1].lower() + text[1:].rstrip(".")
+
+
+__all__ = [
+    "ErrorBody", "Failure", "KeyRefusedError", "RecordError", "TooLargeError", "from_everbrook", "from_router",
+    "from_the_unexpected", "json_response", "reworded",
+]

@@ -1,0 +1,96 @@
+"""Listening: a socket, uvicorn on it, and an orderly end."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from everbrook.errors import BusyError, SettingError
+from everbrook.http.app import build_app
+from everbrook.http.guard import check_address
+
+if TYPE_CHECKING:
+    from everbrook.engine.recommender import Recommender
+    from everbrook.settings import Settings
+    from everbrook.settings.serve import ServeSettings
+
+OnReady = Callable[[str], None]
+"""Told the address once requests are answered."""
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which tells when it listens."""
+
+    def __init__(self, config: uvicorn.Config, told: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._told = told
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        if self.started:
+            self._told()
+
+
+def serve(engine: Recommender, settings: Settings, on_ready: OnReady) -> None:
+    """Answer requests until the process is asked to stop (SIGINT, SIGTERM); requests in flight are ended first.
+
+    Raises:
+        SettingError: the address is not loopback and there are no keys, or does not exist.
+        BusyError: the port is taken.
+    """
+    check_address(settings.serve)
+    listening = bind(settings.serve)
+    try:
+        host, port = listening.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        config = uvicorn.Config(
+            build_app(engine, settings), http="httptools", ws="none", lifespan="off", log_level="warning",
+            access_log=False, server_header=False, date_header=False, backlog=settings.serve.backlog,
+            timeout_graceful_shutdown=settings.serve.stop_timeout_s,
+        )
+        server = _Server(config, lambda: on_ready(f"http://{shown}:{port}"))
+        with _signals_end_quietly():
+            server.run(sockets=[listening])
+    finally:
+        listening.close()
+
+
+def bind(settings: ServeSettings) -> socket.socket:
+    """A socket on the address of the settings, not yet listening."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((settings.host, settings.port))
+    except OSError as error:
+        listening.close()
+        if isinstance(error, socket.gaierror) or error.errno != errno.EADDRINUSE:
+            raise SettingError(
+                f"Settings 'serve.host' and 'serve.port' must be an address of this machine; got "
+                f"'{settings.host}:{settings.port}' ({error.strerror})."
+            ) from error
+        raise BusyError(
+            f"Port {settings.port} must be free; another process listens on it.",
+            "Choose another: --port 8001, or make run PORT=8001",
+        ) from error
+    return listening
+
+
+
+
+
+@contextmanager
+def _signals_end_quietly() -> Iterator[None]:
+    """Let the server return after a signal: it raises the signal again when it has stopped, and closing comes after."""
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,181 @@
+"""Histories packed end to end, and how an epoch cuts them into batches without waste. Holds no model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from everbrook.models.sequence import AHEAD_S, SequenceBatch
+from everbrook.types import F32, I16, I32, I64, Bool
+
+
+@dataclass(frozen=True, slots=True)
+class Histories:
+    """The events of A actors end to end, each actor's in time order."""
+
+    items: I32  # (E,) rows
+    ts_ms: I64  # (E,)
+    kinds: I16  # (E,)
+    wanted: Bool  # (E,) whether the event is worth predicting
+    opens: Bool  # (E,) whether it opens a session
+    starts: I64  # (A + 1,) where each actor's events begin; the last is E
+    values: F32  # (E,) NaN where the event has none
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def take(self, actors: I64) -> Histories:
+        """Only some actors, in the order given."""
+        sizes = np.diff(self.starts)[actors]
+        starts = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
+        events = np.repeat(self.starts[actors] - starts[:-1], sizes) + np.arange(starts[-1])
+        columns = (self.items, self.ts_ms, self.kinds, self.wanted, self.opens)
+        return Histories(*(column[events] for column in columns), starts, self.values[events])
+
+    def only(self, keep: Bool) -> Histories:
+        """Without some events; an actor left without any stays, empty."""
+        before = np.concatenate(([0], np.cumsum(keep)))
+        columns = (self.items, self.ts_ms, self.kinds, self.wanted, self.opens)
+        return Histories(*(column[keep] for column in columns), before[self.starts], self.values[keep])
+
+    def targets(self) -> int:
+        """How many events there are to predict."""
+        first = np.zeros(len(self.items) + 1, bool)
+        first[self.starts[:-1]] = True
+        return int((self.wanted & ~first[:-1]).sum())
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One step's worth: histories and, at each position, what came next."""
+
+    inputs: SequenceBatch
+    places: Tensor  # (P,) int64, flat positions of (B, L) that have something to predict
+    wanted: Tensor  # (P,) int64, rows
+    values: Tensor  # (P,) float32, NaN where none
+
+
+def pack(actor: NDArray[np.integer], columns: dict[str, NDArray[np.generic]]) -> Histories:
+    """Sort events, given in time order, by actor.
+
+    Args:
+        actor: (E,) whose event; negative rows are left out.
+        columns: `items` (E,) and, where there are any, `ts_ms`, `kinds`, `wanted`, `opens`, `values`.
+    """
+    order = np.argsort(actor, kind="stable")
+    order = order[np.searchsorted(actor[order], 0) :]
+    sorted_actor = actor[order]
+    edges = np.flatnonzero(np.concatenate(([True], sorted_actor[1:] != sorted_actor[:-1]))) if len(order) else []
+    starts = np.concatenate((edges, [len(order)])).astype(np.int64)
+    E = len(actor)
+    blank = {"ts_ms": np.zeros(E), "kinds": np.zeros(E), "wanted": np.ones(E), "opens": np.zeros(E), "values": np.full(E, np.nan)}
+    full = blank | columns
+    opens = full["opens"][order].astype(bool)
+    opens[starts[:-1]] = True
+    return Histories(
+        items=full["items"][order].astype(np.int32), ts_ms=full["ts_ms"][order].astype(np.int64),
+        kinds=full["kinds"][order].astype(np.int16), wanted=full["wanted"][order].astype(bool), opens=opens,
+        starts=starts, values=full["values"][order].astype(np.float32),
+    )
+
+
+def join(older: Histories, newer: Histories) -> Histories:
+    """Two sets of histories as one; actors are not matched with each other."""
+    names = ("items", "ts_ms", "kinds", "wanted", "opens")
+    columns = (np.concatenate((getattr(older, name), getattr(newer, name))) for name in names)
+    starts = np.concatenate((older.starts[:-1], newer.starts + older.starts[-1]))
+    return Histories(*columns, starts, np.concatenate((older.values, newer.values)))
+
+
+def windows(histories: Histories, length: int, shift: I64 | None = None) -> tuple[I64, I64]:
+    """Cut every history into runs of at most `length` positions that each have a next event.
+
+    Args:
+        histories: what to cut.
+        length: L.
+        shift: (A,) how far each actor's cuts move towards the past's end, 0..L-1, so that every event gets long
+            and short contexts in turn; None cuts so that the last run is whole.
+
+    Returns:
+        First and one past the last input of each window, as places of the packed events.
+    """
+    steps = np.maximum(np.diff(histories.starts) - 1, 0)  # inputs of each actor
+    moved = np.where(steps > length, 0 if shift is None else shift, 0)
+    counts = np.where(steps > 0, -(-(steps + moved) // length), 0)
+    actor = np.repeat(np.arange(len(steps)), counts)
+    nth = np.arange(len(actor)) - np.repeat(np.cumsum(counts) - counts, counts)
+    stop = np.minimum(steps[actor] + moved[actor] - nth * length, steps[actor])
+    start = np.maximum(steps[actor] + moved[actor] - (nth + 1) * length, 0)
+    return histories.starts[actor] + start, histories.starts[actor] + stop
+
+
+def epoch(histories: Histories, length: int, batch_events: int, rng: np.random.Generator | None) -> list[Batch]:
+    """All batches of one pass: windows of like length together, at most `batch_events` positions each.
+
+    Args:
+        histories: what to learn from.
+        length: the longest window, L.
+        batch_events: positions of a batch, padding included; a single longer window is a batch of its own.
+        rng: shuffles cuts, neighbours and the order of batches; None keeps all in order.
+    """
+    return list(lazily(histories, length, batch_events, rng))
+
+
+def lazily(histories: Histories, length: int, batch_events: int, rng: np.random.Generator | None) -> Iterator[Batch]:
+    """`epoch`, one batch at a time."""
+    shift = rng.integers(0, length, len(histories)) if rng else None
+    start, stop = windows(histories, length, shift)
+    size = stop - start
+    tie = rng.permutation(len(size)) if rng else np.arange(len(size))
+    order = np.lexsort((tie, size))
+    edges = _edges(size[order], batch_events)
+    turns = rng.permutation(len(edges) - 1) if rng else np.arange(len(edges) - 1)
+    for turn in turns:
+        part = order[edges[turn] : edges[turn + 1]]
+        batch = batch_of(histories, start[part], stop[part])
+        if len(batch.wanted):
+            yield batch
+
+
+def batch_of(histories: Histories, start: I64, stop: I64) -> Batch:
+    """The batch of given windows."""
+    size = stop - start
+    L = int(size.max())
+    place = start[:, None] + np.minimum(np.arange(L), size[:, None] - 1)  # (B, L), the end repeated as padding
+    inside = np.arange(L) < size[:, None]
+    ts_ms = histories.ts_ms[place]
+    follows = place + 1
+    inputs = SequenceBatch(
+        items=_tensor(histories.items[place], np.int64), kinds=_tensor(histories.kinds[place], np.int64),
+        ts_s=_tensor((ts_ms - ts_ms[:, :1]) / 1000, np.float64), opens=_tensor(histories.opens[place], np.int64),
+        ahead=_tensor(ahead_buckets(histories.ts_ms[follows] - ts_ms), np.int64),
+    )
+    places = np.flatnonzero(inside & histories.wanted[follows])
+    after = follows.reshape(-1)[places]
+    wanted, values = _tensor(histories.items[after], np.int64), _tensor(histories.values[after], np.float32)
+    return Batch(inputs, torch.from_numpy(places), wanted, values)
+
+
+def ahead_buckets(gap_ms: I64) -> I64:
+    """Code how long ago the last event was at the moment a list is asked for."""
+    return np.searchsorted(np.asarray(AHEAD_S) * 1000, gap_ms, side="right")
+
+
+def _edges(sizes: I64, batch_events: int) -> list[int]:
+    """Where batches of ascending sizes begin, so that count times the largest stays within the budget."""
+    edges = [0]
+    while edges[-1] < len(sizes):
+        first = edges[-1]
+        reach = min(len(sizes), first + max(1, batch_events // int(sizes[first])))
+        padded = np.arange(1, reach - first + 1) * sizes[first:reach]
+        edges.append(first + max(1, int(np.searchsorted(padded, batch_events, side="right"))))
+    return edges
+
+
+def _tensor(array: NDArray[np.generic], kind: type[np.generic]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array.astype(kind)))

@@ -1,0 +1,48 @@
+"""Fading counts: 2^-x by a table, and half-lives as rates and names. Not a model; the counting experts build on it.
+
+Half-lives are in seconds; 0 stands for a count that never fades.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numba import njit
+
+from everbrook.types import F64
+
+STEPS = 16
+"""Table entries per half-life."""
+GONE = 48.0
+"""After so many half-lives a count is taken for nothing."""
+
+_POWERS = np.exp2(-np.arange(int(GONE) * STEPS + 1) / STEPS)
+_LN2 = float(np.log(2.0))
+
+
+@njit(cache=True, inline="always")
+def fade(x: float) -> float:
+    """2^-x for x >= 0, to a relative 2e-9; below 0 it is 1, from GONE on 0."""
+    if x <= 0.0:
+        return 1.0
+    if x >= GONE:
+        return 0.0
+    i = int(x * STEPS)
+    f = (x - i / STEPS) * _LN2
+    return _POWERS[i] * (1.0 - f * (1.0 - f * (0.5 - f * (1.0 / 6.0 - f * (1.0 / 24.0)))))
+
+
+def rates_per_s(half_lives_s: Sequence[float]) -> F64:
+    """Half-lives that pass in a second, one a column: what `fade` wants times the seconds."""
+    return np.array([1.0 / h if h > 0 else 0.0 for h in half_lives_s])
+
+
+def half_life_name(half_life_s: float) -> str:
+    """A half-life as people write it: 5m, 3h, 7d, ever."""
+    if half_life_s <= 0:
+        return "ever"
+    for unit, size in (("d", 86400.0), ("h", 3600.0), ("m", 60.0)):
+        if half_life_s >= size and half_life_s % size == 0:
+            return f"{half_life_s / size:g}{unit}"
+    return f"{half_life_s:g}s"

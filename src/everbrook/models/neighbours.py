@@ -1,0 +1,85 @@
+"""Session neighbours: what recent sessions that share items with this one went on to take (VMIS-kNN, incremental).
+
+Not user-based filtering (see `collaborative`): a neighbour here is one session, and only the current session asks.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from everbrook.models.neighbours_store import Answer, NeighbourStore, Shape
+from everbrook.settings.neighbours import NeighboursSettings
+from everbrook.types import F32, I32, Arrays, Query, Step
+
+
+class SessionNeighbours:
+    """Two columns from one search: the neighbours' other items, and all of their items.
+
+    A search costs tens of microseconds, too much for every event of a long log, so `observe` only learns and reports
+    both columns as asleep.
+    """
+
+    names = ("neighbours/new", "neighbours/all")
+
+    def __init__(self, settings: NeighboursSettings | None = None) -> None:
+        self.settings = settings or NeighboursSettings()
+        s = self.settings
+        floats = (s.match_decay, s.distance_decay, s.before_factor, s.rarity_power, s.sharpness, s.kappa, s.least_rest)
+        self._store = NeighbourStore(
+            Shape(
+                groups=s.sessions, group_items=s.session_items, sample=s.sample, nearest=s.nearest,
+                query_items=s.query_items, closing=True, floats=np.array(floats),
+            )
+        )  # fmt: skip
+        self._last: tuple[object, Answer] | None = None
+
+    def grow(self, items: int, actors: int) -> None:
+        """Make room for rows below these."""
+        self._store.grow(items, actors)
+        self._last = None
+
+    def observe(self, step: Step, mass: F32, rest: F32) -> None:
+        """Learn; both columns stay asleep."""
+        mass[:] = 0.0
+        rest[:] = np.nan
+        self._store.learn(step)
+        self._last = None
+
+    def propose(self, query: Query, limit: int) -> I32:
+        """The neighbours' items by their votes; equal votes in row order."""
+        answer = self._answer(query)
+        order = np.lexsort((answer.items, -answer.mass[:, 1], -answer.mass[:, 0]))
+        return answer.items[order[:limit]]
+
+    def score(self, query: Query, rows: I32, mass: F32, rest: F32) -> None:
+        """The neighbours' votes for given items."""
+        answer = self._answer(query)
+        self._store.look_up(answer, rows, mass)
+        rest[:] = answer.rest
+
+    def because(self, query: Query, rows: I32) -> I32:
+        """The item of the session that led to most of the neighbours who have the row."""
+        return self._store.because(self._recent(query), query.actor, rows)
+
+    def state(self) -> Arrays:
+        """Sessions and rings."""
+        return self._store.state()
+
+    def load(self, arrays: Arrays) -> None:
+        """Take over sessions and rings."""
+        self._store.load(arrays)
+        self._last = None
+
+    def _recent(self, query: Query) -> I32:
+        return self._store.recent(query, query.session_n)
+
+    def _answer(self, query: Query) -> Answer:
+        """One search serves every call for the same query until something is learned."""
+        recent = self._recent(query)
+        key = (recent.tobytes(), query.actor)
+        last = self._last
+        if last is not None and last[0] == key:
+            return last[1]
+        answer = self._store.answer(recent, query.actor)
+        self._last = (key, answer)
+        return answer

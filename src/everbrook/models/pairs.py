@@ -1,0 +1,185 @@
+"""A growable store of fading counts on pairs of items: for each item a row of other items, all rows in one pool. Not a model.
+
+A row's block holds 4, 8, 16 … entries; a full one moves to a block of double size and leaves its own to the next that wants one. At the
+limit the weakest quarter of a row goes, and what it weighed is taken from the row's totals, so that shares of a row still add up to 1.
+Counts are kept as of the last touch, in whole seconds since the first event. Memory: 32 + 8 C bytes an item row, 8 + 4 C bytes an entry.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from everbrook.models.decay import fade
+from everbrook.types import F32, F64, I32, I64, Arrays
+
+OFFSET, LENGTH, ROOM, TOUCHED = 0, 1, 2, 3
+"""Columns of `head`."""
+USED, STARTED, ORIGIN_MS = 0, 1, 2
+"""Places of `meta`."""
+FIRST = 4
+"""Entries of the smallest block."""
+CLASSES = 16
+
+
+class PairStore:
+    """Rows of pair counts as flat arrays; `observe` kernels fill them in place."""
+
+    def __init__(self, counters: int, row_limit: int) -> None:
+        self.row_limit = max(FIRST, row_limit)
+        self.head: I64 = np.zeros((0, 4), np.int64)
+        self.totals: F64 = np.zeros((0, counters))
+        self.others: I32 = np.zeros(FIRST * 256, np.int32)
+        self.last: I32 = np.zeros(FIRST * 256, np.int32)
+        self.counts: F32 = np.zeros((FIRST * 256, counters), np.float32)
+        self.free: I64 = np.full(CLASSES, -1, np.int64)
+        self.meta: I64 = np.zeros(4, np.int64)
+
+    def grow(self, items: int) -> None:
+        """Make room for item rows below `items`."""
+        self.head = widened(self.head, items)
+        self.totals = widened(self.totals, items)
+
+    def reserve(self, entries: int) -> None:
+        """Make room for so many more entries in the pool."""
+        wanted = int(self.meta[USED]) + entries
+        if wanted > len(self.others):
+            size = max(wanted, len(self.others) * 3 // 2)
+            self.others, self.last = _resized(self.others, size), _resized(self.last, size)
+            self.counts = _resized(self.counts, size)
+
+    def state(self) -> Arrays:
+        """Everything counted; the unused end of the pool is left out."""
+        used = int(self.meta[USED])
+        return {
+            "head": self.head, "totals": self.totals, "free": self.free, "meta": self.meta,
+            "others": self.others[:used], "last": self.last[:used], "counts": self.counts[:used],
+        }  # fmt: skip
+
+    def load(self, arrays: Arrays) -> None:
+        """Take over what `state` gave."""
+        for name in ("head", "totals", "free", "meta", "others", "last", "counts"):
+            setattr(self, name, np.array(arrays[name]))
+        self.reserve(FIRST * 256)
+
+
+def widened(array: NDArray[Any], rows: int) -> NDArray[Any]:
+    """The array with room for at least so many rows, zeros in the new ones; by doubling."""
+    return array if rows <= len(array) else _resized(array, max(rows, 2 * len(array)))
+
+
+def _resized(array: NDArray[Any], rows: int) -> NDArray[Any]:
+    bigger = np.zeros((rows, *array.shape[1:]), array.dtype)
+    bigger[: len(array)] = array
+    return bigger
+
+
+@njit(cache=True)
+def find(others, start, length, target):
+    """Where `target` stands among the entries of a row; -1 where it does not."""
+    for e in range(start, start + length):
+        if others[e] == target:
+            return e
+    return -1
+
+
+@njit(cache=True)
+def take_block(room, others, free, meta):
+    """The offset of a block of so many entries: one given back, or the pool's next."""
+    size_class = 0
+    while (FIRST << size_class) < room:
+        size_class += 1
+    block = free[size_class]
+    if block >= 0:
+        free[size_class] = np.int64(others[block]) * FIRST if others[block] >= 0 else -1
+        return block
+    block = meta[USED]
+    meta[USED] += FIRST << size_class
+    return block
+
+
+@njit(cache=True)
+def give_block(block, room, others, free):
+    """Leave a block to whoever wants one of its size next."""
+    size_class = 0
+    while (FIRST << size_class) < room:
+        size_class += 1
+    others[block] = free[size_class] // FIRST if free[size_class] >= 0 else -1
+    free[size_class] = block
+
+
+@njit(cache=True)
+def prune(row, head, totals, others, last, counts, rates):
+    """Drop the weakest quarter of a row: those with the least sum of shares over the counters."""
+    C = totals.shape[1]
+    H = rates.shape[0]
+    start, n, now = head[row, OFFSET], head[row, LENGTH], head[row, TOUCHED]
+    strength = np.zeros(n)
+    for j in range(n):
+        for h in range(H):
+            f = fade((now - last[start + j]) * rates[h])
+            for c in range(h, C, H):
+                if totals[row, c] > 0.0:
+                    strength[j] += counts[start + j, c] * f / totals[row, c]
+    doomed = np.zeros(n, np.bool_)
+    doomed[np.argsort(strength)[: max(1, n // 4)]] = True
+    kept = start
+    for j in range(n):
+        e = start + j
+        if doomed[j]:
+            for h in range(H):
+                f = fade((now - last[e]) * rates[h])
+                for c in range(h, C, H):
+                    totals[row, c] = max(0.0, totals[row, c] - counts[e, c] * f)
+            continue
+        if kept != e:
+            others[kept], last[kept] = others[e], last[e]
+            for c in range(C):
+                counts[kept, c] = counts[e, c]
+        kept += 1
+    head[row, LENGTH] = kept - start
+
+
+@njit(cache=True)
+def add_entry(row, target, now, head, totals, others, last, counts, free, meta, rates, row_limit):
+    """A new entry with counts 0 at the end of a row, making room for it; gives its place."""
+    if head[row, LENGTH] == head[row, ROOM] or head[row, LENGTH] >= row_limit:
+        if head[row, LENGTH] >= row_limit:
+            prune(row, head, totals, others, last, counts, rates)
+        else:
+            old, room = head[row, OFFSET], head[row, ROOM]
+            block = take_block(max(FIRST, 2 * room), others, free, meta)
+            for j in range(head[row, LENGTH]):
+                others[block + j], last[block + j] = others[old + j], last[old + j]
+                for c in range(counts.shape[1]):
+                    counts[block + j, c] = counts[old + j, c]
+            if room:
+                give_block(old, room, others, free)
+            head[row, OFFSET], head[row, ROOM] = block, max(FIRST, 2 * room)
+    e = head[row, OFFSET] + head[row, LENGTH]
+    head[row, LENGTH] += 1
+    others[e] = target
+    last[e] = now
+    for c in range(counts.shape[1]):
+        counts[e, c] = 0.0
+    return e
+
+
+@njit(cache=True)
+def strengthen(row, e, now, adjacent, window, head, totals, last, counts, rates):
+    """Add to an entry and to its row's totals: `adjacent` to the first half of the counters, `window` to the second."""
+    H = rates.shape[0]
+    entry_dt = float(now - last[e])
+    row_dt = float(now - head[row, TOUCHED])
+    for h in range(H):
+        old, new = fade(entry_dt * rates[h]), fade(-entry_dt * rates[h])
+        counts[e, h] = counts[e, h] * old + adjacent * new
+        counts[e, H + h] = counts[e, H + h] * old + window * new
+        old, new = fade(row_dt * rates[h]), fade(-row_dt * rates[h])
+        totals[row, h] = totals[row, h] * old + adjacent * new
+        totals[row, H + h] = totals[row, H + h] * old + window * new
+    last[e] = max(last[e], now)
+    head[row, TOUCHED] = max(head[row, TOUCHED], now)

@@ -1,0 +1,144 @@
+"""Decayed popularity at several time scales, over everybody and within the query's scenario: an expert that needs no history.
+
+Memory: 16 + 8 K bytes an item row, 16 + 8 K' bytes a slot of the scenario table (at most about 1.7-3.3 slots a pair), both arrays grown
+by doubling.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from everbrook.models import popularity_kernels as kernels
+from everbrook.models.decay import half_life_name, rates_per_s
+from everbrook.settings.popularity import PopularitySettings
+from everbrook.types import F32, I32, NO_ROW, Arrays, Query, Step
+
+_COUNTED = ("counts", "last", "totals", "clock", "top_items", "top_keys")
+_FIRST_SLOTS = 1024
+
+
+class Popularity:
+    """Counts per item that fade with each half-life; columns 'popularity/…' and 'scenario/…'."""
+
+    def __init__(self, settings: PopularitySettings | None = None) -> None:
+        self.settings = s = settings or PopularitySettings()
+        self.names: tuple[str, ...] = tuple(f"popularity/{half_life_name(h)}" for h in s.half_lives_s) + tuple(
+            f"scenario/{half_life_name(h)}" for h in s.scenario_half_lives_s
+        )
+        self._rates = rates_per_s(s.half_lives_s) / 1000.0
+        self._scenario_rates = rates_per_s(s.scenario_half_lives_s) / 1000.0
+        self._clear()
+
+    def _clear(self) -> None:
+        K, S, C = len(self._rates), len(self._scenario_rates), self.settings.top_items
+        self._all = {
+            "counts": np.zeros((0, K)),
+            "last": np.zeros(0, np.int64),
+            "totals": np.zeros(K),
+            "clock": np.zeros(4, np.int64),
+            "top_items": np.full((K, C), -1, np.int32),
+            "top_keys": np.full((K, C), -np.inf),
+        }
+        self._within = {
+            "keys": np.full(_FIRST_SLOTS, kernels.EMPTY, np.int64),
+            "counts": np.zeros((_FIRST_SLOTS, S)),
+            "last": np.zeros(_FIRST_SLOTS, np.int64),
+            "totals": np.zeros((0, S)),
+            "total_last": np.zeros(0, np.int64),
+            "clock": np.zeros(4, np.int64),
+            "top_items": np.full((0, S, C), -1, np.int32),
+            "top_keys": np.full((0, S, C), -np.inf),
+        }
+
+    def grow(self, items: int, actors: int) -> None:
+        """Make room for item rows below `items`."""
+        self._all["counts"] = _grown(self._all["counts"], items)
+        self._all["last"] = _grown(self._all["last"], items)
+
+    def observe(self, step: Step, mass: F32, rest: F32) -> None:
+        """Test, then count, event by event."""
+        a = self._all
+        kernels.observe_all(
+            step.ts_ms, step.item, step.weight, a["counts"], a["last"], a["totals"], a["clock"], self._rates, self.settings.kappa,
+            a["top_items"], a["top_keys"], mass, rest,
+        )
+        if len(self._scenario_rates):
+            self._observe_scenarios(step, mass, rest)
+
+    def _observe_scenarios(self, step: Step, mass: F32, rest: F32) -> None:
+        w = self._within
+        scenarios = int(step.scenario.max(initial=NO_ROW)) + 1
+        for name, fill in (("totals", 0.0), ("total_last", 0), ("top_items", -1), ("top_keys", -np.inf)):
+            w[name] = _grown(w[name], scenarios, fill)
+        done = 0
+        while True:
+            done = kernels.observe_scenarios(
+                done, step.ts_ms, step.item, step.scenario, step.weight, w["keys"], w["counts"], w["last"], w["totals"], w["total_last"],
+                w["clock"], self._scenario_rates, self.settings.kappa, w["top_items"], w["top_keys"], mass, rest,
+            )
+            if done >= len(step):
+                return
+            self._make_room()
+
+    def _make_room(self) -> None:
+        """Double the scenario table, or at its limit drop the weakest quarter of the pairs."""
+        w = self._within
+        slots = len(w["keys"])
+        full = slots * 6 // 10 >= self.settings.scenario_pairs
+        held = (w["keys"], w["counts"], w["last"], w["totals"], w["total_last"], self._scenario_rates)
+        floor = np.nextafter(kernels.weakest_share(*held, 0.25), np.inf) if full else -1.0
+        slots = slots if full else 2 * slots
+        keys, counts = np.full(slots, kernels.EMPTY, np.int64), np.zeros((slots, len(self._scenario_rates)))
+        last = np.zeros(slots, np.int64)
+        w["clock"][kernels.USED] = kernels.move_pairs(*held, floor, keys, counts, last)
+        w["keys"], w["counts"], w["last"] = keys, counts, last
+
+    def propose(self, query: Query, limit: int) -> I32:
+        """The best of each half-life in turn, of the scenario's first; exact but for ties, without a scan of the items."""
+        tops = self._all["top_items"]
+        if 0 <= query.scenario < len(self._within["totals"]):
+            tops = np.concatenate((self._within["top_items"][query.scenario], tops))
+        return kernels.merge_lists(tops, limit)
+
+    def score(self, query: Query, rows: I32, mass: F32, rest: F32) -> None:
+        """Shares of the given items."""
+        a, w = self._all, self._within
+        kernels.score_all(
+            query.now_ms, rows, a["counts"], a["last"], a["totals"], a["clock"], self._rates, self.settings.kappa, mass, rest
+        )
+        K = len(self._rates)
+        if not len(self._scenario_rates):
+            return
+        if query.scenario < 0 or query.scenario >= len(w["totals"]):
+            mass[:, K:] = 0.0
+            rest[K:] = np.nan if query.scenario < 0 else 1.0
+            return
+        kernels.score_scenario(
+            query.now_ms, query.scenario, rows, w["keys"], w["counts"], w["last"], w["totals"], w["total_last"], self._scenario_rates,
+            self.settings.kappa, mass, rest,
+        )
+
+    def because(self, query: Query, rows: I32) -> I32:
+        """Popularity owes nothing to the history."""
+        return np.full(len(rows), NO_ROW, np.int32)
+
+    def state(self) -> Arrays:
+        """All counts."""
+        found = {f"all.{k}": v for k, v in self._all.items()}
+        return found | {f"within.{k}": v for k, v in self._within.items()}
+
+    def load(self, arrays: Arrays) -> None:
+        """Take over all counts."""
+        self._clear()
+        for name, array in arrays.items():
+            part, _, key = name.partition(".")
+            (self._all if part == "all" else self._within)[key] = np.array(array)
+
+
+def _grown(array, rows: int, fill: float = 0):  # type: ignore[no-untyped-def]
+    """The array with room for at least so many rows (by doubling)."""
+    if rows <= len(array):
+        return array
+    bigger = np.full((max(rows, 2 * len(array)), *array.shape[1:]), fill, array.dtype)
+    bigger[: len(array)] = array
+    return bigger

@@ -1,0 +1,250 @@
+"""Numba loops of decayed popularity: read, count, and lists kept in order. Plain arrays in, nothing owned here.
+
+A count is stored as of the last time it was touched, so nothing has to be scanned as time goes by. Two items that are not touched keep
+their order for ever, for both fade by the same factor: with `key = log2(count) + time / half-life`, which time does not change, the best
+C items of a half-life are kept exactly by looking at the touched item alone.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from everbrook.models.decay import fade
+
+CLOCK, ORIGIN, STARTED, USED = 0, 1, 2, 3
+EMPTY = -1
+MULTIPLIER = np.int64(-7046029254386353131)  # 2^64 / golden ratio, odd: Fibonacci hashing
+
+
+@njit(cache=True)
+def place(top_items, top_keys, item, key):
+    """Put an item whose key has grown into a list in descending order of keys, in place; the last one falls out."""
+    p = top_items.shape[0] - 1
+    if key <= top_keys[p]:
+        return
+    found = p
+    for j in range(p):
+        if top_items[j] == item:
+            found = j
+            break
+    while found > 0 and top_keys[found - 1] < key:
+        top_items[found] = top_items[found - 1]
+        top_keys[found] = top_keys[found - 1]
+        found -= 1
+    top_items[found] = item
+    top_keys[found] = key
+
+
+@njit(cache=True)
+def touch(counts, last, ts, weight, rates):
+    """Add `weight` at time ts to one line of counts kept as of `last`; gives the new `last`."""
+    dt = float(ts - last)
+    if dt >= 0:
+        for k in range(rates.shape[0]):
+            counts[k] = counts[k] * fade(dt * rates[k]) + weight
+        return ts
+    for k in range(rates.shape[0]):
+        counts[k] += weight * fade(-dt * rates[k])
+    return last
+
+
+@njit(cache=True)
+def observe_all(ts, item, weight, counts, last, totals, clock, rates, kappa, top_items, top_keys, mass, rest):
+    """Counts over everybody: mass and rest of each event in the first K columns, then learn it."""
+    K = rates.shape[0]
+    for b in range(ts.shape[0]):
+        i = item[b]
+        now = ts[b]
+        if clock[STARTED] == 0:
+            clock[STARTED], clock[CLOCK], clock[ORIGIN] = 1, now, now
+        seen = max(now, clock[CLOCK])
+        dt = float(seen - last[i])
+        since = float(seen - clock[CLOCK])
+        for k in range(K):
+            share = 1.0 / (totals[k] * fade(since * rates[k]) + kappa)
+            mass[b, k] = counts[i, k] * fade(dt * rates[k]) * share
+            rest[b, k] = kappa * share
+        w = weight[b]
+        if not w > 0.0:
+            continue
+        last[i] = touch(counts[i], last[i], now, w, rates)
+        clock[CLOCK] = touch(totals, clock[CLOCK], now, w, rates)
+        age = float(last[i] - clock[ORIGIN])
+        for k in range(K):
+            place(top_items[k], top_keys[k], i, math.log2(counts[i, k]) + age * rates[k])
+
+
+@njit(cache=True)
+def score_all(now, rows, counts, last, totals, clock, rates, kappa, mass, rest):
+    """Mass of the given rows and rest, over everybody."""
+    K = rates.shape[0]
+    seen = max(now, clock[CLOCK])
+    since = float(seen - clock[CLOCK])
+    shares = np.empty(K)
+    for k in range(K):
+        shares[k] = 1.0 / (totals[k] * fade(since * rates[k]) + kappa)
+        rest[k] = kappa * shares[k]
+    for m in range(rows.shape[0]):
+        i = rows[m]
+        dt = float(seen - last[i])
+        for k in range(K):
+            mass[m, k] = counts[i, k] * fade(dt * rates[k]) * shares[k]
+
+
+@njit(cache=True)
+def slot_of(keys, key):
+    """Where a pair stands, or the empty place where it would."""
+    mask = keys.shape[0] - 1
+    slot = ((key * MULTIPLIER) >> 24) & mask
+    while keys[slot] != EMPTY and keys[slot] != key:
+        slot = (slot + 1) & mask
+    return slot
+
+
+@njit(cache=True)
+def pair_key(scenario, item):
+    """One number for a scenario and an item."""
+    return (np.int64(scenario) << 32) | np.int64(item)
+
+
+@njit(cache=True)
+def observe_scenarios(
+    start, ts, item, scenario, weight, keys, counts, last, totals, total_last, clock, rates, kappa, top_items, top_keys, mass, rest
+):
+    """The same within scenarios, from event `start` on; stops where the table needs room and gives that event's number."""
+    K = rates.shape[0]
+    at = mass.shape[1] - K
+    room = keys.shape[0] * 6 // 10
+    for b in range(start, ts.shape[0]):
+        s = scenario[b]
+        if s < 0:
+            for k in range(K):
+                mass[b, at + k] = 0.0
+                rest[b, at + k] = np.nan
+            continue
+        if clock[USED] >= room:
+            return b
+        i = item[b]
+        now = ts[b]
+        if clock[STARTED] == 0:
+            clock[STARTED], clock[ORIGIN] = 1, now
+        slot = slot_of(keys, pair_key(s, i))
+        known = keys[slot] != EMPTY
+        seen = max(now, total_last[s])
+        since = float(seen - total_last[s])
+        dt = float(seen - last[slot])
+        for k in range(K):
+            share = 1.0 / (totals[s, k] * fade(since * rates[k]) + kappa)
+            mass[b, at + k] = counts[slot, k] * fade(dt * rates[k]) * share if known else 0.0
+            rest[b, at + k] = kappa * share
+        w = weight[b]
+        if not w > 0.0:
+            continue
+        if not known:
+            keys[slot] = pair_key(s, i)
+            last[slot] = now
+            clock[USED] += 1
+        last[slot] = touch(counts[slot], last[slot], now, w, rates)
+        total_last[s] = touch(totals[s], total_last[s], now, w, rates)
+        age = float(last[slot] - clock[ORIGIN])
+        for k in range(K):
+            place(top_items[s, k], top_keys[s, k], i, math.log2(counts[slot, k]) + age * rates[k])
+    return ts.shape[0]
+
+
+@njit(cache=True)
+def score_scenario(now, scenario, rows, keys, counts, last, totals, total_last, rates, kappa, mass, rest):
+    """Mass of the given rows and rest within one scenario."""
+    K = rates.shape[0]
+    at = mass.shape[1] - K
+    seen = max(now, total_last[scenario])
+    since = float(seen - total_last[scenario])
+    shares = np.empty(K)
+    for k in range(K):
+        shares[k] = 1.0 / (totals[scenario, k] * fade(since * rates[k]) + kappa)
+        rest[at + k] = kappa * shares[k]
+    for m in range(rows.shape[0]):
+        slot = slot_of(keys, pair_key(scenario, rows[m]))
+        known = keys[slot] != EMPTY
+        dt = float(seen - last[slot])
+        for k in range(K):
+            mass[m, at + k] = counts[slot, k] * fade(dt * rates[k]) * shares[k] if known else 0.0
+
+
+@njit(cache=True)
+def move_pairs(keys, counts, last, totals, total_last, rates, floor, new_keys, new_counts, new_last):
+    """Copy the pairs whose share of their scenario is at least `floor` (the best of their columns); gives how many.
+
+    What is left behind is taken from its scenario's totals.
+    """
+    used = 0
+    for slot in range(keys.shape[0]):
+        if keys[slot] == EMPTY:
+            continue
+        if share_of(slot, keys, counts, last, totals, total_last, rates) >= floor:
+            to = slot_of(new_keys, keys[slot])
+            new_keys[to] = keys[slot]
+            new_counts[to] = counts[slot]
+            new_last[to] = last[slot]
+            used += 1
+        else:
+            s = keys[slot] >> 32
+            dt = float(total_last[s] - last[slot])
+            for k in range(rates.shape[0]):
+                totals[s, k] = max(0.0, totals[s, k] - counts[slot, k] * fade(dt * rates[k]))
+    return used
+
+
+@njit(cache=True)
+def share_of(slot, keys, counts, last, totals, total_last, rates):
+    """A pair's share of its scenario, in the column where it is greatest."""
+    s = keys[slot] >> 32
+    dt = float(total_last[s] - last[slot])
+    best = 0.0
+    for k in range(rates.shape[0]):
+        if totals[s, k] > 0.0:
+            best = max(best, counts[slot, k] * fade(dt * rates[k]) / totals[s, k])
+    return best
+
+
+@njit(cache=True)
+def weakest_share(keys, counts, last, totals, total_last, rates, quantile):
+    """The share below which that part of the pairs lies."""
+    shares = np.empty(keys.shape[0])
+    n = 0
+    for slot in range(keys.shape[0]):
+        if keys[slot] != EMPTY:
+            shares[n] = share_of(slot, keys, counts, last, totals, total_last, rates)
+            n += 1
+    return np.sort(shares[:n])[int(n * quantile)] if n else 0.0
+
+
+@njit(cache=True)
+def merge_lists(lists, limit):
+    """Take turns through the rows of `lists` (-1 ends one), best first, each item once; at most `limit`."""
+    K, C = lists.shape
+    size = 16
+    while size < 2 * limit:
+        size *= 2
+    table = np.full(size, -1, np.int32)
+    out = np.empty(limit, np.int32)
+    n = 0
+    for c in range(C):
+        for k in range(K):
+            item = lists[k, c]
+            if item < 0:
+                continue
+            slot = (item * 40503) & (size - 1)
+            while table[slot] != -1 and table[slot] != item:
+                slot = (slot + 1) & (size - 1)
+            if table[slot] == item:
+                continue
+            if n == limit:
+                return out
+            table[slot] = item
+            out[n] = item
+            n += 1
+    return out[:n]

@@ -1,0 +1,61 @@
+"""The actor's own recent items: people come back to them in shops, hardly ever in news. Learned, not assumed.
+
+A table holds how often an item of so recent a rank, so long ago, seen so often came next; cells are smoothed towards their rank's rate.
+Its size does not depend on items or actors.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from everbrook.models import repeats_kernels as kernels
+from everbrook.settings.repeats import RepeatsSettings
+from everbrook.types import F32, I32, NO_ROW, Arrays, Query, Step
+
+
+class Repeats:
+    """Chances of coming back, by rank, age and number of visits; columns 'repeats/…'."""
+
+    def __init__(self, settings: RepeatsSettings | None = None) -> None:
+        self.settings = settings or RepeatsSettings()
+        self.names: tuple[str, ...] = ("repeats/session", "repeats/history", "repeats/kind")
+        self._table = np.zeros((3, kernels.CELLS, 2))
+        self._parents = np.zeros((3, kernels.RANKS, 2))
+
+    def grow(self, items: int, actors: int) -> None:
+        """Nothing here is kept per item or actor."""
+
+    def observe(self, step: Step, mass: F32, rest: F32) -> None:
+        """Look the item up among the actor's own, then count hits and misses, event by event."""
+        s = self.settings
+        kernels.observe(
+            step.ts_ms, step.item, step.weight, step.n, step.session_n, step.items, step.times, step.kinds,
+            self._table, self._parents, s.window, float(s.memory), s.prior, mass, rest,
+        )  # fmt: skip
+
+    def propose(self, query: Query, limit: int) -> I32:
+        """The actor's own items by the sum of their chances."""
+        s = self.settings
+        return kernels.propose(
+            query.now_ms, query.items, query.times, query.kinds, query.session_n, limit, self._table, self._parents, s.window, s.prior
+        )
+
+    def score(self, query: Query, rows: I32, mass: F32, rest: F32) -> None:
+        """Chances of the given items; 0 for those that are not the actor's own."""
+        s = self.settings
+        kernels.score(
+            query.now_ms, query.items, query.times, query.kinds, query.session_n, rows, self._table, self._parents, s.window, s.prior,
+            mass, rest,
+        )  # fmt: skip
+
+    def because(self, query: Query, rows: I32) -> I32:
+        """An own item comes because of itself."""
+        return np.where(np.isin(rows, query.items[-self.settings.window :]), rows, NO_ROW).astype(np.int32)
+
+    def state(self) -> Arrays:
+        """Both tables."""
+        return {"table": self._table, "parents": self._parents}
+
+    def load(self, arrays: Arrays) -> None:
+        """Take over both tables."""
+        self._table, self._parents = np.array(arrays["table"]), np.array(arrays["parents"])

@@ -1,0 +1,110 @@
+"""The large sequence model: what every network of it takes, gives and is called. Learning it stands in `everbrook.learn`.
+
+A network reads an actor's last events and gives, at each position, a state; the item table that feeds the
+network also scores its output (tied), so that an item has one vector.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from everbrook.errors import SettingError
+from everbrook.settings.sequence import SequenceSettings
+
+AHEAD_S = (1800.0, 21_600.0, 86_400.0, 604_800.0)
+"""Borders of how long ago the last event was when a list is asked for: coarse, because a list is asked for before
+the next event happens, so that finer times would differ between learning and serving."""
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceBatch:
+    """B histories, oldest first, left-aligned; what stands beyond a history's end is any valid value."""
+
+    items: Tensor  # (B, L) int64, rows of the table that is passed beside
+    kinds: Tensor  # (B, L) int64
+    ts_s: Tensor  # (B, L) float64, seconds
+    opens: Tensor  # (B, L) int64, 1 where an event opens a session
+    ahead: Tensor  # (B, L) int64, bucket of the time until the moment asked about, 0..len(AHEAD_S)
+
+    def to(self, device: torch.device) -> SequenceBatch:
+        """The same on a device."""
+        return SequenceBatch(*(getattr(self, name).to(device) for name in self.__slots__))
+
+
+class SequenceModel(nn.Module):
+    """What networks share: the tied item table, the input's parts, the scores. A network adds `mix`."""
+
+    def __init__(self, settings: SequenceSettings, items: int) -> None:
+        super().__init__()
+        D = settings.width
+        self.settings = settings
+        self.table = nn.Parameter(torch.randn(items, D) / math.sqrt(D))  # (N, D)
+        self.kind = nn.Parameter(torch.zeros(settings.kinds, D))
+        self.opens = nn.Parameter(torch.zeros(2, D))
+        self.ahead = nn.Parameter(torch.zeros(len(AHEAD_S) + 1, D))
+        self.norm = nn.LayerNorm(D)
+
+    def mix(self, x: Tensor, batch: SequenceBatch) -> Tensor:
+        """Let each position take up those before it: (B, L, D) to (B, L, D)."""
+        raise NotImplementedError
+
+    def encode(self, batch: SequenceBatch, table: Tensor | None = None) -> Tensor:
+        """States of a batch of histories, ready to be multiplied with `targets`.
+
+        Args:
+            batch: the histories.
+            table: (R, D) the rows that `batch.items` speaks of; the whole table where None.
+
+        Returns:
+            (B, L, D).
+        """
+        return self.leave(self.mix(self.enter(batch, table), batch), batch)
+
+    def enter(self, batch: SequenceBatch, table: Tensor | None) -> Tensor:
+        """What the network is fed with: (B, L, D)."""
+        vectors = self.targets(functional.embedding(batch.items, self.table if table is None else table))
+        scale = math.sqrt(self.settings.width) if self.settings.cosine else 1.0
+        x = functional.dropout(vectors, self.settings.item_dropout, self.training) * scale
+        kinds = functional.embedding(batch.kinds.clamp(max=len(self.kind) - 1), self.kind)
+        return x + kinds + functional.embedding(batch.opens, self.opens)
+
+    def leave(self, x: Tensor, batch: SequenceBatch) -> Tensor:
+        """States to be multiplied with `targets`, of what the network gave: (B, L, D)."""
+        state = self.norm(x + functional.embedding(batch.ahead, self.ahead))
+        return functional.normalize(state, dim=-1) * self.settings.sharpness if self.settings.cosine else state
+
+    def targets(self, table: Tensor | None = None) -> Tensor:
+        """(…, D) what states are multiplied with, for rows of the table; for all where None."""
+        rows = self.table if table is None else table
+        return functional.normalize(rows, dim=-1) if self.settings.cosine else rows
+
+    @property
+    def items(self) -> int:
+        """How many item rows the model knows."""
+        return len(self.table)
+
+
+class Source(NamedTuple):
+    """Where a network comes from and how it is built."""
+
+    build: Callable[[SequenceSettings, int], SequenceModel]
+    source: str
+
+
+def check(settings: SequenceSettings) -> None:
+    """Refuse a shape that cannot be built.
+
+    Raises:
+        SettingError: the heads do not divide the width.
+    """
+    if settings.width % settings.heads:
+        raise SettingError(
+            f"Setting 'sequence.heads' must divide 'sequence.width'; got {settings.heads} and {settings.width}."
+        )

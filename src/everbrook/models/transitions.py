@@ -1,0 +1,93 @@
+"""Item-to-item transitions and co-visitation with forgetting, counted at every event: the expert that carries most streams."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from everbrook.models import transitions_kernels as kernels
+from everbrook.models.decay import half_life_name, rates_per_s
+from everbrook.models.pairs import PairStore, widened
+from everbrook.settings.transitions import TransitionsSettings
+from everbrook.types import F32, I32, Arrays, Query, Step
+
+_BASE_HALF_LIVES_S = (3600.0, 0.0)
+
+
+class Transitions:
+    """What follows the last items; columns 'transitions/…', 'window/…' and 'covisit/…'."""
+
+    def __init__(self, settings: TransitionsSettings | None = None) -> None:
+        self.settings = s = settings or TransitionsSettings()
+        self.names: tuple[str, ...] = tuple(
+            f"{reading}/{half_life_name(h)}" for reading in ("transitions", "window", "covisit") for h in s.half_lives_s
+        )
+        self._rates = rates_per_s(s.half_lives_s)
+        self._base_rates = rates_per_s(_BASE_HALF_LIVES_S)
+        self._knobs = np.array([s.learn_window, s.learn_decay, s.query_window, s.query_decay, s.across, s.row_limit, s.backward, s.doubt], np.float64)
+        self._pairs = PairStore(2 * len(s.half_lives_s), s.row_limit)
+        self._trust = np.zeros((len(self.names), kernels.BUCKETS, 2))
+        self._trust[:] = (0.3, 20.0)
+        self._base_counts = np.zeros((0, len(self._base_rates)))
+        self._base_last = np.zeros(1, np.int64)  # the last place is the clock of the totals
+        self._base_totals = np.zeros(len(self._base_rates))
+
+    def grow(self, items: int, actors: int) -> None:
+        """Make room for item rows below `items`."""
+        self._pairs.grow(items)
+        self._base_counts = widened(self._base_counts, items)
+        if len(self._base_counts) >= len(self._base_last):
+            bigger = np.zeros(len(self._base_counts) + 1, np.int64)
+            bigger[: len(self._base_last) - 1] = self._base_last[:-1]
+            bigger[-1] = self._base_last[-1]
+            self._base_last = bigger
+
+    def observe(self, step: Step, mass: F32, rest: F32) -> None:
+        """Ask what follows, then count what did, event by event."""
+        p, done = self._pairs, 0
+        while True:
+            done = kernels.observe(
+                done, step.ts_ms, step.item, step.weight, step.n, step.session_n, step.items,
+                p.head, p.totals, p.others, p.last, p.counts, p.free, p.meta, self._rates, self._knobs,
+                self._trust, self._base_counts, self._base_last, self._base_totals, self._base_rates, mass, rest,
+            )  # fmt: skip
+            if done >= len(step):
+                return
+            p.reserve(2 * self.settings.learn_window * 4 * p.row_limit + 64)
+
+    def propose(self, query: Query, limit: int) -> I32:
+        """The followers with the greatest sum of masses over the columns."""
+        p = self._pairs
+        return kernels.propose(
+            query.now_ms, query.items, query.session_n, limit, p.head, p.totals, p.others, p.last, p.counts, p.meta,
+            self._rates, self._knobs, self._trust,
+        )  # fmt: skip
+
+    def score(self, query: Query, rows: I32, mass: F32, rest: F32) -> None:
+        """Masses of the given items as followers of the query's last items."""
+        self._score(query, rows, mass, rest)
+
+    def because(self, query: Query, rows: I32) -> I32:
+        """The asked item whose row gave the most mass, summed over the columns."""
+        mass, rest = np.empty((len(rows), len(self.names)), np.float32), np.empty(len(self.names), np.float32)
+        return self._score(query, rows, mass, rest)
+
+    def _score(self, query: Query, rows: I32, mass: F32, rest: F32) -> I32:
+        p, best = self._pairs, np.empty(len(rows), np.int32)
+        kernels.score(
+            query.now_ms, query.items, query.session_n, rows, p.head, p.totals, p.others, p.last, p.counts, p.meta,
+            self._rates, self._knobs, self._trust, mass, rest, best,
+        )  # fmt: skip
+        return best
+
+    def state(self) -> Arrays:
+        """All counts and interpolation weights."""
+        found = {f"pairs.{name}": array for name, array in self._pairs.state().items()}
+        return found | {
+            "trust": self._trust, "base_counts": self._base_counts, "base_last": self._base_last, "base_totals": self._base_totals,
+        }  # fmt: skip
+
+    def load(self, arrays: Arrays) -> None:
+        """Take over all counts and interpolation weights."""
+        self._pairs.load({name.removeprefix("pairs."): array for name, array in arrays.items() if name.startswith("pairs.")})
+        self._trust, self._base_counts = np.array(arrays["trust"]), np.array(arrays["base_counts"])
+        self._base_last, self._base_totals = np.array(arrays["base_last"]), np.array(arrays["base_totals"])

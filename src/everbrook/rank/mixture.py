@@ -1,0 +1,287 @@
+"""The mixture: experts' probabilities pooled per context, stacked, and insured by fixed share.
+
+Lower layer: linear pools (Soft-Bayes) per bucket of context and a log-linear stacker over the candidates. Upper
+layer: a fixed-share Bayesian mixture over the pools, the stacker and every single column. Learned event by event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from everbrook.rank import contexts
+from everbrook.rank.pools import FLOOR, complete, fixed_share, learn_bulk, soft_bayes
+from everbrook.rank.stacker import Stacker
+from everbrook.rank.union import distinct
+from everbrook.settings.mixture import MixtureSettings
+from everbrook.types import F32, F64, I32, I64, NO_ROW, Arrays, Bool, Expert, Query, Step
+
+POPULARITY_FIRST = 0  # the first family supplies the base
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """Candidates with every layer's probability for them."""
+
+    rows: I32  # (M,) candidates; the first `shown` may be shown, the rest were only asked about
+    shown: int
+    p: F32  # (M, E) columns
+    awake: Bool  # (E,)
+    base: F32  # (M,)
+    pooled: F32  # (M, J)
+    x: F32  # (shown, F) the stacker's features
+    stacked: F64  # (shown,) softmax over the shown
+    final: F64  # (M,)
+    buckets: I64  # (J,)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """How what came next had stood in the list, before it was learned."""
+
+    weighed: Weighed
+    rank: int  # 1-based, ties against us; 0 where the item was not among the candidates
+    ranks: I32  # (1 + J + 1 + E,) the same for the mixture, each pool, the stacker and each column
+    logp: float  # of the insured mixture
+    logps: F64  # (J + 1 + E,) of each of its experts; NaN where asleep
+
+
+class Mixture:
+    """All experts as one probability over the next item.
+
+    Args:
+        experts: families; the first is popularity, whose columns are the base of all others.
+        settings: rates and limits.
+    """
+
+    def __init__(self, experts: Sequence[Expert], settings: MixtureSettings) -> None:
+        self.experts = list(experts)
+        self.settings = settings
+        self.popular = len(experts[0].names)
+        self.columns = tuple(name for family in experts for name in family.names)
+        self.names = (*contexts.POOLS, "stack", *self.columns)
+        pools, columns = len(contexts.POOLS), len(self.columns)
+        self.base_weights: F64 = np.full(self.popular, 1.0 / self.popular)
+        self.pools: F64 = np.full((pools, contexts.BUCKETS, columns), 1.0 / columns)
+        self.top: F64 = np.full(len(self.names), 1.0 / len(self.names))
+        self.losses: F64 = np.zeros(len(self.names))
+        self.loss: F64 = np.zeros(2)  # (log-loss so far, events)
+        self.stacker = Stacker(columns, pools, contexts.STACK_CONTEXTS)
+        self.n_items = 0
+        self.first_seen_ms: I64 = np.zeros(0, dtype=np.int64)
+        self._stamp: I32 = np.zeros(0, dtype=np.int32)
+
+    def grow(self, items: int, actors: int) -> None:
+        """Make room: rows below these numbers may come from now on."""
+        if items > len(self.first_seen_ms):
+            size = max(1024, 2 * items)
+            grown = np.zeros(size, dtype=np.int64)
+            grown[: len(self.first_seen_ms)] = self.first_seen_ms
+            self.first_seen_ms = grown
+            self._stamp = np.zeros(size, dtype=np.int32)
+        self.n_items = max(self.n_items, items)
+        for family in self.experts:
+            family.grow(items, actors)
+
+    # -- lists ---------------------------------------------------------------------------------------------------
+
+    def candidates(self, query: Query) -> I32:
+        """(M,) distinct item rows that some family proposes."""
+        limit = self.settings.candidates
+        found = [family.propose(query, limit) for family in self.experts]
+        return distinct(np.concatenate(found), self._stamp)
+
+    def weigh(self, query: Query, shown: I32, more: I32, left_out: I32) -> Weighed:
+        """Every layer's probability for the candidates.
+
+        Args:
+            query: whose next item.
+            shown: (M,) rows that compete for the list.
+            more: rows asked about beside them.
+            left_out: rows that cannot come (seen, excluded): their probability goes to the others.
+        """
+        rows = np.concatenate((shown, more, left_out)).astype(np.int32, copy=False)
+        p, base, awake = self._probabilities(query, rows)
+        if len(left_out):
+            p, base = _without(p, base, len(left_out))
+            rows = rows[: len(rows) - len(left_out)]
+        buckets = contexts.of_query(query)
+        weights = np.where(awake, self.pools[np.arange(len(buckets)), buckets], 0.0)
+        pooled = (p @ (weights / np.maximum(weights.sum(axis=1, keepdims=True), FLOOR)).T.astype(np.float32))
+        m = len(shown)
+        x = self.stacker.features(p[:m], base[:m], pooled[:m])
+        self.stacker.add_facts(x, rows[:m], (query.items, query.session_n), self.first_seen_ms, query.now_ms)
+        stacked = self.stacker.probabilities(x, contexts.for_stack(buckets))
+        final = self._insured(p, awake, pooled, stacked)
+        return Weighed(rows, m, p, awake, base, pooled, x, stacked, final, buckets)
+
+    def _probabilities(self, query: Query, rows: I32) -> tuple[F32, F32, Bool]:
+        parts, rests = [], []
+        for family in self.experts:
+            mass = np.empty((len(rows), len(family.names)), dtype=np.float32)
+            rest = np.empty(len(family.names), dtype=np.float32)
+            family.score(query, rows, mass, rest)
+            parts.append(mass)
+            rests.append(rest)
+        mass, rest = np.concatenate(parts, axis=1), np.concatenate(rests)
+        p, base = np.empty_like(mass), np.empty(len(rows), dtype=np.float32)
+        complete(mass, rest, self.popular, self.base_weights, 1.0 / max(self.n_items, 1), p, base)
+        return p, base, ~np.isnan(rest)
+
+    def _insured(self, p: F32, awake: Bool, pooled: F32, stacked: F64) -> F64:
+        pools = pooled.shape[1]
+        weights = np.concatenate((self.top[: pools + 1], np.where(awake, self.top[pools + 1 :], 0.0)))
+        weights /= weights.sum()
+        final = pooled @ weights[:pools] + p @ weights[pools + 1 :]
+        share = self.stacker.inside_share
+        m = len(stacked)
+        final[:m] += weights[pools] * share * stacked
+        if m < len(final):
+            final[m:] += weights[pools] * self._outside(pooled, m, share)
+        return final
+
+    @staticmethod
+    def _outside(pooled: F32, m: int, share: float) -> F32:
+        left = max(1.0 - float(pooled[:m, 0].sum()), 1e-3)
+        return (1.0 - share) * np.minimum(pooled[m:, 0] / left, 1.0)
+
+    # -- learning ------------------------------------------------------------------------------------------------
+
+    def judge(self, query: Query, item: int, left_out: I32, learn: bool = True) -> Judgement | None:
+        """Make the list that would have been shown, look at what came next, and learn how to mix.
+
+        Args:
+            query: who, when and what was known.
+            item: row of what came next.
+            left_out: rows that cannot come.
+            learn: whether the weights move.
+
+        Returns:
+            How the item stood; None where it is among those left out.
+        """
+        if len(left_out) and bool((left_out == item).any()):
+            return None
+        shown = self.candidates(query)
+        if len(left_out):
+            shown = shown[~np.isin(shown, left_out)]
+        at = np.flatnonzero(shown == item)
+        target = int(at[0]) if len(at) else NO_ROW
+        more = np.empty(0, dtype=np.int32) if len(at) else np.array([item], dtype=np.int32)
+        w = self.weigh(query, shown, more, left_out)
+        position = target if target >= 0 else w.shown
+        q, up = self._target(w, target, position)
+        ranks = self._ranks(w, target)
+        losses = np.where(up, np.log(np.maximum(q, FLOOR)), np.nan)
+        logp = float(np.log(max(float(w.final[position]), FLOOR)))
+        if learn:
+            self._learn(w, target, position, q, up)
+        return Judgement(w, int(ranks[0]), ranks, logp, losses)
+
+    def _target(self, w: Weighed, target: int, position: int) -> tuple[F64, Bool]:
+        pools = w.pooled.shape[1]
+        share = self.stacker.inside_share
+        stacked = share * w.stacked[target] if target >= 0 else self._outside(w.pooled, w.shown, share)[0]
+        q = np.concatenate((w.pooled[position], [stacked], w.p[position])).astype(np.float64)
+        up = np.concatenate((np.ones(pools + 1, dtype=np.bool_), w.awake))
+        return q, up
+
+    def _ranks(self, w: Weighed, target: int) -> I32:
+        m = w.shown
+        if target < 0:
+            return np.zeros(len(self.names) + 1, dtype=np.int32)
+        every = np.concatenate((w.final[:m, None], w.pooled[:m], w.stacked[:, None], w.p[:m]), axis=1)
+        return (every >= every[target]).sum(axis=0).astype(np.int32)
+
+    def _learn(self, w: Weighed, target: int, position: int, q: F64, up: Bool) -> None:
+        rate = self.settings.pool_rate
+        p = w.p[position].astype(np.float64)
+        soft_bayes(self.base_weights, p[: self.popular], w.awake[: self.popular], rate)
+        for j, bucket in enumerate(w.buckets):
+            soft_bayes(self.pools[j, bucket], p, w.awake, rate)
+        self.stacker.learn(
+            w.x, w.stacked, target, contexts.for_stack(w.buckets), (self.settings.stack_rate, self.settings.stack_decay)
+        )
+        mixed = fixed_share(self.top, q, up, self.settings.switch_rate, self.losses)
+        self.loss += (-float(np.log(max(mixed, FLOOR))), 1.0)
+
+    def observe(self, step: Step, learned: Bool | None = None) -> F64:
+        """Let every family learn a run of events, and the weights with them.
+
+        Args:
+            step: the events, in order.
+            learned: (B,) events whose list `judge` has already learned from.
+
+        Returns:
+            (B,) log-probability that the insured mixture gave each event; NaN where it was no target.
+        """
+        events = len(step)
+        mass = np.empty((events, len(self.columns)), dtype=np.float32)
+        rest = np.empty((events, len(self.columns)), dtype=np.float32)
+        start = 0
+        for family in self.experts:
+            stop = start + len(family.names)
+            own_mass = np.empty((events, stop - start), dtype=np.float32)
+            own_rest = np.empty((events, stop - start), dtype=np.float32)
+            family.observe(step, own_mass, own_rest)
+            mass[:, start:stop], rest[:, start:stop] = own_mass, own_rest
+            start = stop
+        _mark_first_seen(self.first_seen_ms, step)
+        logp = np.empty(events)
+        skip = step.weight <= 0.0
+        if learned is not None:
+            skip |= learned
+        rates = np.array([self.settings.pool_rate, self.settings.switch_rate])
+        learn_bulk(
+            mass, rest, self.popular, contexts.of_step(step), 1.0 / max(self.n_items, 1), rates,
+            self.base_weights, self.pools, self.top, self.losses, logp, skip,
+        )  # fmt: skip
+        known = ~np.isnan(logp)
+        self.loss += (-float(logp[known].sum()), float(known.sum()))
+        return logp
+
+    # -- looking after it ----------------------------------------------------------------------------------------
+
+    def regret(self) -> float:
+        """Nats an event by which the mixture is behind its best expert in hindsight (negative: ahead)."""
+        return float((self.loss[0] - self.losses.min()) / max(self.loss[1], 1.0))
+
+    def state(self) -> Arrays:
+        """Everything learned, families' arrays under 'i/name'."""
+        arrays: Arrays = {
+            "base_weights": self.base_weights, "pools": self.pools, "top": self.top, "losses": self.losses,
+            "loss": self.loss, "theta": self.stacker.theta, "squares": self.stacker.squares,
+            "inside": self.stacker.inside, "first_seen_ms": self.first_seen_ms[: self.n_items],
+        }  # fmt: skip
+        for i, family in enumerate(self.experts):
+            arrays |= {f"{i}/{name}": array for name, array in family.state().items()}
+        return arrays
+
+    def load(self, arrays: Arrays) -> None:
+        """Take over what `state` gave."""
+        for name in ("base_weights", "pools", "top", "losses", "loss"):
+            getattr(self, name)[...] = arrays[name]
+        self.stacker.theta[...] = arrays["theta"]
+        self.stacker.squares[...] = arrays["squares"]
+        self.stacker.inside[...] = arrays["inside"]
+        for i, family in enumerate(self.experts):
+            prefix = f"{i}/"
+            family.load({name[len(prefix) :]: a for name, a in arrays.items() if name.startswith(prefix)})
+        seen = arrays["first_seen_ms"]
+        self.grow(len(seen), 0)
+        self.first_seen_ms[: len(seen)] = seen
+
+
+def _without(p: F32, base: F32, left: int) -> tuple[F32, F32]:
+    """Probabilities given that the last `left` rows cannot come."""
+    kept = len(p) - left
+    gone = np.minimum(p[kept:].sum(axis=0), 0.999)
+    return p[:kept] / (1.0 - gone), base[:kept] / (1.0 - min(float(base[kept:].sum()), 0.999))
+
+
+def _mark_first_seen(first_seen_ms: I64, step: Step) -> None:
+    new = first_seen_ms[step.item] == 0
+    if new.any():
+        rows, times = step.item[new][::-1], step.ts_ms[new][::-1]
+        first_seen_ms[rows] = np.maximum(times, 1)  # reversed: the earliest of each row is written last

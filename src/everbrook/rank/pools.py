@@ -1,0 +1,173 @@
+"""Numbers of the mixture: completing, pooling, stacking and insuring probabilities, as compiled loops.
+
+Not here: who the experts are (models) and what is shown (lists).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+FLOOR = 1e-12
+
+
+@njit(cache=True)
+def complete(mass, rest, popular, base_weights, uniform, out, base):  # type: ignore[no-untyped-def]
+    """Turn mass and rest into probabilities; the base is the pool of the first `popular` columns.
+
+    Args:
+        mass: (M, E) what each column gives each item.
+        rest: (E,) what each column leaves to the base; NaN where asleep.
+        popular: how many leading columns are popularities, whose own base is `uniform`.
+        base_weights: (popular,) their weights in the base.
+        uniform: one over the number of items.
+        out: (M, E), out: probabilities; 0 where asleep.
+        base: (M,), out.
+    """
+    rows, columns = mass.shape
+    awake = 0.0
+    for e in range(popular):
+        if not np.isnan(rest[e]):
+            awake += base_weights[e]
+    for i in range(rows):
+        total = 0.0
+        for e in range(popular):
+            if np.isnan(rest[e]):
+                out[i, e] = 0.0
+            else:
+                p = mass[i, e] + rest[e] * uniform
+                out[i, e] = p
+                total += base_weights[e] * p
+        b = total / awake if awake > 0.0 else uniform
+        base[i] = b
+        for e in range(popular, columns):
+            out[i, e] = 0.0 if np.isnan(rest[e]) else mass[i, e] + rest[e] * b
+
+
+@njit(cache=True)
+def soft_bayes(weights, p, awake, rate):  # type: ignore[no-untyped-def]
+    """One step of Soft-Bayes on the awake columns; gives the pool's probability before the step.
+
+    The weights of the awake keep their sum. Source: Orseau, Lattimore, Legg, 'Soft-Bayes: Prod for mixtures of
+    experts with log-loss' (ALT 2017), eq. 2.
+    """
+    total = 0.0
+    mixed = 0.0
+    for e in range(len(p)):
+        if awake[e]:
+            total += weights[e]
+            mixed += weights[e] * p[e]
+    if total <= 0.0 or mixed <= 0.0:
+        return 0.0
+    mixed /= total
+    again = 0.0
+    for e in range(len(p)):
+        if awake[e]:
+            weights[e] = max(weights[e] * (1.0 - rate + rate * p[e] / mixed), 1e-7)
+            again += weights[e]
+    for e in range(len(p)):
+        if awake[e]:
+            weights[e] *= total / again
+    return mixed
+
+
+@njit(cache=True)
+def pooled(weights, p, awake):  # type: ignore[no-untyped-def]
+    """The linear pool of the awake columns of one item."""
+    total = 0.0
+    mixed = 0.0
+    for e in range(len(p)):
+        if awake[e]:
+            total += weights[e]
+            mixed += weights[e] * p[e]
+    return mixed / total if total > 0.0 else 0.0
+
+
+@njit(cache=True)
+def fixed_share(weights, p, awake, switch, losses):  # type: ignore[no-untyped-def]
+    """One step of the fixed-share Bayesian mixture with sleeping experts; gives its probability before the step.
+
+    An expert that sleeps keeps its weight and is charged the mixture's own loss. Source: Herbster & Warmuth,
+    'Tracking the best expert' (Machine Learning 32, 1998); sleeping: Freund et al., 'Using and combining predictors
+    that specialize' (STOC 1997).
+
+    Args:
+        weights: (J,) in and out, sum 1.
+        p: (J,) probability that each expert gave what happened.
+        awake: (J,)
+        switch: the share that moves at each step.
+        losses: (J,) in and out: log-loss of each expert so far.
+    """
+    count = len(weights)
+    total = 0.0
+    mixed = 0.0
+    for j in range(count):
+        if awake[j]:
+            total += weights[j]
+            mixed += weights[j] * max(p[j], FLOOR)
+    if total <= 0.0:
+        return 0.0
+    mixed /= total
+    loss = -np.log(mixed)
+    norm = 0.0
+    for j in range(count):
+        if awake[j]:
+            q = max(p[j], FLOOR)
+            losses[j] -= np.log(q)
+            weights[j] *= q / mixed
+        else:
+            losses[j] += loss
+        norm += weights[j]
+    for j in range(count):
+        weights[j] = (1.0 - switch) * weights[j] / norm + switch / count
+    return mixed
+
+
+@njit(cache=True)
+def learn_bulk(  # type: ignore[no-untyped-def]
+    mass, rest, popular, buckets, uniform, rates, base_weights, pools, top, losses, logp, skip
+):
+    """Learn pools and insurance from B events whose lists were not made (the stacker sleeps).
+
+    Args:
+        mass: (B, E) what each column gave the event's item before it learned.
+        rest: (B, E) what it left to the base; NaN where asleep.
+        popular: how many leading columns are popularities.
+        buckets: (B, J) which row of each pool applies.
+        uniform: one over the number of items.
+        rates: (pool rate, switch rate)
+        base_weights: (popular,) in and out.
+        pools: (J, C, E) in and out: weights of each pool for each of its buckets.
+        top: (J + 1 + E,) in and out: the insurance's weights: pools, stacker, columns.
+        losses: (J + 1 + E,) in and out.
+        logp: (B,), out: log-probability that the insured mixture gave; NaN where skipped.
+        skip: (B,) events that are no targets.
+    """
+    events, columns = mass.shape
+    count = buckets.shape[1]
+    p = np.empty(columns)
+    q = np.empty(count + 1 + columns)
+    awake = np.empty(columns, np.bool_)
+    up = np.empty(count + 1 + columns, np.bool_)
+    for b in range(events):
+        logp[b] = np.nan
+        if skip[b]:
+            continue
+        for e in range(columns):
+            awake[e] = not np.isnan(rest[b, e])
+        for e in range(popular):
+            p[e] = mass[b, e] + rest[b, e] * uniform if awake[e] else 0.0
+        base = soft_bayes(base_weights, p[:popular], awake[:popular], rates[0])
+        if base <= 0.0:
+            base = uniform
+        for e in range(popular, columns):
+            p[e] = mass[b, e] + rest[b, e] * base if awake[e] else 0.0
+        for j in range(count):
+            q[j] = soft_bayes(pools[j, buckets[b, j]], p, awake, rates[0])
+            up[j] = q[j] > 0.0
+        q[count] = 0.0
+        up[count] = False
+        for e in range(columns):
+            q[count + 1 + e] = p[e]
+            up[count + 1 + e] = awake[e]
+        logp[b] = np.log(max(fixed_share(top, q, up, rates[1], losses), FLOOR))

@@ -1,0 +1,175 @@
+"""The log-linear pool: a conditional logit over the candidates, learned online, per context.
+
+score(i) = (theta + delta[context]) . x(i), where x holds the logarithms of the experts' probabilities and a few
+facts about the item; the probability is the softmax over the candidates, times the share of events whose item is
+among the candidates. Source: log-linear opinion pools (Genest & Zidek 1986), learned as the conditional logit of
+McFadden (1974) with Adagrad (Duchi et al. 2011).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from everbrook.types import F32, F64, I32, I64
+
+AGE_EDGES_MS = np.array([600_000, 3_600_000, 21_600_000, 86_400_000, 604_800_000], dtype=np.int64)
+FACTS = 4 + len(AGE_EDGES_MS) + 1  # in session, last item, in older history, recency, one-hot age
+EXTRAS = FACTS + 1  # and the log of the pool where the item is in the session
+CLIP = 12.0
+
+
+@njit(cache=True)
+def facts(rows, items, session_n, first_seen_ms, now_ms, edges, stamp, out):  # type: ignore[no-untyped-def]
+    """Facts about each candidate that no expert's probability tells.
+
+    Args:
+        rows: (M,) candidates.
+        items: (L,) the history, oldest first.
+        session_n: how many of the last belong to the session.
+        first_seen_ms: (N,) when each item was first seen; 0 where never.
+        now_ms: the moment.
+        edges: (A,) ages that part the buckets.
+        stamp: (N,) scratch of zeros, left as zeros.
+        out: (M, 4 + A + 1), out: in session, last item, in older history, recency, one-hot age.
+    """
+    length = len(items)
+    for j in range(length):
+        stamp[items[j]] = j + 1
+    for i in range(len(rows)):
+        out[i, :] = 0.0
+        at = stamp[rows[i]]
+        if at > 0:
+            back = length - at
+            if back < session_n:
+                out[i, 0] = 1.0
+            else:
+                out[i, 2] = 1.0
+            if back == 0:
+                out[i, 1] = 1.0
+            out[i, 3] = 1.0 / (1.0 + back)
+        age = now_ms - first_seen_ms[rows[i]]
+        bucket = 0
+        while bucket < len(edges) and age > edges[bucket]:
+            bucket += 1
+        out[i, 4 + bucket] = 1.0
+    for j in range(length):
+        stamp[items[j]] = 0
+
+
+@njit(cache=True, fastmath=True)
+def softmax_scores(x, theta, delta, out):  # type: ignore[no-untyped-def]
+    """Softmax of the candidates' scores into out (M,)."""
+    rows, width = x.shape
+    top = -1e30
+    for i in range(rows):
+        s = 0.0
+        for f in range(width):
+            s += x[i, f] * (theta[f] + delta[f])
+        out[i] = s
+        if s > top:
+            top = s
+    total = 0.0
+    for i in range(rows):
+        out[i] = np.exp(out[i] - top)
+        total += out[i]
+    for i in range(rows):
+        out[i] /= total
+
+
+@njit(cache=True, fastmath=True)
+def softmax_step(x, p, target, parameters, squares, rates):  # type: ignore[no-untyped-def]
+    """One Adagrad step of the conditional logit on one choice.
+
+    Args:
+        x: (M, F) features.
+        p: (M,) the softmax before the step.
+        target: which candidate was chosen.
+        parameters: (2, F) in and out: shared weights, and the context's deviation from them.
+        squares: (2, F) in and out: sums of squared gradients.
+        rates: (step size, decay of the deviation)
+    """
+    rows, width = x.shape
+    g = np.zeros(width)
+    for i in range(rows):
+        d = p[i] - (1.0 if i == target else 0.0)
+        if abs(d) > 1e-7:
+            for f in range(width):
+                g[f] += d * x[i, f]
+    for f in range(width):
+        square = g[f] * g[f]
+        squares[0, f] += square
+        squares[1, f] += square
+        parameters[0, f] -= rates[0] * g[f] / np.sqrt(squares[0, f] + 1e-2)
+        parameters[1, f] *= 1.0 - rates[1]
+        parameters[1, f] -= rates[0] * g[f] / np.sqrt(squares[1, f] + 1e-2)
+
+
+class Stacker:
+    """Weights and step sizes of the log-linear pool.
+
+    Args:
+        columns: E expert columns; `pools` linear pools whose logarithms are features too.
+        contexts: how many buckets of context have their own deviation.
+    """
+
+    def __init__(self, columns: int, pools: int, contexts: int) -> None:
+        self.columns = columns
+        self.pools = pools
+        self.width = columns + pools + EXTRAS
+        self.theta: F64 = np.zeros((1 + contexts, self.width))
+        self.theta[0, columns] = 1.0  # begins as the first linear pool
+        self.squares: F64 = np.zeros((1 + contexts, self.width))
+        self.inside: F64 = np.array([18.0, 20.0])  # (targets among the candidates, targets), decayed
+        self._stamp: I32 = np.zeros(0, dtype=np.int32)
+
+    def features(self, p: F32, base: F32, pooled: F32) -> F32:
+        """(M, E + J) logarithms of probabilities: of each column against the base, and of each pool.
+
+        Args:
+            p: (M, E), 0 where asleep.
+            base: (M,)
+            pooled: (M, J)
+        """
+        x = np.zeros((len(p), self.width), dtype=np.float32)
+        log_base = np.log(np.maximum(base, 1e-12))
+        ratio = np.log(np.maximum(p, 1e-12)) - log_base[:, None]
+        ratio[p <= 0.0] = 0.0
+        np.clip(ratio, -CLIP, CLIP, out=x[:, : self.columns])
+        x[:, self.columns : self.columns + self.pools] = np.log(np.maximum(pooled, 1e-12))
+        return x
+
+    def add_facts(self, x: F32, rows: I32, history: tuple[I32, int], first_seen_ms: I64, now_ms: int) -> None:
+        """Fill the facts' columns of x (in place)."""
+        items, session_n = history
+        if len(self._stamp) < len(first_seen_ms):
+            self._stamp = np.zeros(len(first_seen_ms), dtype=np.int32)
+        out = np.empty((len(rows), FACTS), dtype=np.float32)
+        facts(rows, items, session_n, first_seen_ms, now_ms, AGE_EDGES_MS, self._stamp, out)
+        start = self.columns + self.pools
+        x[:, start : start + FACTS] = out
+        x[:, -1] = x[:, self.columns] * out[:, 0]
+
+    def probabilities(self, x: F32, context: int) -> F64:
+        """(M,) the softmax over the candidates."""
+        out = np.empty(len(x))
+        softmax_scores(x, self.theta[0], self.theta[1 + context], out)
+        return out
+
+    def learn(self, x: F32, p: F64, target: int, context: int, rates: tuple[float, float]) -> None:
+        """One step on one choice; target is the candidate's position, -1 where it was not among them."""
+        self.inside *= 0.999
+        self.inside[1] += 1.0
+        if target < 0:
+            return
+        self.inside[0] += 1.0
+        both = self.theta[[0, 1 + context]]
+        squares = self.squares[[0, 1 + context]]
+        softmax_step(x, p, target, both, squares, rates)
+        self.theta[[0, 1 + context]] = both
+        self.squares[[0, 1 + context]] = squares
+
+    @property
+    def inside_share(self) -> float:
+        """Share of recent targets that were among the candidates."""
+        return float(min(self.inside[0] / self.inside[1], 0.999))

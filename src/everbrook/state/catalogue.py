@@ -1,0 +1,164 @@
+"""What is known of each item besides events: its record, and which items may be shown when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+import numpy as np
+from msgspec import UNSET
+
+from everbrook.events.records import ItemChange, merge
+from everbrook.state.labels import Labels
+from everbrook.state.texts import pack, unpack
+from everbrook.types import I64, Arrays, Bool
+
+NEVER_MS = int(np.iinfo(np.int64).max)
+
+
+class Catalogue:
+    """Item records by row, and masks over all items. An item without a record may be shown."""
+
+    def __init__(self) -> None:
+        self.version = 0
+        """Goes up with every change of a record."""
+        self._clear()
+
+    def _clear(self) -> None:
+        self.categories = Labels("category")
+        self._records: dict[int, ItemChange] = {}
+        self._gone: set[int] = set()
+        self._expires_ms: I64 = np.full(64, NEVER_MS, np.int64)
+        self._hidden: Bool = np.zeros(64, np.bool_)
+        self._dirty = True
+        self._visible: Bool = np.zeros(0, np.bool_)
+        self._filled = 0
+        self._valid_ms = (0, 0)  # the mask holds from .. until, exclusive
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def put(self, row: int, change: ItemChange) -> ItemChange:
+        """Change a record: fields left out stay as they are, null removes.
+
+        Returns:
+            The whole record after the change; what is not known is unset.
+        """
+        whole = merge(self._records.get(row) or ItemChange(id=change.id), change)
+        self._records[row] = whole
+        self._set(row, whole)
+        return whole
+
+    def remove(self, row: int) -> None:
+        """Drop a record and never show the row again."""
+        self._records.pop(row, None)
+        self._gone.add(row)
+        self._set(row, ItemChange(id="-", hidden=True))
+
+    def _set(self, row: int, whole: ItemChange) -> None:
+        self.version += 1
+        if row >= len(self._hidden):
+            self._make_room(row + 1)
+        expires = NEVER_MS if whole.expires is UNSET else int(whole.expires)  # type: ignore[arg-type]
+        hidden = whole.hidden is True
+        if expires != self._expires_ms[row] or hidden != self._hidden[row]:
+            self._dirty = True
+            self._expires_ms[row], self._hidden[row] = expires, hidden
+        self.categories.put(row, whole.categories or ())
+
+    def _make_room(self, rows: int) -> None:
+        more = max(rows, int(1.5 * len(self._hidden))) - len(self._hidden)
+        self._expires_ms = np.concatenate([self._expires_ms, np.full(more, NEVER_MS, np.int64)])
+        self._hidden = np.concatenate([self._hidden, np.zeros(more, np.bool_)])
+
+    def get(self, row: int) -> ItemChange | None:
+        """The record of an item; None where nothing but events is known of it."""
+        return self._records.get(row)
+
+    def rows(self) -> list[int]:
+        """The rows that have a record, in order."""
+        return sorted(self._records)
+
+    def texts(self, row: int) -> str:
+        """Title and text of an item, empty where it has none."""
+        whole = self._records.get(row)
+        return "" if whole is None else "\n".join(part for part in (whole.title, whole.text) if part)
+
+    def title(self, row: int) -> str | None:
+        """The title of an item; None where it has none."""
+        whole = self._records.get(row)
+        return whole.title or None if whole is not None else None
+
+    def visible(self, now_ms: int, n_items: int) -> Bool:
+        """(N,) which items may be shown at a moment; the caller must not write into it.
+
+        The same array comes back until a record changes or an item expires.
+        """
+        if self._dirty or not self._valid_ms[0] <= now_ms < self._valid_ms[1]:
+            self._remask(now_ms, n_items)
+        elif n_items > self._filled:
+            self._extend(n_items)
+        return self._visible[:n_items]
+
+    def _remask(self, now_ms: int, n_items: int) -> None:
+        self._visible = np.ones(int(1.25 * n_items) + 64, np.bool_)
+        known = min(len(self._hidden), len(self._visible))
+        expires = self._expires_ms[:known]
+        self._visible[:known] = (expires > now_ms) & ~self._hidden[:known]
+        past, later = expires[expires <= now_ms], expires[expires > now_ms]
+        self._valid_ms = (
+            int(past.max()) if len(past) else -NEVER_MS,
+            int(later.min()) if len(later) else NEVER_MS,
+        )
+        self._filled = len(self._visible)
+        self._dirty = False
+
+    def _extend(self, n_items: int) -> None:
+        """New items have no record yet (else the mask would be dirty), so they may be shown."""
+        longer = np.ones(int(1.25 * n_items) + 64, np.bool_)
+        longer[: self._filled] = self._visible[: self._filled]
+        self._visible, self._filled = longer, len(longer)
+
+    def in_categories(self, names: Iterable[str], n_items: int) -> Bool:
+        """(N,) which items are in one of the categories; the caller must not write into it.
+
+        Raises:
+            UnknownNameError: no item ever was in one of them.
+        """
+        return self.categories.carried(names, n_items)
+
+    def born_ms(self, n_items: int, first_ms: I64) -> I64:
+        """(N,) since when each item exists: as its record says, else since its first event.
+
+        Args:
+            n_items: how many item rows there are.
+            first_ms: (N,) time of each item's first event.
+        """
+        born = first_ms[:n_items].copy()
+        for row, whole in self._records.items():
+            if whole.ts is not UNSET:
+                born[row] = int(whole.ts)  # type: ignore[arg-type]
+        return born
+
+    def arrays(self) -> Arrays:
+        """All records, packed."""
+        rows = self.rows()
+        packed = pack(msgspec.json.encode(self._records[row]) for row in rows)
+        gone = np.array(sorted(self._gone), np.int32)
+        names = pack(name.encode("utf-8", "surrogatepass") for name in self.categories.names.names())
+        return packed | {
+            "rows": np.array(rows, np.int32), "gone": gone,
+            "category_bytes": names["bytes"], "category_offsets": names["offsets"],
+        }
+
+    def load(self, arrays: Arrays) -> None:
+        """Take over what `arrays` gave."""
+        self._clear()
+        self.categories.names.load({"bytes": arrays["category_bytes"], "offsets": arrays["category_offsets"]})
+        decoder = msgspec.json.Decoder(ItemChange)
+        for row, part in zip(arrays["rows"].tolist(), unpack(arrays), strict=True):
+            whole = decoder.decode(part)
+            self._records[row] = whole
+            self._set(row, whole)
+        for row in arrays["gone"].tolist():
+            self.remove(row)

@@ -1,0 +1,159 @@
+"""How many events each item had of each kind in each scenario: in all, and decayed with several half-lives.
+
+Sparse (a hash table from item, kind and scenario to a dense row of sums) and lazy (a sum decays when it is touched or
+read). For trending lists and status; the popularity expert learns for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numba import njit
+
+from everbrook.types import F64, I16, I32, I64, NO_ROW, Arrays, Bool
+
+_EMPTY = -1
+_NONE = 0xFFFF  # the scenario of an event without one
+
+
+class Counters:
+    """Sums over events by item, kind and scenario."""
+
+    def __init__(self, half_lives_s: Sequence[float]) -> None:
+        self.half_lives_s = tuple(half_lives_s)
+        self._rates: F64 = np.log(2.0) / (1000.0 * np.array(self.half_lives_s, np.float64))  # per ms
+        self._set(np.zeros(0, np.int64), np.zeros((0, len(self.half_lives_s) + 2)))
+
+    def _set(self, keys: I64, sums: F64) -> None:
+        self._n = len(keys)
+        room = max(64, int(1.5 * self._n))
+        self._keys: I64 = np.empty(room, np.int64)
+        self._sums: F64 = np.empty((room, len(self.half_lives_s) + 2))  # decayed ones, plain count, time of the last
+        self._keys[: self._n], self._sums[: self._n] = keys, sums
+        self._index = _indexed(self._keys[: self._n], _table_size(room))
+
+    def __len__(self) -> int:
+        return self._n
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory that is held, in bytes."""
+        return self._keys.nbytes + self._sums.nbytes + self._index.nbytes
+
+    def add(self, ts_ms: I64, item: I32, kind: I16, scenario: I16) -> None:
+        """Count events, in log order; late ones count as what would be left of them."""
+        done = 0
+        while True:
+            done, self._n = _add(
+                done, self._n, ts_ms, item, kind, scenario, self._rates, self._keys, self._sums, self._index
+            )
+            if done == len(ts_ms):
+                return
+            self._set(self._keys[: self._n], self._sums[: self._n])
+
+    def column(self, half_life_s: float | None) -> int:
+        """The column whose half-life is nearest (in ratio) to the one wanted; the plain count for None."""
+        if half_life_s is None or not self.half_lives_s:
+            return len(self.half_lives_s)
+        ratios = np.abs(np.log(np.array(self.half_lives_s) / half_life_s))
+        return int(np.argmin(ratios))
+
+    def totals(
+        self, n_items: int, now_ms: int, *,
+        half_life_s: float | None = None, kinds: Bool | None = None, scenario: int = NO_ROW,
+    ) -> F64:
+        """(N,) the sum of each item at a moment.
+
+        Args:
+            n_items: how many item rows there are.
+            now_ms: the moment.
+            half_life_s: which decay; None counts all events alike.
+            kinds: (kinds,) which kinds count; all where it is None.
+            scenario: row of the scenario; NO_ROW for all.
+        """
+        column = self.column(half_life_s)
+        rate = float(self._rates[column]) if column < len(self._rates) else 0.0
+        wanted = np.ones(0, np.bool_) if kinds is None else kinds
+        return _totals(self._keys[: self._n], self._sums, column, n_items, now_ms, rate, wanted, scenario)
+
+    def arrays(self) -> Arrays:
+        """All sums."""
+        return {"keys": self._keys[: self._n].copy(), "sums": self._sums[: self._n].copy()}
+
+    def load(self, arrays: Arrays) -> None:
+        """Take over what `arrays` gave."""
+        self._set(arrays["keys"], arrays["sums"])
+
+
+def _table_size(room: int) -> int:
+    return 1 << int(np.ceil(np.log2(1.5 * room)))
+
+
+@njit(cache=True)
+def _place(key: int, keys: I64, index: I32) -> int:
+    """Where in the table a key is, or would be."""
+    mask = len(index) - 1
+    mixed = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)
+    at = int(mixed >> np.uint64(20)) & mask
+    while index[at] != _EMPTY and keys[index[at]] != key:
+        at = (at + 1) & mask
+    return at
+
+
+@njit(cache=True)
+def _indexed(keys: I64, size: int) -> I32:
+    index = np.full(size, _EMPTY, np.int32)
+    for entry in range(len(keys)):
+        index[_place(keys[entry], keys, index)] = entry
+    return index
+
+
+@njit(cache=True)
+def _add(
+    first: int, n: int, ts_ms: I64, item: I32, kind: I16, scenario: I16, rates: F64, keys: I64, sums: F64, index: I32,
+) -> tuple[int, int]:
+    """Count the events from `first` on.
+
+    Returns:
+        How many events are done (fewer than all where the arrays must grow), and how many entries there are.
+    """
+    Q = len(rates)
+    for b in range(first, len(ts_ms)):
+        key = int(item[b]) << 32 | int(kind[b]) << 16 | (int(scenario[b]) & _NONE)
+        at = _place(key, keys, index)
+        entry = index[at]
+        if entry == _EMPTY:
+            if n == len(keys):
+                return b, n
+            entry = n
+            n += 1
+            index[at] = entry
+            keys[entry] = key
+            sums[entry, : Q + 1] = 0.0
+            sums[entry, Q + 1] = ts_ms[b]
+        pause_ms = ts_ms[b] - sums[entry, Q + 1]
+        for q in range(Q):
+            left = np.exp(-abs(pause_ms) * rates[q])
+            if pause_ms > 0:
+                sums[entry, q] = sums[entry, q] * left + 1.0
+            else:
+                sums[entry, q] += left
+        sums[entry, Q] += 1.0
+        sums[entry, Q + 1] = max(sums[entry, Q + 1], ts_ms[b])
+    return len(ts_ms), n
+
+
+@njit(cache=True)
+def _totals(
+    keys: I64, sums: F64, column: int, n_items: int, now_ms: int, rate: float, kinds: Bool, scenario: int
+) -> F64:
+    totals = np.zeros(n_items)
+    for entry in range(len(keys)):
+        item, kind, place = keys[entry] >> 32, keys[entry] >> 16 & _NONE, keys[entry] & _NONE
+        if item >= n_items or (scenario >= 0 and place != scenario):
+            continue
+        if len(kinds) > 0 and not (kind < len(kinds) and kinds[kind]):
+            continue
+        totals[item] += sums[entry, column] * np.exp(-rate * max(0.0, now_ms - sums[entry, -1]))
+    return totals

@@ -1,0 +1,299 @@
+"""The state: everything that happened, folded. Reading never creates; what it is made of is the log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import msgspec
+import numpy as np
+
+from everbrook.errors import DataError, InputError, RecordError, UnknownNameError
+from everbrook.events.columns import EventColumns
+from everbrook.events.records import ItemChange, UserChange
+from everbrook.settings.state import StateSettings
+from everbrook.state.births import Births
+from everbrook.state.catalogue import Catalogue
+from everbrook.state.counters import Counters
+from everbrook.state.histories import Histories, Past, Rows, in_time
+from everbrook.state.ids import IdMap
+from everbrook.state.kinds import Kinds
+from everbrook.state.people import People
+from everbrook.state.texts import under, within
+from everbrook.types import F32, I16, I32, I64, NO_ROW, Arrays, Bool, Query, Step
+
+_FORMAT = 1
+_MOST_SCENARIOS = 2**15 - 1
+
+ColumnT = TypeVar("ColumnT", F32, I64)
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What was removed with a user."""
+
+    user_row: int  # NO_ROW where the user was not known
+    actor: int  # row whose learned values are to be dropped; NO_ROW where the user had done nothing
+    events: int  # events that were at hand
+    sessions: tuple[str, ...]
+    record: bool  # whether there were properties
+
+
+class State:
+    """Who did what, and which items there are."""
+
+    def __init__(self, settings: StateSettings | None = None) -> None:
+        self.settings = settings or StateSettings()
+        self.users = IdMap()
+        self.sessions = IdMap()
+        self.items = IdMap()
+        self.scenarios = IdMap(self.settings.scenarios)
+        self.kinds = Kinds(self.settings)
+        self.histories = Histories(self.settings.history_events, round(1000 * self.settings.session_gap_s))
+        self.counters = Counters(self.settings.counter_half_lives_s)
+        self.catalogue = Catalogue()
+        self.people = People()
+        self.births = Births()
+
+    @property
+    def n_items(self) -> int:
+        """How many item rows there are."""
+        return len(self.items)
+
+    @property
+    def n_actors(self) -> int:
+        """How many actor rows there are."""
+        return self.histories.n_actors
+
+    def fold(self, columns: EventColumns, contexts: bool = True) -> Step:
+        """Take in events, in log order.
+
+        Args:
+            columns: the events; the log has checked them.
+            contexts: whether the step shall hold what was known of each actor; without it `n` is 0 throughout.
+
+        Raises:
+            RecordError: an event has no item, neither user nor session, or an impossible time; nothing is kept.
+        """
+        _check(columns)
+        ts_ms, value = _own(columns.ts_ms), _own(columns.value)
+        user, session = self.users.coded_rows(columns.user), self.sessions.coded_rows(columns.session)
+        item = self.items.coded_rows(columns.item)
+        kind = self.kinds.rows(columns.kind)
+        scenario = self._scenario_rows(columns)
+        weight = self.kinds.weigh(kind, value)
+        rows = Rows(ts_ms, user, session, item, kind, weight)
+        known = self.histories.remember(rows, contexts, len(self.users), len(self.sessions))
+        self.kinds.note(kind)
+        self.births.note(ts_ms, item, len(self.items))
+        self.counters.add(ts_ms, item, kind, scenario)
+        return Step(
+            ts_ms=ts_ms, actor=known.actor, item=item, kind=kind, scenario=scenario, value=value, weight=weight,
+            n=known.n, session_n=known.session_n, items=known.items, times=known.times, kinds=known.kinds,
+        )
+
+    def steps(self, columns: EventColumns, batch_events: int = 4096) -> Iterator[Step]:
+        """Take in many events, a batch at a time, so that the contexts of all never lie in memory at once."""
+        for start in range(0, len(columns), batch_events):
+            yield self.fold(columns.slice(start, min(len(columns), start + batch_events)))
+
+    def _scenario_rows(self, columns: EventColumns) -> I16:
+        rows = self.scenarios.coded_rows(columns.scenario)
+        if len(self.scenarios) > _MOST_SCENARIOS:
+            raise InputError(f"There must be at most {_MOST_SCENARIOS} scenarios; got {len(self.scenarios)}.")
+        return rows.astype(np.int16)
+
+    def apply_items(self, changes: Sequence[ItemChange]) -> I32:
+        """Take in new or changed items, in log order.
+
+        Returns:
+            The row of each.
+        """
+        rows = self.items.rows([change.id for change in changes], create=True)
+        for row, change in zip(rows.tolist(), changes, strict=True):
+            self.catalogue.put(row, change)
+        return rows
+
+    def apply_users(self, changes: Sequence[UserChange]) -> I32:
+        """Take in new or changed users, in log order.
+
+        Returns:
+            The user row (not the actor row) of each.
+        """
+        rows = self.users.rows([change.id for change in changes], create=True)
+        for row, change in zip(rows.tolist(), changes, strict=True):
+            self.people.put(row, change)
+        return rows
+
+    def delete_item(self, item_id: str) -> int:
+        """Forget an item's id and record; its row is never shown nor given again.
+
+        Returns:
+            The row that it had; NO_ROW where it was not known.
+        """
+        row = self.items.forget(item_id)
+        if row != NO_ROW:
+            self.catalogue.remove(row)
+        return row
+
+    def delete_user(self, user_id: str) -> Removed:
+        """Forget a user: id, history, properties, and the sessions that led there; the rows are never given again.
+
+        Sums over all users (counters) stay as they are: nothing in them tells who it was.
+        """
+        row = self.users.forget(user_id)
+        if row == NO_ROW:
+            return Removed(NO_ROW, NO_ROW, 0, (), False)
+        actor = self.histories.actor_of(row, NO_ROW)
+        events, session_rows = self.histories.forget(row)
+        sessions = tuple(self.sessions.id(session_row) for session_row in session_rows)
+        for session in sessions:
+            self.sessions.forget(session)
+        return Removed(row, actor, events, sessions, self.people.forget(row))
+
+    def query(
+        self,
+        *,
+        now_ms: int,
+        user: str | None = None,
+        session: str | None = None,
+        item: str | None = None,
+        items: Sequence[str] = (),
+        scenario: str | None = None,
+        text: F32 | None = None,
+    ) -> Query:
+        """What is known of those who ask; changes nothing, and takes strangers as they are.
+
+        Args:
+            now_ms: the moment the list is for.
+            user: id of the user; a stranger has an empty history.
+            session: id of the session.
+            item: id of the item looked at; like `items` it counts as the session's latest.
+            items: ids of the cart's or playlist's contents, oldest first; unknown ones are left out.
+            scenario: where the list is shown.
+            text: features of a typed query.
+
+        Raises:
+            UnknownNameError: no event and no setting has named the scenario.
+        """
+        scenario_row = self.scenario_row(scenario)
+        session_row = NO_ROW if session is None else self.sessions.row(session)
+        actor = self.histories.actor_of(NO_ROW if user is None else self.users.row(user), session_row)
+        past = self._past(actor, session_row)
+        opens = session is not None and session_row == NO_ROW  # a session that nobody heard of: nothing goes on
+        session_n = 0 if opens else past.session_n(session_row, now_ms, self.histories.gap_ms)
+        given = [*items, item] if item is not None else items
+        if given:
+            past, n = self._with_given(past, given, now_ms)
+            session_n = min(session_n + n, len(past))
+        return Query(now_ms, actor, scenario_row, past.items, past.times, past.kinds, session_n, text)
+
+    def _past(self, actor: int, session_row: int) -> Past:
+        """The history, with that of a guest whom the next event would join to it."""
+        past = self.histories.past(actor)
+        guest = self.histories.guest_beside(actor, session_row)
+        if guest != NO_ROW:
+            past = past.joined(self.histories.past(guest)).last(self.settings.history_events)
+        return past
+
+    def _with_given(self, past: Past, given: Sequence[str], now_ms: int) -> tuple[Past, int]:
+        """The history with items at its end that were named in the question, and how many those are."""
+        rows = self.items.rows(list(given))
+        rows = rows[rows != NO_ROW]
+        n = len(rows)
+        kind = np.full(n, self.kinds.common(), np.int16)
+        named = Past(rows, np.full(n, now_ms, np.int64), kind, np.full(n, NO_ROW, np.int32))
+        return past.followed_by(named).last(self.settings.history_events), n
+
+    def scenario_row(self, scenario: str | None) -> int:
+        """The row of a scenario; NO_ROW for none.
+
+        Raises:
+            UnknownNameError: no event and no setting has named it.
+        """
+        if scenario is None:
+            return NO_ROW
+        row = self.scenarios.row(scenario)
+        if row == NO_ROW:
+            raise UnknownNameError("scenario", scenario, self.scenarios)
+        return row
+
+    def seen(self, actor: int, kinds: Iterable[str] | None = None) -> I32:
+        """The different items of an actor's history, sorted.
+
+        Args:
+            actor: row of the actor; NO_ROW has seen nothing.
+            kinds: names of the kinds that count; all where it is None.
+        """
+        past = self.histories.past(actor)
+        if kinds is None:
+            return np.unique(past.items)
+        return np.unique(past.items[np.isin(past.kinds, self.kinds.names.rows(list(kinds)))])
+
+    def visible(self, now_ms: int) -> Bool:
+        """(N,) which items may be shown at a moment; the caller must not write into it."""
+        return self.catalogue.visible(now_ms, len(self.items))
+
+    def in_categories(self, names: Iterable[str]) -> Bool:
+        """(N,) which items are in one of the categories; the caller must not write into it.
+
+        Raises:
+            UnknownNameError: no item ever was in one of them.
+        """
+        return self.catalogue.in_categories(names, len(self.items))
+
+    def born_ms(self) -> I64:
+        """(N,) since when each item exists: as its record says, else since its first event."""
+        n = len(self.items)
+        return self.catalogue.born_ms(n, self.births.first_ms(n))
+
+    def arrays(self) -> Arrays:
+        """Everything that is known, as named arrays without pickles."""
+        meta = msgspec.json.encode({"format": _FORMAT, "half_lives_s": self.counters.half_lives_s})
+        arrays: Arrays = {
+            "meta": np.frombuffer(bytearray(meta), np.uint8),
+            "first_ms": self.births.first_ms(len(self.items)).copy(),
+        }
+        for name, part in self._parts().items():
+            arrays |= under(name, part.arrays())
+        return arrays
+
+    def load(self, arrays: Arrays) -> None:
+        """Take over what `arrays` gave.
+
+        Raises:
+            DataError: another version, or one with other half-lives of the counters, wrote it.
+        """
+        meta = msgspec.json.decode(arrays["meta"].tobytes())
+        wanted = {"format": _FORMAT, "half_lives_s": list(self.counters.half_lives_s)}
+        if meta != wanted:
+            raise DataError(f"A stored state must have {wanted}; got {meta}. Replay the log to make it anew.")
+        for name, part in self._parts().items():
+            part.load(within(arrays, name))
+        self.births.load(arrays["first_ms"])
+
+    def _parts(self) -> dict[str, IdMap | Kinds | Histories | Counters | Catalogue | People]:
+        return {
+            "users": self.users, "sessions": self.sessions, "items": self.items, "scenarios": self.scenarios,
+            "kinds": self.kinds, "histories": self.histories, "counters": self.counters,
+            "catalogue": self.catalogue, "people": self.people,
+        }
+
+
+def _check(columns: EventColumns) -> None:
+    """Refuse what no state can hold, before anything is changed."""
+    wrong = columns.item.codes < 0
+    if wrong.any():
+        raise RecordError("An event must have an item; got none.", int(np.argmax(wrong)))
+    wrong = (columns.user.codes < 0) & (columns.session.codes < 0)
+    if wrong.any():
+        raise RecordError("An event must have a user or a session; got neither.", int(np.argmax(wrong)))
+    if not in_time(columns.ts_ms):
+        worst = int(np.argmax(np.abs(columns.ts_ms)))
+        raise RecordError(f"A time must be milliseconds since 1970; got {columns.ts_ms[worst]}.", worst)
+
+
+def _own(column: ColumnT) -> ColumnT:
+    """The column itself, or a copy where it must not be written (numba compiles a second time for such)."""
+    return column if column.flags.writeable else column.copy()

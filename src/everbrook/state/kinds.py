@@ -1,0 +1,85 @@
+"""The kinds of events: their rows, what an event of each says (its weight), and how many there were."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from everbrook.errors import InputError
+from everbrook.events.columns import Coded
+from everbrook.settings.state import StateSettings
+from everbrook.state.ids import IdMap
+from everbrook.types import F32, I16, I64, NO_ROW, Arrays
+
+_MOST = 2**15 - 1
+_DEFAULT_ROW = 0  # of an event without kind
+
+
+class Kinds:
+    """Rows for kinds, those of the settings first."""
+
+    def __init__(self, settings: StateSettings) -> None:
+        self.names = IdMap(settings.kinds)
+        self._settings = settings
+        self._weights: F32 = np.empty(0, np.float32)
+        self._least: F32 = np.empty(0, np.float32)  # smallest positive value; NaN where the value does not matter
+        self._events: I64 = np.zeros(64, np.int64)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def rows(self, coded: Coded) -> I16:
+        """The kind row of each event, made where it is not known."""
+        rows = self.names.coded_rows(coded)
+        if len(self.names) > _MOST:
+            raise InputError(f"There must be at most {_MOST} kinds of events; got {len(self.names)}.")
+        rows[rows == NO_ROW] = _DEFAULT_ROW
+        return rows.astype(np.int16)
+
+    def weigh(self, rows: I16, value: F32) -> F32:
+        """What each event says: > 0 positive, 0 only seen, < 0 negative."""
+        if len(self._weights) < len(self.names):
+            self._weights, self._least = self.weights(), self._least_values()
+        weight = self._weights[rows]
+        if self._settings.positive_from:
+            weight[value < self._least[rows]] = -1.0
+        return weight
+
+    def weights(self) -> F32:
+        """(kinds,) the weight of each kind."""
+        weights, default = self._settings.kinds, self._settings.kind_default
+        return np.array([weights.get(name, default) for name in self.names.names()], np.float32)
+
+    def _least_values(self) -> F32:
+        least = self._settings.positive_from
+        return np.array([least.get(name, np.nan) for name in self.names.names()], np.float32)
+
+    def note(self, rows: I16) -> None:
+        """Count events."""
+        if len(rows) == 1 and rows[0] < len(self._events):  # live traffic
+            self._events[rows[0]] += 1
+            return
+        events = np.bincount(rows, minlength=len(self._events))
+        events[: len(self._events)] += self._events
+        self._events = events
+
+    def events(self) -> I64:
+        """(kinds,) how many events there were of each kind."""
+        counted = np.zeros(len(self.names), np.int64)
+        known = self._events[: len(counted)]
+        counted[: len(known)] = known
+        return counted
+
+    def common(self) -> int:
+        """The row of the commonest kind so far."""
+        return int(self._events.argmax())
+
+    def arrays(self) -> Arrays:
+        """Names and counts."""
+        return self.names.arrays() | {"events": self.events()}
+
+    def load(self, arrays: Arrays) -> None:
+        """Take over what `arrays` gave."""
+        self.names.load(arrays)
+        self._weights = np.empty(0, np.float32)
+        self._events = np.zeros(max(64, len(self.names)), np.int64)
+        self._events[: len(arrays["events"])] = arrays["events"]

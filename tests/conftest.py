@@ -1,0 +1,39 @@
+"""What every test may use: the folder of real data, where there is one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Callable[[str], Path]:
+    """Finds a folder of the real data, or skips."""
+
+    def find(name: str) -> Path:
+        base = Path(os.environ.get("EVERBROOK_DATA") or ROOT.parent / "shared" / "data")
+        path = base / name
+        if not path.exists():
+            pytest.skip(f"no real data: {name} is neither in EVERBROOK_DATA nor in ../shared/data")
+        return path
+
+    return find
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of whoever runs the tests changes no result."""
+    for name in list(os.environ):
+        if name.startswith("EVERBROOK_") and name != "EVERBROOK_DATA":
+            monkeypatch.delenv(name)

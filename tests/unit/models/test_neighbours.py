@@ -1,0 +1,16 @@
+import numpy as np
+import pytest
+
+from everbrook.models.neighbours import SessionNeighbours
+from everbrook.settings.neighbours import NeighboursSettings
+from everbrook.testing.contracts import EXPERT_CHECKS, Capabilities
+from everbrook.types import Query, Step
+
+
+def small(**given):
+    return SessionNeighbours(NeighboursSettings(sessions=512, **given))
+
+
+@pytest.mark.parametrize("name", EXPERT_CHECKS)
+def test_session_neighbours_keep_the_contract(name):
+    EXPERT_CHECKS[name](small, Capabilities(learns=frozenset({"markov"}), observe_sleeps=True))
