@@ -22,7 +22,7 @@ TORCH ?= torch==2.13.0
 PART ?=
 PARTS := unit property integration e2e
 CANDIDATES := $(PYTHON) python3 python3.13 python3.12 python3.11
-PIP := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PIP := $(PY) -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
 
 export OMP_NUM_THREADS ?= 2
 

@@ -1,4 +1,4 @@
-"""What the log costs: JSON lines of name, value, unit, commit, machine. Run: python bench/log.py [--quick] [--dir DIR]."""
+"""What the log costs, as JSON lines (name, value, unit, commit, machine): python bench/log.py [--quick] [--dir DIR]."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import uvloop
 
 from everbrook.events.columns import Coded, EventColumns
 from everbrook.events.log_intake import decode_events
 from everbrook.events.records import Event
 from everbrook.events.sqlite_log import SqliteLog
-from everbrook.settings.log import LogSettings
 
 START_MS = 1_767_225_600_000
 WRITERS = 256
@@ -69,9 +69,9 @@ def made_columns(size: int, *, with_ids: bool) -> EventColumns:
 
 
 @contextmanager
-def fresh_log(folder: str | None, **settings: int) -> Iterator[SqliteLog]:
+def fresh_log(folder: str | None) -> Iterator[SqliteLog]:
     """A log in a directory that goes away afterwards."""
-    with tempfile.TemporaryDirectory(dir=folder) as path, SqliteLog.open(Path(path) / "data", LogSettings(**settings)) as log:
+    with tempfile.TemporaryDirectory(dir=folder) as path, SqliteLog.open(Path(path) / "data") as log:
         yield log
 
 
@@ -96,7 +96,7 @@ def in_flight(log: SqliteLog, batches: list[list[Event]]) -> list[float]:
         left = deque(batches)
         await asyncio.gather(*(writer(left) for _ in range(WRITERS)))
 
-    asyncio.run(all_writers())
+    uvloop.run(all_writers())  # as the server does
     return waits
 
 

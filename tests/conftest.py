@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -37,3 +40,34 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("EVERBROOK_") and name != "EVERBROOK_DATA":
             monkeypatch.delenv(name)
+
+
+class AsgiClient:
+    """Sends requests to an application in this process and waits for the answers."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    def request(self, method: str, url: str, **options: Any) -> httpx.Response:
+        """One request, as httpx takes it."""
+
+        async def sent() -> httpx.Response:
+            transport = httpx.ASGITransport(app=self._app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://everbrook") as client:
+                return await client.request(method, url, **options)
+
+        return asyncio.run(sent())
+
+    def get(self, url: str, **options: Any) -> httpx.Response:
+        """GET."""
+        return self.request("GET", url, **options)
+
+    def post(self, url: str, **options: Any) -> httpx.Response:
+        """POST."""
+        return self.request("POST", url, **options)
+
+
+@pytest.fixture(scope="session")
+def asgi_client() -> type[AsgiClient]:
+    """The class of clients for applications in this process."""
+    return AsgiClient

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from everbrook.engine import Recommender
+    from everbrook.engine.recommender import Recommender
 
 __version__ = "0.1.0"
 __all__ = ["Recommender", "__version__"]
@@ -16,7 +16,7 @@ __all__ = ["Recommender", "__version__"]
 
 def __getattr__(name: str) -> Any:
     if name == "Recommender":
-        from everbrook.engine import Recommender
+        from everbrook.engine.recommender import Recommender
 
         return Recommender
     raise AttributeError(f"module 'everbrook' has no attribute '{name}'")

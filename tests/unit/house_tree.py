@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "everbrook"
+
+def none(wrong: Iterable[object]) -> None:
+    """Fail with one line for each place that is wrong."""
+    told = [str(one) for one in wrong]
+    if told:
+        pytest.fail(f"{len(told)} wrong:\n" + "\n".join(told), pytrace=False)
+
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Definition = Function | ast.ClassDef

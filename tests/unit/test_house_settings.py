@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from house_tree import none
 
 from everbrook.cli.main import main
 from everbrook.settings import Settings, describe
@@ -15,21 +16,18 @@ UNITS = {"_s": "s", "_ms": "ms", "_bytes": "bytes", "_mb": "MiB", "_events": "ev
 
 
 def test_every_setting_has_a_sentence_of_help() -> None:
-    told = {name: one.help for name, one in describe(Settings).items()}
-    assert {name: text for name, text in told.items() if not re.match(r"^[A-Z0-9'].*\.$", text)} == {}
+    none(f"{name}: {one.help!r}" for name, one in describe(Settings).items() if not re.match(r"^\S.{9,}\.$", one.help))
 
 
 def test_a_setting_with_a_unit_in_its_name_has_that_unit() -> None:
-    wrong = {}
-    for name, one in describe(Settings).items():
-        for ending, unit in UNITS.items():
-            if name.endswith(ending) and one.numeric and one.unit not in (unit, "records"):
-                wrong[name] = one.unit
-    assert wrong == {}
+    none(
+        f"{name}: {one.unit}" for name, one in describe(Settings).items() for ending, unit in UNITS.items()
+        if name.endswith(ending) and one.numeric and one.unit not in (unit, "records")
+    )
 
 
 def test_every_number_has_a_unit() -> None:
-    assert [name for name, one in describe(Settings).items() if one.numeric and not one.unit] == []
+    none(name for name, one in describe(Settings).items() if one.numeric and not one.unit)
 
 
 def test_every_group_that_is_written_is_part_of_the_settings(repository: Path) -> None:

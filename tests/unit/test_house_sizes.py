@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 
-from house_tree import ROOT, SOURCE, classes, decorators, files, functions, parameters
+from house_tree import ROOT, SOURCE, classes, decorators, files, functions, none, parameters
 
 FILE_LINES = 500
 FUNCTION_LINES = 60
@@ -22,11 +22,11 @@ def test_the_package_was_found() -> None:
 def test_no_file_is_longer_than_it_may_be() -> None:
     everything = [*files(), *(ROOT / "tests").rglob("*.py"), *(ROOT / "bench").rglob("*.py")]
     lengths = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in everything}
-    assert {path: lines for path, lines in lengths.items() if lines > FILE_LINES} == {}
+    none(f"{path}: {lines} lines" for path, lines in lengths.items() if lines > FILE_LINES)
 
 
 def test_no_function_is_longer_than_it_may_be() -> None:
-    assert {str(place): place.lines for place in functions() if place.lines > FUNCTION_LINES} == {}
+    none(f"{place}: {place.lines} lines" for place in functions() if place.lines > FUNCTION_LINES)
 
 
 def test_the_median_function_is_short() -> None:
@@ -34,20 +34,20 @@ def test_the_median_function_is_short() -> None:
 
 
 def test_no_class_is_longer_than_it_may_be() -> None:
-    assert {str(place): place.lines for place in classes() if place.lines > CLASS_LINES} == {}
+    none(f"{place}: {place.lines} lines" for place in classes() if place.lines > CLASS_LINES)
 
 
 def test_no_function_takes_more_parameters_than_it_may() -> None:
     counts = {
         str(place): len(parameters(place.node)) for place in functions() if not KERNELS & decorators(place.node)
     }
-    assert {place: count for place, count in counts.items() if count > PARAMETERS} == {}
+    none(f"{place}: {count} parameters" for place, count in counts.items() if count > PARAMETERS)
 
 
 def test_every_module_is_called_by_a_noun_that_says_something() -> None:
-    assert [str(path.relative_to(SOURCE)) for path in files() if path.stem.strip("_") in NAMELESS] == []
+    none(path.relative_to(SOURCE) for path in files() if path.stem.strip("_") in NAMELESS)
 
 
 def test_no_test_file_shares_its_name_with_another() -> None:
     names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
-    assert sorted(name for name in set(names) if names.count(name) > 1) == []
+    none(sorted(name for name in set(names) if names.count(name) > 1))

@@ -18,7 +18,7 @@ from everbrook.cli.serving import configure as configure_serving
 
 if TYPE_CHECKING:
     from everbrook.cli.story import Story
-    from everbrook.engine import Recommender
+    from everbrook.engine.recommender import Recommender
     from everbrook.events.columns import EventColumns
     from everbrook.settings import Settings
 
@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     path = Path(arguments.data or DEFAULT_DATA)
 
     from everbrook.cli.story import Story
-    from everbrook.engine import Recommender
+    from everbrook.engine.recommender import Recommender
     from everbrook.http.guard import check_address
     from everbrook.http.server import bind, serve
 

@@ -77,7 +77,7 @@ def write_all(log: Log, folder: Path, form: str, told: Told | None = None) -> di
                 _append(folder / REST / f"{run.type}s.jsonl", lines)
             if run.type == "deletion":
                 for one in run.records:
-                    changes[one.what].pop(one.id, None)  # type: ignore[union-attr]
+                    _forget(changes, one)
             name = f"{run.type}s"
             counts[name] = counts.get(name, 0) + len(run)
             if told is not None:
@@ -95,6 +95,10 @@ def _merge(known: dict[str, Any], change: Any) -> None:
 
     before = known.get(change.id)
     known[change.id] = change if before is None else merge(before, change)
+
+
+def _forget(known: dict[str, dict[str, Any]], deletion: Any) -> None:
+    known[deletion.what].pop(deletion.id, None)
 
 
 def _append(path: Path, lines: bytes) -> None:

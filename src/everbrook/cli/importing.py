@@ -12,7 +12,7 @@ from everbrook.cli.opening import loaded_settings, opened
 from everbrook.cli.progress import bar
 
 if TYPE_CHECKING:
-    from everbrook.engine import Recommender
+    from everbrook.engine.recommender import Recommender
     from everbrook.events.importing import Source
 
 
@@ -65,8 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
     for one in source.cleaning:
         print(f"  {one.name}: {one.count} × {one.found}" + (f"; {one.action}" if one.action else ""))
     print(
-        f"Imported {outcome['events']} events ({outcome['duplicates']} were there already) and {outcome['items']} items "
-        f"in {outcome['took_s']:.1f} s."
+        f"Imported {outcome['events']} events ({outcome['duplicates']} were there already) and {outcome['items']} "
+        f"items in {outcome['took_s']:.1f} s."
     )
     return 0
 

@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from everbrook.errors import NotFoundError
+
 if TYPE_CHECKING:
-    from everbrook.engine import Recommender
+    from everbrook.engine.recommender import Recommender
     from everbrook.settings import Loaded
 
 DEFAULT_DATA = Path("data/everbrook")
@@ -41,17 +43,17 @@ def opened(arguments: argparse.Namespace, must_exist: bool = True) -> Iterator[R
     """The engine on the data directory, closed at the end.
 
     Raises:
-        DataError: the directory must exist and does not.
+        NotFoundError: the directory must exist and does not.
     """
-    from everbrook.engine import Recommender
-    from everbrook.errors import DataError
-
+    settings = loaded_settings(arguments).settings
     path = data_path(arguments)
     if must_exist and not path.exists():
-        raise DataError(
+        raise NotFoundError(
             f"Data directory '{path}' must exist; got no such directory.",
             "Make one: everbrook import FILE --data DIR",
         )
-    settings = loaded_settings(arguments).settings
-    with Recommender.open(path, settings) as engine:
+
+    from everbrook.engine.recommender import Recommender
+
+    with Recommender.open(path, settings, create=not must_exist) as engine:
         yield engine

@@ -25,11 +25,15 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve."""
     settings = loaded_settings(arguments, assignments_of(arguments)).settings
 
-    from everbrook.engine import Recommender
+    from everbrook.engine.recommender import Recommender
     from everbrook.http.guard import check_address
     from everbrook.http.server import serve
 
     check_address(settings.serve)  # before the log is read, which may take a while
     with Recommender.open(data_path(arguments), settings) as engine:
-        serve(engine, settings, lambda address: print(f"Everbrook answers on {address} (docs: {address}/docs)", flush=True))
+        serve(engine, settings, _tell)
     return 0
+
+
+def _tell(address: str) -> None:
+    print(f"Everbrook answers on {address} (docs: {address}/docs)", flush=True)

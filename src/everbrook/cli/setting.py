@@ -107,15 +107,16 @@ def markdown(chosen: list[Described]) -> str:
         "# Settings", "",
         "Made by `make docs` from the types in `src/everbrook/settings`; do not edit.", "",
         "Later wins: defaults < TOML file (`--config FILE` or `EVERBROOK_CONFIG`) < environment",
-        "(`EVERBROOK_<GROUP>_<NAME>`) < `--set group.name=value`. An unknown name, a wrong type or a missing file is an",
-        "error. `everbrook settings` shows what holds and where it came from; `everbrook settings --toml` prints a file",
-        "to start from.",
+        "(`EVERBROOK_<GROUP>_<NAME>`) < `--set group.name=value`. An unknown name, a wrong type or a missing file is",
+        "an error. `everbrook settings` shows what holds and where it came from; `everbrook settings --toml` prints a",
+        "file to start from.",
     ]
     group = ""
     for one in chosen:
         if one.name.split(".")[0] != group:
             group = one.name.split(".")[0]
-            lines += ["", f"## {group}", "", "| name | default | unit | what it is | must be |", "|---|---|---|---|---|"]
+            lines += ["", f"## {group}", ""]
+            lines += ["| name | default | unit | what it is | must be |", "|---|---|---|---|---|"]
         cells = (f"`{one.name}`", f"`{_toml_value(_value(one, defaults))}`", one.unit or "", one.help, one.must)
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
@@ -130,6 +131,6 @@ def _toml_value(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_toml_value(one) for one in value) + "]"
     if isinstance(value, dict):
-        inner = ", ".join(f"{json.dumps(str(key), ensure_ascii=False)} = {_toml_value(one)}" for key, one in value.items())
-        return "{ " + inner + " }" if inner else "{}"
+        inner = [f"{json.dumps(str(key), ensure_ascii=False)} = {_toml_value(one)}" for key, one in value.items()]
+        return "{ " + ", ".join(inner) + " }" if inner else "{}"
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)

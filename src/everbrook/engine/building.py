@@ -17,5 +17,6 @@ def new_core(settings: Settings, trail: bool = False) -> Core:
         settings: all of them.
         trail: whether it keeps what it folds, for batch learning.
     """
-    experts = [build(name, settings) for name in settings.mixture.experts]
-    return Core(State(settings.state), Mixture(experts, settings.mixture), Trail() if trail else None)
+    state = State(settings.state)
+    experts = [build(name, settings, state) for name in settings.mixture.experts]
+    return Core(state, Mixture(experts, settings.mixture), Trail() if trail else None)

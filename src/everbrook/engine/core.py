@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -14,12 +15,11 @@ from everbrook.engine.trail import Trail
 from everbrook.events.columns import EventColumns
 from everbrook.events.log import Run
 from everbrook.events.records import Deletion, ItemChange, UserChange
-from everbrook.models.content import Content
-from everbrook.models.sequence_expert import SequenceExpert
 from everbrook.rank.mixture import Judgement, Mixture
 from everbrook.state import State
-from everbrook.types import F64, I32, Arrays, Bool, Expert, Step
+from everbrook.types import F64, I32, NO_ROW, Arrays, Bool, Step
 
+FamilyT = TypeVar("FamilyT")
 OnJudged = Callable[[Step, int, Judgement], None]
 """Told of each judged event: the step, the event's position in it, and the judgement."""
 
@@ -54,6 +54,24 @@ class Judging:
         return mask
 
 
+@runtime_checkable
+class Prepares(Protocol):
+    """A family that answers a run of queries faster where it is told of them at once."""
+
+    def prepare(self, step: Step, mask: Bool | None = None) -> None:
+        """Get ready for the queries of the marked events."""
+        ...
+
+
+@runtime_checkable
+class KnowsItems(Protocol):
+    """A family that looks at what items are, not only at events."""
+
+    def put(self, rows: I32, records: Sequence[ItemChange | None]) -> None:
+        """Take note of new or changed records; None where an item has none any more."""
+        ...
+
+
 class Core:
     """Everything learned from the log up to `offset`.
 
@@ -70,7 +88,7 @@ class Core:
         self.offset = 0  # records of the log already in it
         self.events = 0  # events among them
 
-    def family(self, kind: type[Expert]) -> Expert | None:
+    def family(self, kind: type[FamilyT]) -> FamilyT | None:
         """The family of a class, where the mixture has it."""
         return next((family for family in self.mixture.experts if isinstance(family, kind)), None)
 
@@ -98,15 +116,25 @@ class Core:
         users = [record for record in records if isinstance(record, UserChange)]
         for record in records:
             if isinstance(record, Deletion):
-                self.state.forget(record)
+                self._forget(record)
         if users:
             self.state.put_users(users)
         if items:
             rows = self.state.put_items(items)
             self.grow()
-            content = self.family(Content)
-            if isinstance(content, Content):
-                content.put(rows, [self.state.catalogue.get(int(row)) for row in rows])
+            self._tell(rows)
+
+    def _forget(self, deletion: Deletion) -> None:
+        row = self.state.items.row(deletion.id) if deletion.what == "item" else NO_ROW
+        self.state.forget(deletion)
+        if row != NO_ROW:
+            self._tell(np.array([row], dtype=np.int32))
+
+    def _tell(self, rows: I32) -> None:
+        known = [self.state.catalogue.get(int(row)) for row in rows]
+        for family in self.mixture.experts:
+            if isinstance(family, KnowsItems):
+                family.put(rows, known)
 
     def grow(self) -> None:
         """Give the experts room for what the state knows."""
@@ -126,7 +154,7 @@ class Core:
             (B,) log-probability of each event under the mixture before it was learned; NaN where it was no target.
         """
         mask = judging.chosen(step, self.events)
-        self._prepare(step)
+        self._prepare(step, mask)
         logp = np.full(len(step), np.nan)
         marks = np.flatnonzero(mask)
         starts = marks if len(marks) and marks[0] == 0 else np.concatenate(([0], marks)).astype(np.int64)
@@ -144,14 +172,15 @@ class Core:
 
     def judge_only(self, step: Step, judging: Judging, on_judged: OnJudged) -> None:
         """Judge the chosen events with everything standing still: nothing is learned, not even weights."""
-        self._prepare(step)
-        for b in np.flatnonzero(judging.chosen(step, self.events)):
+        mask = judging.chosen(step, self.events)
+        self._prepare(step, mask)
+        for b in np.flatnonzero(mask):
             self._judge(step, int(b), judging, on_judged)
 
-    def _prepare(self, step: Step) -> None:
+    def _prepare(self, step: Step, mask: Bool) -> None:
         for family in self.mixture.experts:
-            if isinstance(family, SequenceExpert):
-                family.prepare(step)
+            if isinstance(family, Prepares):
+                family.prepare(step, mask)
 
     def _judge(self, step: Step, b: int, judging: Judging, on_judged: OnJudged | None) -> float | None:
         query = step.query(b)

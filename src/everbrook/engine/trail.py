@@ -25,18 +25,19 @@ class Trail:
         )  # fmt: skip
         self.events += len(step)
 
-    def histories(self, start: int = 0, stop: int | None = None) -> Histories:
+    def histories(self, start: int = 0, stop: int | None = None, wanted_from: int = 0) -> Histories:
         """Events start..stop-1 by actor.
 
         Args:
             start: number of the first event.
             stop: number after the last; None goes to the end.
+            wanted_from: number of the first event that is worth predicting; earlier ones are only context.
         """
         stop = self.events if stop is None else stop
         names = ("actor", "items", "ts_ms", "kinds", "wanted", "opens", "values")
         merged = {name: np.concatenate([part[name] for part in self._parts]) for name in names}
-        self._parts = [merged] if self._parts else []
+        self._parts = [merged]
         cut = {name: column[start:stop] for name, column in merged.items()}
-        seen = cut["wanted"] | ~np.isnan(cut["values"])
-        actor = np.where(seen, cut.pop("actor"), -1)
+        actor = np.where(cut["wanted"] | ~np.isnan(cut["values"]), cut.pop("actor"), -1)
+        cut["wanted"] = cut["wanted"] & (np.arange(start, stop) >= wanted_from)
         return pack(actor, cut)

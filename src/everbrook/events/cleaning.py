@@ -123,14 +123,15 @@ def _unite(field: str, coded: Coded, draft: Draft) -> tuple[Coded, list[Finding]
     spaced = _differ(names, stripped)
     if spaced:
         action = f"removes the spaces of {spaced:,}" if settings.strip_spaces else "keeps them as different ids"
-        findings.append(Finding(f"{field} spaces", "WARN", spaced, f"{spaced:,} ids have spaces around them", action))
+        found = many(spaced, "id has spaces around it", "ids have spaces around them")
+        findings.append(Finding(f"{field} spaces", "WARN", spaced, found, action))
     lower = pc.utf8_lower(stripped)
     cased = 0 if field == "id" else _differ(stripped, lower)
     alike = len(pc.unique(stripped)) - len(pc.unique(lower)) if cased else 0
     if alike:
         action = "writes all in lower case" if settings.fold_case else "keeps them as different ids"
-        findings.append(Finding(f"{field} case", "WARN", alike, f"{alike:,} ids differ from another only in case",
-                                action))
+        found = many(alike, "id differs", "ids differ") + " from another only in case"
+        findings.append(Finding(f"{field} case", "WARN", alike, found, action))
     if pc.max(pc.binary_length(names)).as_py() > MAX_ID_BYTES:
         findings.append(_long(field, coded, draft))
     if cased and settings.fold_case:
@@ -153,7 +154,8 @@ def _long(field: str, coded: Coded, draft: Draft) -> Finding:
     long = [code for code, name in enumerate(coded.names) if len(name.encode()) > MAX_ID_BYTES]
     mask = np.isin(coded.codes, long)
     count = int(np.count_nonzero(mask))
-    found = f"{count:,} events have {_a(field)} of more than {MAX_ID_BYTES} bytes: '{coded.names[long[0]][:40]}…'"
+    found = many(count, "event has", "events have")
+    found += f" {_a(field)} of more than {MAX_ID_BYTES} bytes: '{coded.names[long[0]][:40]}…'"
     return Finding(f"{field} length", "FAIL", count, found,
                    "stops: a quote may be left open, or the column is the wrong one", draft.first(mask))
 
@@ -174,7 +176,7 @@ def drop_missing(draft: Draft) -> tuple[Draft, list[Finding]]:
             bad |= mask
             findings.append(Finding(
                 f"missing {what}", "FAIL" if stop or count == len(columns) else "WARN", count,
-                f"{count:,} events ({count / len(columns):.2%}) have no {what}",
+                f"{many(count, 'event', 'events')} ({count / len(columns):.2%}) without {what}",
                 "stops" if stop else f"drops {count:,}", draft.first(mask),
             ))
     if not findings:
@@ -190,8 +192,8 @@ def drop_repeated(draft: Draft) -> tuple[Draft, list[Finding]]:
         return draft, [Finding("duplicates", "PASS", 0, "no event comes twice")]
     drop = draft.settings.duplicates == "drop"
     action = f"drops {count:,}" if drop else "keeps them"
-    finding = Finding("duplicates", "WARN", count, f"{count:,} events repeat an earlier one exactly", action,
-                      draft.first(mask))
+    found = many(count, "event repeats", "events repeat") + " an earlier one exactly"
+    finding = Finding("duplicates", "WARN", count, found, action, draft.first(mask))
     return draft.keep(~mask) if drop else draft, [finding]
 
 
@@ -213,8 +215,10 @@ def judge_times(draft: Draft) -> tuple[Draft, list[Finding]]:
         said = ", such as " + _spell(int(ts[mask.argmax()]))
         wrong_unit = "; the unit may be wrong" if count > len(ts) // 2 else ""
         action = "stops" if stop else "keeps them" if settings.times == "keep" else f"drops {count:,}"
-        findings.append(Finding(f"times {name}", "FAIL" if stop else "WARN", count,
-                                f"{count:,} times are {words}{said}{wrong_unit}", action, draft.first(mask)))
+        found = f"{many(count, 'time is', 'times are')} {words}{said}{wrong_unit}"
+        findings.append(
+            Finding(f"times {name}", "FAIL" if stop else "WARN", count, found, action, draft.first(mask))
+        )
     if not findings:
         return draft, [Finding("times", "PASS", 0, f"from {_spell(int(ts.min()))} to {_spell(int(ts.max()))}")]
     return draft.keep(~bad) if settings.times == "drop" else draft, findings
@@ -228,8 +232,8 @@ def sort_times(draft: Draft) -> tuple[Draft, list[Finding]]:
     late = ts < np.maximum.accumulate(ts)
     count = int(np.count_nonzero(late))
     order = np.argsort(ts, kind="stable")
-    finding = Finding("order", "WARN", count, f"{count:,} events come after a later one", "sorts by time",
-                      draft.first(late))
+    found = many(count, "event comes", "events come") + " after a later one"
+    finding = Finding("order", "WARN", count, found, "sorts by time", draft.first(late))
     return replace(draft, columns=draft.columns.take(order), rows=draft.rows[order]), [finding]
 
 
@@ -247,7 +251,7 @@ def tame_outliers(draft: Draft) -> tuple[Draft, list[Finding]]:
         return draft, [Finding("outliers", "PASS", 0, f"all values lie within the fences {span}")]
     how = draft.settings.outliers
     action = {"keep": "keeps them", "clip": f"clips {count:,} to the fences", "drop": f"drops {count:,}"}[how]
-    found = (f"{count:,} values ({count / len(known):.2%}) lie outside the fences {span} "
+    found = (f"{many(count, 'value', 'values')} ({count / len(known):.2%}) outside the fences {span} "
              f"(smallest {known.min():,.6g}, largest {known.max():,.6g})")
     finding = Finding("outliers", "WARN", count, found, action, draft.first(mask))
     if how == "clip":
@@ -273,9 +277,9 @@ def drop_bots(draft: Draft) -> tuple[Draft, list[Finding]]:
     if not actors:
         return draft, [Finding("bots", "PASS", 0, f"no actor has more than {limit:,} events in a minute")]
     count, drop = int(np.count_nonzero(mask)), draft.settings.bots == "drop"
-    noun = "actor has" if actors == 1 else "actors have"
     finding = Finding(
-        "bots", "WARN", actors, f"{actors:,} {noun} more than {limit:,} events in a minute ({count:,} events in all)",
+        "bots", "WARN", actors,
+        f"{many(actors, 'actor has', 'actors have')} more than {limit:,} events in a minute ({count:,} events in all)",
         f"drops their {count:,} events" if drop else "keeps them", draft.first(mask),
     )
     return draft.keep(~mask) if drop else draft, [finding]
@@ -327,6 +331,11 @@ def _way_out(finding: Finding) -> str:
     if finding.name.startswith("times"):
         return "Give the unit of the times, or set data.times=drop to leave them out."
     return ""
+
+
+def many(count: int, one: str, more: str) -> str:
+    """A count and the words that fit it."""
+    return f"{count:,} {one if count == 1 else more}"
 
 
 def _spell(ts_ms: int) -> str:

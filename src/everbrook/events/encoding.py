@@ -19,7 +19,7 @@ NO_TEXTS = ("", "na", "n/a", "nan", "null", "none")
 """Texts that stand for no number, in lower case."""
 
 
-Scalars = (str, int, float, bool, type(None))
+Scalars = (str, int, float, bool)
 
 
 class Codes:
@@ -45,11 +45,16 @@ class Codes:
 
 
 def as_dictionary(array: pa.Array) -> pa.DictionaryArray:
-    """Any array as int32 codes into text; whole floats lose their '.0'."""
+    """Any array as int32 codes into text; whole floats lose their '.0', lists and objects become JSON."""
     import pyarrow as pa
 
+    if pa.types.is_nested(array.type):
+        encode = msgspec.json.encode
+        array = pa.array([None if cell is None else encode(cell).decode() for cell in array.to_pylist()], pa.string())
+    if pa.types.is_dictionary(array.type) and array.dictionary.null_count:
+        array = array.dictionary_decode()
     if not pa.types.is_dictionary(array.type):
-        array = array.dictionary_encode()
+        array = (array.cast(pa.string()) if pa.types.is_null(array.type) else array).dictionary_encode()
     return pa.DictionaryArray.from_arrays(array.indices.cast(pa.int32()), _texts(array.dictionary))
 
 
@@ -194,7 +199,8 @@ def _object(text: str) -> dict[str, Any]:
         whole = msgspec.json.decode(text, type=dict[str, Any])
     except msgspec.DecodeError:
         raise DataError(f"A context must be a JSON object; got '{text[:60]}'.") from None
-    return {name: value if isinstance(value, Scalars) else encode_context(value) for name, value in whole.items()}
+    known = {name: value for name, value in whole.items() if value is not None}
+    return {name: value if isinstance(value, Scalars) else encode_context(value) for name, value in known.items()}
 
 
 def _typed(names: list[str]) -> list[Any]:

@@ -164,7 +164,7 @@ def _json_names(path: Path) -> list[str]:
     sample = _sample(path, SAMPLE_BYTES)
     if not sample.strip():
         raise DataError(f"'{path}' is empty; it must have one JSON object a line.")
-    whole = sample.rpartition(b"\n")[0] or sample
+    whole = sample if len(sample) < SAMPLE_BYTES else sample.rpartition(b"\n")[0] or sample
     try:
         rows = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode_lines(whole)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -203,14 +203,14 @@ def _json_blocks(path: Path) -> Iterator[tuple[bytes, int]]:
 
 
 def _json_column(values: list[Any]) -> pa.Array:
-    """Numbers, texts, or (of mixed or nested values) the JSON of each."""
+    """Numbers, texts, lists of either, or (of objects and mixed values) the JSON of each."""
     import pyarrow as pa
 
     try:
         array = pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
         return pa.array([_json_text(value) for value in values], pa.string())
-    if pa.types.is_nested(array.type):
+    if pa.types.is_struct(array.type) or (pa.types.is_nested(array.type) and pa.types.is_nested(array.type.value_type)):
         return pa.array([_json_text(value) for value in values], pa.string())
     return array
 

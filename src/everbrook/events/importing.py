@@ -8,14 +8,12 @@ good. What an engine does with the chunks is not known here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from everbrook.errors import DataError
 from everbrook.events.cleaning import Finding, clean, refuse
-from everbrook.events.columns import Coded, EventColumns
-from everbrook.events.encoding import compact
+from everbrook.events.columns import EventColumns
 from everbrook.events.formats import SUFFIXES, File, guess_format
 from everbrook.events.items import is_item_file, read_items
 from everbrook.events.mapping import Mapping, resolve
@@ -76,7 +74,7 @@ class Source:
         return self.columns
 
     def chunks(self, progress: Progress | None = None) -> Iterator[EventColumns]:
-        """The events in time order, some at a time, each chunk with only its own names.
+        """The events in time order, some at a time: views that share one list of names a column.
 
         Args:
             progress: told events handed over and their total.
@@ -85,24 +83,22 @@ class Source:
         total = len(columns)
         for start in range(0, total, self.settings.chunk_events):
             stop = min(start + self.settings.chunk_events, total)
-            yield _compact(columns.slice(start, stop))
+            yield columns.slice(start, stop)
             if progress is not None:
                 progress(stop, total)
 
     def items(self) -> Iterator[list[ItemChange]]:
-        """The items of the folder's item files, some at a time; nothing where there are none."""
+        """The items of the folder's item files, some at a time, all read before the first is handed over.
+
+        Raises:
+            DataError: when a row is no item; it names the row.
+        """
         if is_movielens(self.path):
-            changes = movielens_items(self.path)
+            changes = list(movielens_items(self.path))
         else:
-            changes = (change for file in self.item_files for change in read_items(file))
-        part: list[ItemChange] = []
-        for change in changes:
-            part.append(change)
-            if len(part) == ITEMS_AT_ONCE:
-                yield part
-                part = []
-        if part:
-            yield part
+            changes = [change for file in self.item_files for change in read_items(file)]
+        for start in range(0, len(changes), ITEMS_AT_ONCE):
+            yield changes[start : start + ITEMS_AT_ONCE]
 
 
 def open_source(
@@ -161,10 +157,3 @@ def _same_columns(files: Sequence[File]) -> list[File]:
                 f"columns; import them one by one (files of items are called items, products or catalogue)."
             )
     return list(files)
-
-
-def _compact(columns: EventColumns) -> EventColumns:
-    """Each column with its own names only, in order of first appearance."""
-    parts = {name: getattr(columns, name) for name in columns.__slots__}
-    compacted: dict[str, Any] = {name: compact(part) for name, part in parts.items() if isinstance(part, Coded)}
-    return replace(columns, **compacted)

@@ -7,13 +7,14 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 from everbrook.events.columns import EventColumns
 from everbrook.events.records import Record
 from everbrook.types import I64
 
 
-@dataclass(frozen=True, slots=True)
-class Appended:
+class Appended(msgspec.Struct, frozen=True):
     """What became of a batch: its new records lie at the offsets first..stop-1, in order."""
 
     first: int

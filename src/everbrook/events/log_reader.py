@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections.abc import Collection, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -21,6 +21,9 @@ from everbrook.events.log_files import disk_errors
 from everbrook.events.records import RECORD_TYPES
 from everbrook.events.segments import Segment, SegmentEntry
 from everbrook.types import I64
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _decoders: dict[str, msgspec.json.Decoder[Any]] = {
     name: msgspec.json.Decoder(list[record]) for name, record in RECORD_TYPES.items()  # type: ignore[valid-type]
@@ -40,7 +43,7 @@ class LogReader:
         self._segments: dict[str, Segment] = {}
 
     def runs(
-        self, start: int, stop: int, types: Collection[str], limit: int, leave_out: Collection[str] = ()
+        self, start: int, stop: int, types: Collection[str], limit: int
     ) -> Iterator[Run]:
         """Read the records at start..stop-1, as `Log.runs` says."""
         while start < stop:
@@ -48,10 +51,28 @@ class LogReader:
             merged = _merge(start, reached, batches, entries if "event" in types else [])
             for segment_part, part in merged:
                 if segment_part is not None:
-                    yield from self._segment_runs(*segment_part, limit, leave_out)
+                    yield from self._segment_runs(*segment_part, limit)
                 else:
                     yield from self._batch_runs(part, start, stop, limit)
             start = reached
+
+    def events(self, start: int, stop: int, leave_out: Collection[str]) -> EventColumns:
+        """Read all events at start..stop-1 in one piece; what neighbouring segments hold is joined by Arrow."""
+        parts: list[EventColumns] = []
+        tables: list[pa.Table] = []
+        while start < stop:
+            batches, entries, reached = self._step(start, stop, ("event",), READ_EVENTS)
+            for segment_part, part in _merge(start, reached, batches, entries):
+                if segment_part is not None:
+                    entry, low, high = segment_part
+                    tables.append(self.segment(entry).table(low, high, leave_out))
+                    continue
+                parts.extend(_joined(tables))
+                tables = []
+                runs = self._batch_runs(part, start, stop, FOREVER)
+                parts.extend(run.events for run in runs if run.events is not None)
+            start = reached
+        return EventColumns.concat([*parts, *_joined(tables)])
 
     def _step(
         self, start: int, stop: int, types: Collection[str], limit: int
@@ -67,14 +88,12 @@ class LogReader:
         reached = stop if is_all else min(stop, batches[-1][1])
         return batches, [entry for entry in entries if entry.first < reached and entry.stop > start], reached
 
-    def _segment_runs(
-        self, entry: SegmentEntry, start: int, stop: int, limit: int, leave_out: Collection[str]
-    ) -> Iterator[Run]:
+    def _segment_runs(self, entry: SegmentEntry, start: int, stop: int, limit: int) -> Iterator[Run]:
         segment = self.segment(entry)
         low, high = np.searchsorted(segment.offsets, (start, stop)).tolist()
         if low >= high:
             return
-        columns = segment.columns(leave_out)
+        columns = segment.columns()
         for begin in range(low, high, limit):
             end = min(begin + limit, high)
             yield Run("event", segment.offsets[begin:end], columns.slice(begin, end))
@@ -147,6 +166,15 @@ class LogReader:
         with self._lock:
             self._database.close()
             self._segments.clear()
+
+
+def _joined(tables: list[pa.Table]) -> list[EventColumns]:
+    """The columns of neighbouring tables; none of no tables."""
+    if not tables:
+        return []
+    import pyarrow as pa
+
+    return [EventColumns.from_table(pa.concat_tables(tables, promote_options="default"))]
 
 
 Part = tuple[tuple[SegmentEntry, int, int] | None, list[Batch]]

@@ -30,8 +30,7 @@ _NAMES = {record: name for name, record in RECORD_TYPES.items()}
 AppendFuture: TypeAlias = "Future[Appended] | asyncio.Future[Appended]"
 
 
-@dataclass(slots=True)
-class Write:
+class Write(msgspec.Struct):
     """Records of one caller, encoded in the caller's thread so that the writer can only fail on the disk."""
 
     types: list[str] | str  # one where all are the same
@@ -70,6 +69,9 @@ class _Group:
 
 def encode_write(records: Sequence[Record], future: AppendFuture) -> Write:
     """Make a write of checked records."""
+    if len(records) == 1 and records[0].__class__ is Event:  # the hot path of events that come singly
+        event = records[0]
+        return Write("event", [_encode(event)], [event.id] if event.id is not None else None, future)
     bodies = [_encode(record) for record in records]
     if all(record.__class__ is Event for record in records):
         ids: list[str | None] = [record.id for record in records]  # type: ignore[union-attr]
@@ -132,7 +134,7 @@ class LogWriter:
             if not self._closed:
                 self._closed = True
                 self._queue.put(None)
-        if self._thread.is_alive():
+        if self._thread.ident is not None:
             self._thread.join()
         with self._changed:
             self._changed.notify_all()
@@ -207,7 +209,7 @@ class LogWriter:
         for write in writes:
             first = group.stop
             duplicates = tuple(_repeated(write.ids, known, group.ids)) if write.ids else ()
-            _extend(group, write, frozenset(duplicates))
+            _extend(group, write, duplicates)
             group.results.append((write.future, Appended(first, group.stop, duplicates)))
         return group
 
@@ -257,12 +259,15 @@ def _repeated(ids: list[str | None], known: set[str], taken: dict[str, None]) ->
             taken[id_] = None
 
 
-def _extend(group: _Group, write: Write, out: frozenset[int]) -> None:
-    """Lay a write's records, without those `out`, behind the others."""
-    if isinstance(write.types, str) and not out:
+def _extend(group: _Group, write: Write, duplicates: tuple[int, ...]) -> None:
+    """Lay a write's new records behind the others."""
+    if not write.bodies:
+        return
+    if isinstance(write.types, str) and not duplicates:
         group.rows_of(write.types).extend(write.bodies)
         group.stop += len(write.bodies)
         return
+    out = frozenset(duplicates)
     types = repeat(write.types) if isinstance(write.types, str) else write.types
     for position, (kind, body) in enumerate(zip(types, write.bodies)):  # noqa: B905  one type may stand for all
         if position not in out:

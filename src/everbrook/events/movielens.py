@@ -88,7 +88,7 @@ def fetch_movielens(
     """Fetch the published archive, compare it with the checksum published beside it, and unpack it.
 
     Args:
-        target: the folder in which the folder 'ml-latest-small' is made.
+        target: the folder in which the folder 'ml-latest-small' is made; one that is there already is kept.
         url: where the archive is; the checksum is at the same address followed by '.md5'.
         timeout_s: how long the publisher may stay silent.
         progress: told bytes fetched and their total.
@@ -99,6 +99,8 @@ def fetch_movielens(
     Raises:
         DataError: when it cannot be fetched, is not what the publisher says, or is no MovieLens archive.
     """
+    if is_movielens(target / FOLDER):
+        return target / FOLDER
     said = _fetch(url + ".md5", timeout_s, None).decode("ascii", "replace")
     wanted = re.search(r"\b[0-9a-fA-F]{32}\b", said)
     if wanted is None:

@@ -187,6 +187,6 @@ def _filled(kind: Coded, default: str, notes: list[str]) -> Coded:
     count = int(np.count_nonzero(missing))
     if not count:
         return kind
-    notes.append(f"{count:,} events name no kind; they become '{default}'.")
+    notes.append(f"Events without a kind: {count:,}; they become '{default}'.")
     names = kind.names if default in kind.names else [*kind.names, default]
     return Coded(np.where(missing, names.index(default), kind.codes).astype(np.int32), names)

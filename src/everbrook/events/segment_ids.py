@@ -18,8 +18,8 @@ _PLACES = 256
 
 
 def _weights() -> U64:
-    """A fixed odd number for each byte's place: splitmix64 (Steele, Lea, Flood 2014, figure 16)."""
-    z = (np.arange(1, _PLACES + 1, dtype=np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
+    """A fixed odd number for each byte's place, and one for the size: splitmix64 (Steele, Lea, Flood 2014, figure 16)."""
+    z = (np.arange(1, _PLACES + 2, dtype=np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return (z ^ (z >> np.uint64(31))) | np.uint64(1)
@@ -48,7 +48,7 @@ def _hash_chunk(texts: Sequence[str]) -> U64:
         weighed[:-1] = np.frombuffer(text_bytes, np.uint8)[: offsets[-1]] * _WEIGHTS[places % _PLACES]
     sums = np.add.reduceat(weighed, starts)
     sums[sizes == 0] = 0
-    return sums + sizes.astype(np.uint64) * _WEIGHTS[0]
+    return sums + sizes.astype(np.uint64) * _WEIGHTS[_PLACES]
 
 
 def sorted_hashes(texts: Sequence[str]) -> tuple[U64, I32]:

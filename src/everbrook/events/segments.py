@@ -60,6 +60,12 @@ class Segment:
             return self._table.column("offset").to_numpy()
         return np.arange(self.entry.first, self.entry.stop)
 
+    def table(self, start: int, stop: int, leave_out: Collection[str] = ()) -> pa.Table:
+        """Its events at the log's offsets start..stop-1, as views of the file."""
+        low, high = np.searchsorted(self.offsets, (start, stop)).tolist()
+        names = [name for name in self._table.column_names if name != "offset" and name not in leave_out]
+        return self._table.select(names).slice(low, max(0, high - low))
+
     def columns(self, leave_out: Collection[str] = ()) -> EventColumns:
         """All its events; codes and numbers are views of the file."""
         return EventColumns.from_table(self._table, leave_out)
@@ -119,6 +125,8 @@ def write_segment(path: Path, columns: EventColumns, offsets: I64 | None = None)
                 hashed = pa.table({"hash": hashes, "code": codes})
                 ids_size_bytes, ids_crc = _write_table(ids_path(path), hashed)
             sync_directory(path.parent)
+        except FileExistsError:  # it is someone else's
+            raise
         except BaseException:
             remove_segment(path)
             raise

@@ -6,9 +6,9 @@ Everything in it is reached through `Log`; how it is written is `log_writer`, ho
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import ExitStack, closing
 from pathlib import Path
 from types import TracebackType
 
@@ -18,7 +18,7 @@ from everbrook.events.log_bulk import BulkWriter, Sealer, clear_strays
 from everbrook.events.log_database import FILE, connect, read_segments
 from everbrook.events.log_directory import DirectoryLock, prepare_directory
 from everbrook.events.log_files import disk_errors
-from everbrook.events.log_reader import ALL_TYPES, FOREVER, READ_EVENTS, LogReader
+from everbrook.events.log_reader import ALL_TYPES, READ_EVENTS, LogReader
 from everbrook.events.log_writer import LogWriter, encode_write
 from everbrook.events.records import Record
 from everbrook.settings.log import LogSettings
@@ -31,30 +31,25 @@ class SqliteLog:
 
     def __init__(self, path: Path, settings: LogSettings) -> None:
         """Use `open`."""
-        self._path, self._settings = path, settings
-        self._segment_folder = path / SEGMENT_FOLDER
-        self._lock = DirectoryLock(path)
-        self._closed = False
-        try:
-            with disk_errors(path / FILE):
-                self._segment_folder.mkdir(exist_ok=True)
-                database = connect(path, settings.cache_mb, write=True)
-                self._open_on(database)
-        except BaseException:
-            self._lock.release()
-            raise
+        self._path, self._segment_folder = path, path / SEGMENT_FOLDER
+        with ExitStack() as opened, disk_errors(path / FILE):
+            opened.callback(DirectoryLock(path).release)
+            self._segment_folder.mkdir(exist_ok=True)
+            self._open_parts(opened, settings)
+            self._opened = opened.pop_all()
 
-    def _open_on(self, database: sqlite3.Connection) -> None:
+    def _open_parts(self, opened: ExitStack, settings: LogSettings) -> None:
+        database = opened.enter_context(closing(connect(self._path, settings.cache_mb, write=True)))
         entries = read_segments(database)
         clear_strays(self._segment_folder, entries)
-        self._database = database
-        reading = connect(self._path, self._settings.cache_mb, write=False)
-        self._reader = LogReader(self._path, self._segment_folder, reading)
+        reading = connect(self._path, settings.cache_mb, write=False)
+        self._reader = opened.enter_context(closing(LogReader(self._path, self._segment_folder, reading)))
         with_ids = [self._reader.segment(entry) for entry in entries if entry.ids_size_bytes]
-        self._writer = LogWriter(self._path / FILE, database, self._settings.group_events, with_ids)
+        self._writer = LogWriter(self._path / FILE, database, settings.group_events, with_ids)
+        opened.enter_context(closing(self._writer))
         self._bulk = BulkWriter(self._segment_folder, self._reader, self._writer)
         self._writer.start()
-        self._sealer = Sealer(self._bulk, self._writer, self._settings.seal_events)
+        opened.enter_context(closing(Sealer(self._bulk, self._writer, settings.seal_events)))
 
     @classmethod
     def open(cls, path: Path | str, settings: LogSettings | None = None, *, create: bool = True) -> SqliteLog:
@@ -115,8 +110,7 @@ class SqliteLog:
 
     def read_events(self, start: int = 0, stop: int | None = None, leave_out: Collection[str] = ()) -> EventColumns:
         """Read all events at start..stop-1 as one set of columns, without the optional columns `leave_out`."""
-        runs = self._reader.runs(start, self._up_to(stop), ("event",), FOREVER, leave_out)
-        return EventColumns.concat([run.events for run in runs if run.events is not None])
+        return self._reader.events(start, self._up_to(stop), leave_out)
 
     def _up_to(self, stop: int | None) -> int:
         return self.end if stop is None else min(stop, self.end)
@@ -127,12 +121,4 @@ class SqliteLog:
 
     def close(self) -> None:
         """Finish what was begun and let go of the files; a second time does nothing."""
-        if self._closed:
-            return
-        self._closed = True
-        self._sealer.close()
-        self._writer.close()
-        self._reader.close()
-        self._database.close()
-        self._lock.release()
-
+        self._opened.close()

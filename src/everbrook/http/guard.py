@@ -15,7 +15,7 @@ from everbrook.errors import SettingError
 from everbrook.http.failures import KeyRefusedError, TooLargeError, from_everbrook, from_the_unexpected
 from everbrook.settings.serve import ServeSettings
 
-OPEN_PATHS = frozenset({"/healthz", "/readyz", "/openapi.json", "/docs"})
+OPEN_PATHS = frozenset({"/docs", "/healthz", "/openapi.json", "/readyz"})
 """What may be asked without a key: whether the server lives, and how it is spoken to."""
 REQUEST_ID = b"x-request-id"
 MAX_REQUEST_ID_BYTES = 128

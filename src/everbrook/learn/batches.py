@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from everbrook.models.sequence import AHEAD_S, SequenceBatch
+from everbrook.models.sequence import SequenceBatch
 from everbrook.types import F32, I16, I32, I64, Bool
 
 
@@ -22,9 +22,8 @@ class Histories:
     ts_ms: I64  # (E,)
     kinds: I16  # (E,)
     wanted: Bool  # (E,) whether the event is worth predicting
-    opens: Bool  # (E,) whether it opens a session
-    starts: I64  # (A + 1,) where each actor's events begin; the last is E
     values: F32  # (E,) NaN where the event has none
+    starts: I64  # (A + 1,) where each actor's events begin; the last is E
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -34,14 +33,17 @@ class Histories:
         sizes = np.diff(self.starts)[actors]
         starts = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
         events = np.repeat(self.starts[actors] - starts[:-1], sizes) + np.arange(starts[-1])
-        columns = (self.items, self.ts_ms, self.kinds, self.wanted, self.opens)
-        return Histories(*(column[events] for column in columns), starts, self.values[events])
+        return self._at(events, starts)
 
     def only(self, keep: Bool) -> Histories:
         """Without some events; an actor left without any stays, empty."""
         before = np.concatenate(([0], np.cumsum(keep)))
-        columns = (self.items, self.ts_ms, self.kinds, self.wanted, self.opens)
-        return Histories(*(column[keep] for column in columns), before[self.starts], self.values[keep])
+        return self._at(np.flatnonzero(keep), before[self.starts])
+
+    def _at(self, events: I64, starts: I64) -> Histories:
+        return Histories(
+            self.items[events], self.ts_ms[events], self.kinds[events], self.wanted[events], self.values[events], starts
+        )
 
     def targets(self) -> int:
         """How many events there are to predict."""
@@ -65,31 +67,29 @@ def pack(actor: NDArray[np.integer], columns: dict[str, NDArray[np.generic]]) ->
 
     Args:
         actor: (E,) whose event; negative rows are left out.
-        columns: `items` (E,) and, where there are any, `ts_ms`, `kinds`, `wanted`, `opens`, `values`.
+        columns: `items` (E,) and, where there are any, `ts_ms`, `kinds`, `wanted`, `values`; others are left.
     """
     order = np.argsort(actor, kind="stable")
     order = order[np.searchsorted(actor[order], 0) :]
     sorted_actor = actor[order]
-    edges = np.flatnonzero(np.concatenate(([True], sorted_actor[1:] != sorted_actor[:-1]))) if len(order) else []
-    starts = np.concatenate((edges, [len(order)])).astype(np.int64)
+    changes = np.flatnonzero(sorted_actor[1:] != sorted_actor[:-1]) + 1
+    starts = np.concatenate(([0] if len(order) else [], changes, [len(order)])).astype(np.int64)
     E = len(actor)
-    blank = {"ts_ms": np.zeros(E), "kinds": np.zeros(E), "wanted": np.ones(E), "opens": np.zeros(E), "values": np.full(E, np.nan)}
+    blank = {"ts_ms": np.zeros(E), "kinds": np.zeros(E), "wanted": np.ones(E), "values": np.full(E, np.nan)}
     full = blank | columns
-    opens = full["opens"][order].astype(bool)
-    opens[starts[:-1]] = True
     return Histories(
         items=full["items"][order].astype(np.int32), ts_ms=full["ts_ms"][order].astype(np.int64),
-        kinds=full["kinds"][order].astype(np.int16), wanted=full["wanted"][order].astype(bool), opens=opens,
+        kinds=full["kinds"][order].astype(np.int16), wanted=full["wanted"][order].astype(bool),
         starts=starts, values=full["values"][order].astype(np.float32),
     )
 
 
 def join(older: Histories, newer: Histories) -> Histories:
     """Two sets of histories as one; actors are not matched with each other."""
-    names = ("items", "ts_ms", "kinds", "wanted", "opens")
-    columns = (np.concatenate((getattr(older, name), getattr(newer, name))) for name in names)
     starts = np.concatenate((older.starts[:-1], newer.starts + older.starts[-1]))
-    return Histories(*columns, starts, np.concatenate((older.values, newer.values)))
+    names = ("items", "ts_ms", "kinds", "wanted", "values")
+    columns = {name: np.concatenate((getattr(older, name), getattr(newer, name))) for name in names}
+    return Histories(**columns, starts=starts)
 
 
 def windows(histories: Histories, length: int, shift: I64 | None = None) -> tuple[I64, I64]:
@@ -152,18 +152,13 @@ def batch_of(histories: Histories, start: I64, stop: I64) -> Batch:
     follows = place + 1
     inputs = SequenceBatch(
         items=_tensor(histories.items[place], np.int64), kinds=_tensor(histories.kinds[place], np.int64),
-        ts_s=_tensor((ts_ms - ts_ms[:, :1]) / 1000, np.float64), opens=_tensor(histories.opens[place], np.int64),
-        ahead=_tensor(ahead_buckets(histories.ts_ms[follows] - ts_ms), np.int64),
+        ts_s=_tensor((ts_ms - ts_ms[:, :1]) / 1000, np.float64),
+        ahead_s=_tensor((histories.ts_ms[follows] - ts_ms) / 1000, np.float64),
     )
     places = np.flatnonzero(inside & histories.wanted[follows])
     after = follows.reshape(-1)[places]
     wanted, values = _tensor(histories.items[after], np.int64), _tensor(histories.values[after], np.float32)
     return Batch(inputs, torch.from_numpy(places), wanted, values)
-
-
-def ahead_buckets(gap_ms: I64) -> I64:
-    """Code how long ago the last event was at the moment a list is asked for."""
-    return np.searchsorted(np.asarray(AHEAD_S) * 1000, gap_ms, side="right")
 
 
 def _edges(sizes: I64, batch_events: int) -> list[int]:

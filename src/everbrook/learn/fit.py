@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from everbrook.learn.batches import Batch, Histories, epoch
 from everbrook.learn.device import device_named, threads
 from everbrook.learn.optimisers import rate_at
 from everbrook.learn.resume import Place, keep, restore
 from everbrook.learn.scalars import Scalars
+from everbrook.learn.spectral import placed_near, spectral_vectors
 from everbrook.learn.trainer import Trainer
 from everbrook.learn.validation import quality
 from everbrook.models.sequence import SequenceModel
@@ -84,7 +86,7 @@ class _Fit:
     def __init__(self, lesson: Lesson, sequence: SequenceSettings, settings: FitSettings, hooks: Hooks) -> None:
         self.lesson, self.settings, self.hooks = lesson, settings, hooks
         earlier = lesson.earlier
-        model = grown(earlier, lesson.items, settings.seed) if earlier else new_model(sequence, lesson.items, settings.seed)
+        model = _begun(lesson, sequence, settings)
         device = device_named(settings.device)
         model.to(device)
         self.epochs = settings.refit_epochs if earlier else settings.epochs
@@ -166,3 +168,17 @@ class _Fit:
         if self.lesson.replayed is not None:
             counts = counts + np.bincount(self.lesson.replayed.items, minlength=self.lesson.items)
         return counts
+
+
+def _begun(lesson: Lesson, sequence: SequenceSettings, settings: FitSettings) -> SequenceModel:
+    """The model before its first step: a new one, or the earlier one with room for the new items."""
+    seed, earlier, seen = settings.seed, lesson.earlier, lesson.histories
+    model = grown(earlier, lesson.items, seed) if earlier else new_model(sequence, lesson.items, seed)
+    known = earlier.items if earlier else 0
+    with torch.no_grad():
+        if settings.start == "spectral" and not known:
+            model.table.copy_(torch.from_numpy(spectral_vectors(seen, lesson.items, sequence.width, seed)))
+        elif settings.start == "spectral" and known < lesson.items:
+            table = model.table.cpu().numpy()
+            model.table[known:] = torch.from_numpy(placed_near(seen, table, known, seed)).to(model.table.device)
+    return model

@@ -48,7 +48,7 @@ class TableOptimiser:
         self.table, self.name, self.decay = table, settings.optimiser, settings.weight_decay
         shape = (len(table), 1) if self.name == "adagrad" else table.shape
         self.slots = [torch.zeros(shape, device=table.device) for _ in range(self._SLOTS[self.name])]
-        self.steps = torch.zeros(len(table), dtype=torch.int32, device=table.device)
+        self.steps = torch.zeros(len(table), 1, device=table.device)
 
     @torch.no_grad()
     def step(self, rows: Tensor | None, grad: Tensor, rate: float) -> None:
@@ -59,40 +59,47 @@ class TableOptimiser:
             grad: (R, D) their gradient.
             rate: the learning rate.
         """
-        at = slice(None) if rows is None else rows
-        self.steps[at] += 1
-        move = self._direction(at, grad)
+        move = self._direction(rows, grad)
         if self.decay:
-            move = move + self.decay * self.table[at]
+            move = move + self.decay * _rows(self.table, rows)
         if rows is None:
             self.table.sub_(move, alpha=rate)
         else:
             self.table.index_add_(0, rows, move, alpha=-rate)
 
-    def _direction(self, rows: Tensor | slice, grad: Tensor) -> Tensor:
+    def _direction(self, rows: Tensor | None, grad: Tensor) -> Tensor:
         if self.name == "sgd":
             return grad
         if self.name == "momentum":
-            return self._kept(0, rows, grad, 0.9) + grad
+            return self._put(0, rows, _rows(self.slots[0], rows) * 0.9 + grad) * 0.9 + grad
         if self.name == "rmsprop":
             return grad / (self._blend(0, rows, grad * grad, 0.99).sqrt() + EPSILON)
         if self.name == "adagrad":
-            self.slots[0][rows] += (grad * grad).mean(1, keepdim=True)
-            return grad / (self.slots[0][rows].sqrt() + EPSILON)
-        times = self.steps[rows].to(grad.dtype)[:, None]
+            sums = _rows(self.slots[0], rows) + (grad * grad).mean(1, keepdim=True)
+            return grad / (self._put(0, rows, sums).sqrt() + EPSILON)
+        times = self._put_steps(rows)
         mean = self._blend(0, rows, grad, 0.9) / (1 - torch.exp(times * math.log(0.9)))
         square = self._blend(1, rows, grad * grad, 0.98) / (1 - torch.exp(times * math.log(0.98)))
         return mean / (square.sqrt_() + EPSILON)
 
-    def _blend(self, slot: int, rows: Tensor | slice, new: Tensor, keep: float) -> Tensor:
-        value = torch.lerp(new, self.slots[slot][rows], keep)
-        self.slots[slot][rows] = value
-        return value
+    def _put_steps(self, rows: Tensor | None) -> Tensor:
+        """Count one more step of each row; the counts, (R, 1)."""
+        times = _rows(self.steps, rows) + 1
+        if rows is None:
+            self.steps.copy_(times)
+        else:
+            self.steps.index_copy_(0, rows, times)
+        return times
 
-    def _kept(self, slot: int, rows: Tensor | slice, new: Tensor, keep: float) -> Tensor:
-        value = self.slots[slot][rows].mul_(keep).add_(new)
-        self.slots[slot][rows] = value
-        return value.mul(keep)
+    def _blend(self, slot: int, rows: Tensor | None, new: Tensor, keep: float) -> Tensor:
+        return self._put(slot, rows, torch.lerp(new, _rows(self.slots[slot], rows), keep))
+
+    def _put(self, slot: int, rows: Tensor | None, value: Tensor) -> Tensor:
+        if rows is None:
+            self.slots[slot].copy_(value)
+        else:
+            self.slots[slot].index_copy_(0, rows, value)
+        return value
 
     def state(self) -> dict[str, Tensor]:
         """What it remembers, by name."""
@@ -111,3 +118,7 @@ def rate_at(step: int, steps: int, settings: FitSettings) -> float:
         return settings.learning_rate * (step + 1) / settings.warmup_steps
     done = min(1.0, step / max(1, steps))
     return settings.learning_rate * (settings.final_rate + (1 - settings.final_rate) * (1 + math.cos(math.pi * done)) / 2)
+
+
+def _rows(table: Tensor, rows: Tensor | None) -> Tensor:
+    return table if rows is None else table.index_select(0, rows)

@@ -81,14 +81,15 @@ class Trainer:
         parts = (batch.inputs.items.flatten(), batch.wanted, torch.from_numpy(drawn))
         rows, place = torch.unique(torch.cat(parts), return_inverse=True)
         rows, place = rows.to(device), place.to(device)
-        table = model.table.detach()[rows].requires_grad_()
+        table = model.table.detach().index_select(0, rows).requires_grad_()
         items, wanted, candidates = place.split([len(part) for part in parts])
         states = self._states(batch, table, items.view(batch.inputs.items.shape))
         column = torch.full((len(rows),), -1, device=device)
         column[candidates] = torch.arange(len(candidates), device=device)
         vectors = model.targets(table)
         compared = Compared(
-            states=states, candidates=vectors[candidates], column=column[wanted], own=vectors[wanted],
+            states=states, candidates=vectors.index_select(0, candidates), column=column[wanted],
+            own=vectors.index_select(0, wanted),
             log_q=torch.from_numpy(log_q).to(device), values=batch.values.to(device), items=model.items,
         )
         loss = self.loss.value(compared, self.settings)
@@ -101,10 +102,10 @@ class Trainer:
         device = self.model.table.device
         inputs = batch.inputs.to(device)
         if items is not None:
-            inputs = type(inputs)(items, inputs.kinds, inputs.ts_s, inputs.opens, inputs.ahead)
+            inputs = type(inputs)(items, inputs.kinds, inputs.ts_s, inputs.ahead_s)
         with torch.autocast(device.type, torch.bfloat16, enabled=self.settings.bfloat16):
             states = self.model.encode(inputs, table)
-        return states.float().flatten(0, 1)[batch.places.to(device)]
+        return states.float().flatten(0, 1).index_select(0, batch.places.to(device))
 
     def _distilled(self, batch: Batch, states: Tensor, drawn: Tensor, candidates: Tensor) -> Tensor:
         """Cross-entropy with the teacher's probabilities over the drawn items that it knows."""

@@ -30,6 +30,20 @@ def causal(length: int, like: Tensor) -> Tensor:
     return torch.full((length, length), HIDDEN, dtype=like.dtype, device=like.device).triu(1)
 
 
+def dropout(x: Tensor, share: float, training: bool) -> Tensor:
+    """Set a share of numbers to zero and scale up the rest; the share is rounded to 1/256.
+
+    One random byte a number, eight bytes a draw: on a CPU about ten times cheaper than torch's dropout, which was
+    a tenth of a training step.
+    """
+    border = round(share * 256)
+    if not training or border == 0:
+        return x
+    words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64, device=x.device).random_(-(1 << 63), None)
+    kept = words.view(torch.uint8)[: x.numel()].view(x.shape) >= border
+    return x * kept.to(x.dtype).mul_(256 / (256 - border))
+
+
 class _Lookup(torch.autograd.Function):
     """Rows of a small table by code, (codes...) -> (codes..., H), with a gradient by counting instead of scatter."""
 
@@ -74,6 +88,13 @@ class RelativeBias(nn.Module):
         return bias + _Lookup.apply(self.time, gaps).permute(0, 3, 1, 2)  # type: ignore[no-untyped-call]
 
 
+def _silence(*layers: nn.Linear) -> None:
+    """Let a block begin by adding nothing, so that a state begins as the vector of its last item."""
+    for layer in layers:
+        nn.init.zeros_(layer.weight)
+        nn.init.zeros_(layer.bias)
+
+
 class AttentionBlock(nn.Module):
     """Pre-norm causal self-attention and a feed-forward part (SASRec, Kang & McAuley 2018, with a relative bias)."""
 
@@ -83,6 +104,7 @@ class AttentionBlock(nn.Module):
         self.norm, self.norm_wide = nn.LayerNorm(width), nn.LayerNorm(width)
         self.project, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.widen, self.narrow = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        _silence(self.out, self.narrow)
 
     def forward(self, x: Tensor, gaps: Tensor | None, mask: Tensor) -> Tensor:
         """(B, L, D) to (B, L, D); `gaps` as in RelativeBias, `mask` as from `causal`."""
@@ -90,10 +112,10 @@ class AttentionBlock(nn.Module):
         heads = self.project(self.norm(x)).view(B, L, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4)
         query, key, value = heads[0], heads[1], heads[2]  # (B, H, L, D / H)
         seen = query @ key.transpose(-1, -2) / math.sqrt(D // self.heads) + (self.bias(gaps, L) + mask)
-        mixed = functional.dropout(seen.softmax(-1), self.dropout, self.training) @ value
-        x = x + functional.dropout(self.out(mixed.transpose(1, 2).reshape(B, L, D)), self.dropout, self.training)
-        wide = functional.dropout(functional.gelu(self.widen(self.norm_wide(x))), self.dropout, self.training)
-        return x + functional.dropout(self.narrow(wide), self.dropout, self.training)
+        mixed = dropout(seen.softmax(-1), self.dropout, self.training) @ value
+        x = x + dropout(self.out(mixed.transpose(1, 2).reshape(B, L, D)), self.dropout, self.training)
+        wide = dropout(functional.relu(self.widen(self.norm_wide(x))), self.dropout, self.training)
+        return x + dropout(self.narrow(wide), self.dropout, self.training)
 
 
 class PointwiseBlock(nn.Module):
@@ -108,6 +130,7 @@ class PointwiseBlock(nn.Module):
         self.heads, self.dropout, self.bias = heads, dropout, bias
         self.norm, self.norm_out = nn.LayerNorm(width), nn.LayerNorm(width)
         self.project, self.out = nn.Linear(width, 4 * width), nn.Linear(width, width)
+        _silence(self.out)
 
     def forward(self, x: Tensor, gaps: Tensor | None, mask: Tensor) -> Tensor:
         """(B, L, D) to (B, L, D); `gaps` as in RelativeBias, `mask` as from `causal`."""
@@ -117,7 +140,7 @@ class PointwiseBlock(nn.Module):
         seen = functional.silu(query @ key.transpose(-1, -2) / math.sqrt(D // self.heads) + self.bias(gaps, L))
         seen = seen.masked_fill(mask < 0, 0.0) / torch.arange(1, L + 1, device=x.device, dtype=x.dtype)[:, None]
         mixed = self.norm_out((seen @ value).transpose(1, 2).reshape(B, L, D)) * parts[:, :, 3]
-        return x + self.out(functional.dropout(mixed, self.dropout, self.training))
+        return x + self.out(dropout(mixed, self.dropout, self.training))
 
 
 class _Scan(torch.autograd.Function):
@@ -160,6 +183,7 @@ class RecurrentBlock(nn.Module):
         self.norm, self.norm_state, self.norm_wide = nn.LayerNorm(width), nn.LayerNorm(width), nn.LayerNorm(width)
         self.project, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.widen, self.narrow = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        _silence(self.out, self.narrow)
         self.remember = nn.Parameter(torch.linspace(-1.0, 3.0, width))  # from a half to twenty events
         self.time = nn.Parameter(torch.zeros(max(1, time_buckets), width))
 
@@ -181,6 +205,6 @@ class RecurrentBlock(nn.Module):
 
     def _after(self, x: Tensor, state: Tensor, gate: Tensor) -> Tensor:
         mixed = self.out(self.norm_state(state) * gate)
-        x = x + functional.dropout(mixed, self.dropout, self.training)
-        wide = functional.dropout(functional.gelu(self.widen(self.norm_wide(x))), self.dropout, self.training)
-        return x + functional.dropout(self.narrow(wide), self.dropout, self.training)
+        x = x + dropout(mixed, self.dropout, self.training)
+        wide = dropout(functional.relu(self.widen(self.norm_wide(x))), self.dropout, self.training)
+        return x + dropout(self.narrow(wide), self.dropout, self.training)

@@ -24,7 +24,7 @@ class SessionNeighbours:
     def __init__(self, settings: NeighboursSettings | None = None) -> None:
         self.settings = settings or NeighboursSettings()
         s = self.settings
-        floats = (s.match_decay, s.distance_decay, s.before_factor, s.rarity_power, s.sharpness, s.kappa, s.least_rest)
+        floats = (s.match_decay, s.distance_decay, s.before_factor, s.rarity_power, 0.0, s.sharpness, s.kappa, s.least_rest)
         self._store = NeighbourStore(
             Shape(
                 groups=s.sessions, group_items=s.session_items, sample=s.sample, nearest=s.nearest,
@@ -76,10 +76,10 @@ class SessionNeighbours:
     def _answer(self, query: Query) -> Answer:
         """One search serves every call for the same query until something is learned."""
         recent = self._recent(query)
-        key = (recent.tobytes(), query.actor)
+        key = (query.items.tobytes(), query.session_n, query.actor)
         last = self._last
         if last is not None and last[0] == key:
             return last[1]
-        answer = self._store.answer(recent, query.actor)
+        answer = self._store.answer(recent, query.items[len(query.items) - query.session_n :], query.actor)
         self._last = (key, answer)
         return answer

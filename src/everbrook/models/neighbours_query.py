@@ -13,7 +13,7 @@ from everbrook.models.neighbours_kernels import NEXT_GROUP, NONE, alive
 from everbrook.types import F32, F64, I32, I64
 
 # Places in the vector of float settings.
-MATCH_DECAY, DISTANCE_DECAY, BEFORE_FACTOR, RARITY_POWER, SHARPNESS, KAPPA, LEAST_REST = range(7)
+MATCH_DECAY, DISTANCE_DECAY, BEFORE_FACTOR, RARITY_POWER, SIZE_POWER, SHARPNESS, KAPPA, LEAST_REST = range(8)
 
 COLUMNS = 2  # without and with the asker's own items
 
@@ -37,10 +37,11 @@ def latest(items: I32, known: int, limit: int) -> I32:
 
 @njit(cache=True)
 def gather(
-    at: I64, pool: I64, blocks: I64, sizes: I32, counts: I64,
-    recent: I32, own: int, sample: int, slots: int, near: F32, first: I32, touched: I64,
+    at: I64, pool: I64, blocks: I64, sizes: I32, counts: I64, lengths: I32,
+    recent: I32, own: int, sample: int, floats: F64, near: F32, first: I32, touched: I64,
 ) -> int:  # fmt: skip
     """Similarity of every group that shares an item, by the place of the item; returns how many were touched."""
+    slots = len(lengths)
     found = 0
     for p in range(len(recent)):
         pull = np.float32((len(recent) - p) / len(recent))
@@ -57,6 +58,10 @@ def gather(
                 touched[found] = group
                 found += 1
             near[slot] += pull
+    if floats[SIZE_POWER] > 0:
+        for j in range(found):
+            slot = touched[j] % slots
+            near[slot] /= np.float32(max(1, lengths[slot]) ** floats[SIZE_POWER])
     return found
 
 
@@ -91,71 +96,69 @@ def shared_place(members: I32, slot: int, low: int, length: int, item: int) -> i
 
 @njit(cache=True)
 def vote(
-    at: I64, counts: I64, members: I32, lengths: I32,
-    recent: I32, best: I64, near: F32, first: I32, floats: F64, votes: F32, items: I32,
-) -> tuple[int, float]:  # fmt: skip
+    members: I32, lengths: I32, recent: I32, best: I64, near: F32, first: I32, floats: F64, votes: F32, items: I32
+) -> tuple[int, float]:
     """Add up what the neighbours have; `votes` must be zeros. Returns how many items, and the neighbours' weight."""
     slots, width = members.shape
+    fading = floats[DISTANCE_DECAY] ** np.arange(width + 1)
     found = 0
     total = 0.0
     for group in best:
         slot = group % slots
         place = first[slot]
         weight = near[slot] * max(0.0, 1.0 - floats[MATCH_DECAY] * place)
+        if weight <= 0:
+            continue
         total += weight
         length = lengths[slot]
         low = max(0, length - width)
         shared = shared_place(members, slot, low, length, recent[place])
         for q in range(low, length):
             item = members[slot, q % width]
-            part = weight
-            if q > shared:
-                part *= floats[DISTANCE_DECAY] ** (q - shared)
-            elif q < shared:
-                part *= floats[DISTANCE_DECAY] ** (shared - q) * floats[BEFORE_FACTOR]
-            part *= np.log(1.0 + at[NEXT_GROUP] / counts[item]) ** floats[RARITY_POWER]
-            if part <= 0:
-                continue
+            part = weight * fading[abs(q - shared)]
+            if q < shared:
+                part *= floats[BEFORE_FACTOR]
             if votes[item] == 0:
                 items[found] = item
                 found += 1
-            votes[item] += np.float32(part + 1e-30)
+            votes[item] += np.float32(part + 1e-30)  # never 0, which would stand for not yet found
     return found, total
 
 
 @njit(cache=True)
 def ask(
     at: I64, pool: I64, blocks: I64, sizes: I32, counts: I64, members: I32, lengths: I32,
-    near: F32, first: I32, touched: I64, votes: F32,
-    recent: I32, own: int, sample: int, k: int, floats: F64,
+    near: F32, first: I32, touched: I64, votes: F32, place: I32,
+    recent: I32, mine: I32, own: int, sample: int, k: int, floats: F64,
 ) -> tuple[I32, F32, F32]:  # fmt: skip
     """What the neighbours say to somebody with `recent` items.
 
     Returns:
-        (C,) items, (C, 2) their probabilities without and with the asker's own, and (2,) what is left to the base.
+        (C,) items, (C, 2) their probabilities without and with `mine`, and (2,) what is left to the base.
     """
     slots, width = members.shape
-    found = gather(at, pool, blocks, sizes, counts, recent, own, sample, slots, near, first, touched)
+    found = gather(at, pool, blocks, sizes, counts, lengths, recent, own, sample, floats, near, first, touched)
     best = nearest(at, near, touched, found, slots, k)
     items = np.empty(len(best) * width, np.int32)
-    C, weight = vote(at, counts, members, lengths, recent, best, near, first, floats, votes, items)
+    C, weight = vote(members, lengths, recent, best, near, first, floats, votes, items)
     for j in range(found):
         first[touched[j] % slots] = NONE
     mass = np.empty((C, COLUMNS), np.float32)
+    peak = 0.0
+    for c in range(C):
+        item = items[c]
+        mass[c, 1] = votes[item] * np.log(1.0 + at[NEXT_GROUP] / counts[item]) ** floats[RARITY_POWER]
+        votes[item] = 0
+        peak = max(peak, mass[c, 1])
+    mark(mine, place, 1)
     totals = np.zeros(COLUMNS)
-    peak = np.float32(0)
     for c in range(C):
-        peak = max(peak, votes[items[c]])
-    for c in range(C):
-        part = (votes[items[c]] / peak) ** floats[SHARPNESS]
-        votes[items[c]] = 0
-        mine = False
-        for p in range(len(recent)):
-            mine = mine or recent[p] == items[c]
-        mass[c, 0] = 0.0 if mine else part
+        part = (mass[c, 1] / peak) ** floats[SHARPNESS]
+        mass[c, 0] = 0.0 if place[items[c]] else part
         mass[c, 1] = part
         totals[0] += mass[c, 0]
         totals[1] += mass[c, 1]
+    mark(mine, place, 0)
     rest = np.full(COLUMNS, np.nan, np.float32)
     left = floats[LEAST_REST] + (1.0 - floats[LEAST_REST]) * floats[KAPPA] / (floats[KAPPA] + weight + 1e-30)
     for column in range(COLUMNS):
@@ -164,6 +167,13 @@ def ask(
             for c in range(C):
                 mass[c, column] *= (1.0 - left) / totals[column]
     return items[:C], mass, rest
+
+
+@njit(cache=True)
+def mark(items: I32, place: I32, value: int) -> None:
+    for item in items:
+        if 0 <= item < len(place):
+            place[item] = value
 
 
 @njit(cache=True)
@@ -182,11 +192,12 @@ def look_up(items: I32, found: F32, rows: I32, place: I32, mass: F32) -> None:
 @njit(cache=True)
 def brought(
     at: I64, pool: I64, blocks: I64, sizes: I32, counts: I64, members: I32, lengths: I32,
-    near: F32, first: I32, touched: I64, recent: I32, own: int, sample: int, k: int, rows: I32, place: I32, out: I32,
+    near: F32, first: I32, touched: I64,
+    recent: I32, own: int, sample: int, k: int, floats: F64, rows: I32, place: I32, out: I32,
 ) -> None:  # fmt: skip
     """For each row, the recent item whose groups among the nearest hold it most, by the place of the item."""
     slots, width = members.shape
-    found = gather(at, pool, blocks, sizes, counts, recent, own, sample, slots, near, first, touched)
+    found = gather(at, pool, blocks, sizes, counts, lengths, recent, own, sample, floats, near, first, touched)
     best = nearest(at, near, touched, found, slots, k)
     for j in range(found):
         first[touched[j] % slots] = NONE

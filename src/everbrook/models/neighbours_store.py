@@ -36,8 +36,8 @@ class Answer:
     """What the neighbours said."""
 
     items: I32  # (C,)
-    mass: F32  # (C, 2)
-    rest: F32  # (2,)
+    mass: F32  # (C, K)
+    rest: F32  # (K,)
 
 
 class NeighbourStore:
@@ -87,18 +87,18 @@ class NeighbourStore:
         items = np.ascontiguousarray(query.items[n - min(count, n) :], np.int32)
         return asking.latest(items, len(self._arrays["counts"]), self.shape.query_items)
 
-    def answer(self, recent: I32, actor: int) -> Answer:
-        """The neighbours' votes, as two columns of probabilities: without and with the recent items themselves."""
+    def answer(self, recent: I32, mine: I32, actor: int) -> Answer:
+        """The neighbours' votes, as two columns of probabilities: without and with the asker's own items."""
         a = self._arrays
         items, mass, rest = asking.ask(
             a["at"], a["pool"], a["blocks"], a["sizes"], a["counts"], a["members"], a["lengths"],
-            self._near, self._first, self._touched, self._votes,
-            recent, self._own(actor), self.shape.sample, self.shape.nearest, self.shape.floats,
+            self._near, self._first, self._touched, self._votes, self._place,
+            recent, np.ascontiguousarray(mine, np.int32), self._own(actor), self.shape.sample, self.shape.nearest, self.shape.floats,
         )  # fmt: skip
         return Answer(items, mass, rest)
 
     def look_up(self, answer: Answer, rows: I32, mass: F32) -> None:
-        """Spread an answer over (M,) rows into (M, 2) mass."""
+        """Spread an answer over (M,) rows into (M, K) mass."""
         asking.look_up(answer.items, answer.mass, np.ascontiguousarray(rows, np.int32), self._place, mass)
 
     def because(self, recent: I32, actor: int, rows: I32) -> I32:
@@ -109,17 +109,23 @@ class NeighbourStore:
             asking.brought(
                 a["at"], a["pool"], a["blocks"], a["sizes"], a["counts"], a["members"], a["lengths"],
                 self._near, self._first, self._touched, recent, self._own(actor), self.shape.sample,
-                self.shape.nearest, np.ascontiguousarray(rows, np.int32), self._place, out,
+                self.shape.nearest, self.shape.floats, np.ascontiguousarray(rows, np.int32), self._place, out,
             )  # fmt: skip
         return out
 
     def state(self) -> Arrays:
-        """All groups and rings."""
-        return {name: self._arrays[name] for name in ARRAYS}
+        """All groups and rings; slots and pool as far as they are used."""
+        a = self._arrays
+        slots = min(int(a["at"][kernels.NEXT_GROUP]), self.shape.groups)
+        used = {"pool": int(a["at"][kernels.POOL_USED]), "members": slots, "lengths": slots}
+        return {name: a[name][: used.get(name)] for name in ARRAYS}
 
     def load(self, arrays: Arrays) -> None:
         """Take over all groups and rings."""
-        self._arrays = {name: np.array(arrays[name]) for name in ARRAYS}
+        for name in ("members", "lengths"):
+            self._arrays[name][: len(arrays[name])] = arrays[name]
+        for name in ("at", "pool", "blocks", "sizes", "counts", "current"):
+            self._arrays[name] = np.array(arrays[name])
         self._reset_scratch()
 
     def _reset_scratch(self) -> None:

@@ -23,6 +23,7 @@ USED, STARTED, ORIGIN_MS = 0, 1, 2
 FIRST = 4
 """Entries of the smallest block."""
 CLASSES = 16
+LONGEST_S = 2**31 - 1
 
 
 class PairStore:
@@ -78,6 +79,12 @@ def _resized(array: NDArray[Any], rows: int) -> NDArray[Any]:
 
 
 @njit(cache=True)
+def seconds_since_first(ts_ms, meta):
+    """The store's own time: whole seconds since the first event, held within 68 years of it on either side."""
+    return min(max((ts_ms - meta[ORIGIN_MS]) // 1000, -LONGEST_S), LONGEST_S)
+
+
+@njit(cache=True)
 def find(others, start, length, target):
     """Where `target` stands among the entries of a row; -1 where it does not."""
     for e in range(start, start + length):
@@ -115,7 +122,7 @@ def give_block(block, room, others, free):
 def prune(row, head, totals, others, last, counts, rates):
     """Drop the weakest quarter of a row: those with the least sum of shares over the counters."""
     C = totals.shape[1]
-    H = rates.shape[0]
+    H = rates.shape[0]  # counters stand by kind, then by half-life
     start, n, now = head[row, OFFSET], head[row, LENGTH], head[row, TOUCHED]
     strength = np.zeros(n)
     for j in range(n):
@@ -169,17 +176,31 @@ def add_entry(row, target, now, head, totals, others, last, counts, free, meta, 
 
 
 @njit(cache=True)
-def strengthen(row, e, now, adjacent, window, head, totals, last, counts, rates):
-    """Add to an entry and to its row's totals: `adjacent` to the first half of the counters, `window` to the second."""
+def freshen(row, now, head, totals, rates):
+    """Bring a row's totals to the present; what comes late leaves them as they are."""
+    dt = float(now - head[row, TOUCHED])
+    if dt <= 0.0:
+        return
+    head[row, TOUCHED] = now
     H = rates.shape[0]
-    entry_dt = float(now - last[e])
-    row_dt = float(now - head[row, TOUCHED])
     for h in range(H):
-        old, new = fade(entry_dt * rates[h]), fade(-entry_dt * rates[h])
-        counts[e, h] = counts[e, h] * old + adjacent * new
-        counts[e, H + h] = counts[e, H + h] * old + window * new
-        old, new = fade(row_dt * rates[h]), fade(-row_dt * rates[h])
-        totals[row, h] = totals[row, h] * old + adjacent * new
-        totals[row, H + h] = totals[row, H + h] * old + window * new
-    last[e] = max(last[e], now)
-    head[row, TOUCHED] = max(head[row, TOUCHED], now)
+        f = fade(dt * rates[h])
+        for c in range(h, totals.shape[1], H):
+            totals[row, c] *= f
+
+
+@njit(cache=True)
+def strengthen(row, e, now, kind, weight, head, totals, last, counts, rates):
+    """Add to one kind of counters of an entry and of its freshened row."""
+    H = rates.shape[0]
+    dt = float(now - last[e])
+    late = float(head[row, TOUCHED] - now)
+    if dt > 0.0:
+        last[e] = now
+        for h in range(H):
+            f = np.float32(fade(dt * rates[h]))
+            for c in range(h, counts.shape[1], H):
+                counts[e, c] *= f
+    for h in range(H):
+        counts[e, kind * H + h] += weight * fade(-dt * rates[h]) if dt < 0.0 else weight
+        totals[row, kind * H + h] += weight * fade(late * rates[h]) if late > 0.0 else weight

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from everbrook.models.layers import RecurrentBlock, gap_buckets
-from everbrook.models.sequence import SequenceBatch, SequenceModel
+from everbrook.models.sequence import SequenceBatch, SequenceModel, pauses_before
 from everbrook.settings.sequence import SequenceSettings
 
 
@@ -21,9 +21,7 @@ class Recurrent(SequenceModel):
 
     def mix(self, x: Tensor, batch: SequenceBatch) -> Tensor:
         """Let each position take up the state of the one before it."""
-        gaps_s = torch.zeros_like(batch.ts_s)
-        gaps_s[:, 1:] = batch.ts_s[:, 1:] - batch.ts_s[:, :-1]
-        gaps = gap_buckets(gaps_s.float(), max(1, self.settings.time_buckets))
+        gaps = gap_buckets(pauses_before(batch.ts_s).float(), max(1, self.settings.time_buckets))
         for block in self.blocks:
             x = block(x, gaps)
         return x
@@ -44,7 +42,7 @@ class Recurrent(SequenceModel):
             The new state (B, layers, D), and what `encode` would give at this event, (B, D).
         """
         gaps = gap_buckets(gap_s.float(), max(1, self.settings.time_buckets))
-        x = self.enter(batch, None)[:, 0]
+        x = self.enter(batch, None, gap_s[:, None])[:, 0]
         states = []
         for depth, block in enumerate(self.blocks):
             after, x = block.step(state[:, depth], x, gaps)  # type: ignore[operator]

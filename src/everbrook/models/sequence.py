@@ -16,11 +16,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from everbrook.errors import SettingError
+from everbrook.models.layers import dropout
 from everbrook.settings.sequence import SequenceSettings
 
-AHEAD_S = (1800.0, 21_600.0, 86_400.0, 604_800.0)
-"""Borders of how long ago the last event was when a list is asked for: coarse, because a list is asked for before
-the next event happens, so that finer times would differ between learning and serving."""
+PAUSES_S = (1800.0, 21_600.0, 86_400.0, 604_800.0)
+"""Borders of the codes of a pause: between events, and between the last event and the moment a list is asked for.
+Coarse, because a list is asked for before the next event happens, so that finer times would differ between learning
+and serving."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +32,7 @@ class SequenceBatch:
     items: Tensor  # (B, L) int64, rows of the table that is passed beside
     kinds: Tensor  # (B, L) int64
     ts_s: Tensor  # (B, L) float64, seconds
-    opens: Tensor  # (B, L) int64, 1 where an event opens a session
-    ahead: Tensor  # (B, L) int64, bucket of the time until the moment asked about, 0..len(AHEAD_S)
+    ahead_s: Tensor  # (B, L) float64, seconds until the moment asked about
 
     def to(self, device: torch.device) -> SequenceBatch:
         """The same on a device."""
@@ -47,8 +48,8 @@ class SequenceModel(nn.Module):
         self.settings = settings
         self.table = nn.Parameter(torch.randn(items, D) / math.sqrt(D))  # (N, D)
         self.kind = nn.Parameter(torch.zeros(settings.kinds, D))
-        self.opens = nn.Parameter(torch.zeros(2, D))
-        self.ahead = nn.Parameter(torch.zeros(len(AHEAD_S) + 1, D))
+        self.since = nn.Parameter(torch.zeros(len(PAUSES_S) + 1, D))
+        self.ahead = nn.Parameter(torch.zeros(len(PAUSES_S) + 1, D))
         self.norm = nn.LayerNorm(D)
 
     def mix(self, x: Tensor, batch: SequenceBatch) -> Tensor:
@@ -67,17 +68,18 @@ class SequenceModel(nn.Module):
         """
         return self.leave(self.mix(self.enter(batch, table), batch), batch)
 
-    def enter(self, batch: SequenceBatch, table: Tensor | None) -> Tensor:
-        """What the network is fed with: (B, L, D)."""
+    def enter(self, batch: SequenceBatch, table: Tensor | None, pauses_s: Tensor | None = None) -> Tensor:
+        """What the network is fed with: (B, L, D); `pauses_s` (B, L) before each event, found from the times if None."""
         vectors = self.targets(functional.embedding(batch.items, self.table if table is None else table))
         scale = math.sqrt(self.settings.width) if self.settings.cosine else 1.0
-        x = functional.dropout(vectors, self.settings.item_dropout, self.training) * scale
+        x = dropout(vectors, self.settings.item_dropout, self.training) * scale
         kinds = functional.embedding(batch.kinds.clamp(max=len(self.kind) - 1), self.kind)
-        return x + kinds + functional.embedding(batch.opens, self.opens)
+        pauses_s = pauses_before(batch.ts_s) if pauses_s is None else pauses_s
+        return x + kinds + functional.embedding(pause_codes(pauses_s), self.since)
 
     def leave(self, x: Tensor, batch: SequenceBatch) -> Tensor:
         """States to be multiplied with `targets`, of what the network gave: (B, L, D)."""
-        state = self.norm(x + functional.embedding(batch.ahead, self.ahead))
+        state = self.norm(x + functional.embedding(pause_codes(batch.ahead_s), self.ahead))
         return functional.normalize(state, dim=-1) * self.settings.sharpness if self.settings.cosine else state
 
     def targets(self, table: Tensor | None = None) -> Tensor:
@@ -96,6 +98,18 @@ class Source(NamedTuple):
 
     build: Callable[[SequenceSettings, int], SequenceModel]
     source: str
+
+
+def pauses_before(ts_s: Tensor) -> Tensor:
+    """Seconds since the event before, 0 for the first: (B, L)."""
+    pauses_s = torch.zeros_like(ts_s)
+    pauses_s[:, 1:] = ts_s[:, 1:] - ts_s[:, :-1]
+    return pauses_s
+
+
+def pause_codes(pauses_s: Tensor) -> Tensor:
+    """Code pauses by PAUSES_S: 0 up to the first border."""
+    return torch.bucketize(pauses_s, torch.tensor(PAUSES_S, dtype=pauses_s.dtype, device=pauses_s.device))
 
 
 def check(settings: SequenceSettings) -> None:

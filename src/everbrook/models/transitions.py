@@ -24,7 +24,7 @@ class Transitions:
         self._rates = rates_per_s(s.half_lives_s)
         self._base_rates = rates_per_s(_BASE_HALF_LIVES_S)
         self._knobs = np.array([s.learn_window, s.learn_decay, s.query_window, s.query_decay, s.across, s.row_limit, s.backward, s.doubt], np.float64)
-        self._pairs = PairStore(2 * len(s.half_lives_s), s.row_limit)
+        self._pairs = PairStore(3 * len(s.half_lives_s), s.row_limit)
         self._trust = np.zeros((len(self.names), kernels.BUCKETS, 2))
         self._trust[:] = (0.3, 20.0)
         self._base_counts = np.zeros((0, len(self._base_rates)))

@@ -1,8 +1,9 @@
 """Numba loops of the transitions expert: ask what follows, then count. Plain arrays in, nothing owned here.
 
-Three readings of the pair counts, each for every half-life h of H: column h asks the last item what came next after it; column H + h asks
-the last few items, nearer ones with more weight; column 2H + h asks the same of the pairs that were counted within a window.
-What a column leaves to the base is learned: interpolation weights by amount of evidence (Jelinek and Mercer 1980), fitted event by event.
+Three kinds of pair counts for each of H half-lives: what came NEXT after an item, what came AFTER it within a window, and what came BEFORE it.
+Three readings: column h asks the last item what came next; column H + h asks the last few items, nearer ones with more weight, what came after;
+column 2H + h asks them what came after or, with less weight, before. What a column leaves to the base is learned: interpolation weights by
+amount of evidence (Jelinek and Mercer 1980), fitted event by event.
 """
 
 from __future__ import annotations
@@ -13,9 +14,13 @@ import numpy as np
 from numba import njit
 
 from everbrook.models.decay import fade
-from everbrook.models.pairs import LENGTH, OFFSET, ORIGIN_MS, STARTED, TOUCHED, USED, add_entry, find, strengthen
+from everbrook.models.pairs import LENGTH, OFFSET, ORIGIN_MS, STARTED, TOUCHED, USED, add_entry, find, freshen, seconds_since_first, strengthen
 
+NEXT, AFTER, BEFORE = 0, 1, 2
+"""Kinds of counters."""
 BUCKETS = 24
+LEAST = 1e-9
+"""A total below this says nothing."""
 MEMORY = 5000.0
 """Events after which an interpolation weight forgets as fast as it learns."""
 LEARN_WINDOW, LEARN_DECAY, QUERY_WINDOW, QUERY_DECAY, ACROSS, ROW_LIMIT, BACKWARD, DOUBT = 0, 1, 2, 3, 4, 5, 6, 7
@@ -64,19 +69,17 @@ def shares_of_rows(now, found, inside, m, head, totals, rates, knobs, share, evi
         since = float(now - head[row, TOUCHED])
         for h in range(H):
             f = fade(since * rates[h])
-            for c in range(2):
-                total = totals[row, c * H + h] * f
-                if total <= 1e-9:
-                    continue
-                col = (c + 1) * H + h
-                sure = q * total / (total + knobs[DOUBT])
-                share[j, col] = sure / total
-                weights[col] += sure
-                evidence[col] += q * total
-                if j == 0 and c == 0:
-                    share[j, h] = 1.0 / total
-                    evidence[h] = total
-                    weights[h] = 1.0
+            following, after = totals[row, h] * f, totals[row, AFTER * H + h] * f
+            if j == 0 and following > LEAST:
+                share[0, h] = 1.0 / following
+                evidence[h] = following
+                weights[h] = 1.0
+            for col in (H + h, 2 * H + h):
+                total = after if col < 2 * H else after + knobs[BACKWARD] * totals[row, BEFORE * H + h] * f
+                if total > LEAST:
+                    share[j, col] = q / (total + knobs[DOUBT])
+                    weights[col] += q * total / (total + knobs[DOUBT])
+                    evidence[col] += q * total
     for j in range(m):
         for col in range(3 * H):
             if weights[col] > 0.0:
@@ -112,7 +115,7 @@ def observe(
     """Test, then train, from event `start` on; stops where the pool needs room and gives that event's number."""
     H = rates.shape[0]
     asked, learned = int(knobs[QUERY_WINDOW]), int(knobs[LEARN_WINDOW])
-    window, row_limit = max(asked, learned), int(knobs[ROW_LIMIT])
+    window, row_limit, back = max(asked, learned), int(knobs[ROW_LIMIT]), knobs[BACKWARD]
     found, inside = np.empty(window, np.int32), np.empty(window, np.bool_)
     share, evidence = np.empty((window, 3 * H)), np.empty(3 * H)
     entry = np.empty(window, np.int64)
@@ -123,7 +126,7 @@ def observe(
             return b
         if meta[STARTED] == 0:
             meta[STARTED], meta[ORIGIN_MS] = 1, ts[b]
-        now = np.int64((ts[b] - meta[ORIGIN_MS]) // 1000)
+        now = seconds_since_first(ts[b], meta)
         y = item[b]
         m = last_items(items[b], n[b], session_n[b], window, found, inside)
         shares_of_rows(now, found, inside, m, head, totals, rates, knobs, share, evidence)
@@ -134,13 +137,13 @@ def observe(
             entry[j] = e
             if e < 0 or j >= asked:
                 continue
-            dt = float(now - last[e])
+            dt = float(max(now, head[row, TOUCHED]) - last[e])
             for h in range(H):
                 f = fade(dt * rates[h])
-                adjacent, near = counts[e, h] * f, counts[e, H + h] * f
-                got[h] += share[j, h] * adjacent
-                got[H + h] += share[j, H + h] * adjacent
-                got[2 * H + h] += share[j, 2 * H + h] * near
+                after = counts[e, AFTER * H + h] * f
+                got[h] += share[j, h] * counts[e, h] * f
+                got[H + h] += share[j, H + h] * after
+                got[2 * H + h] += share[j, 2 * H + h] * (after + back * counts[e, BEFORE * H + h] * f)
         for col in range(3 * H):
             if evidence[col] <= 0.0:
                 mass[b, col], rest[b, col] = 0.0, np.nan
@@ -160,6 +163,7 @@ def observe(
                 cell[0] = min(max(cell[0] + (blame - cell[0]) / cell[1], 1e-3), 1.0 - 1e-3)
         count_base(y, now, w, base_counts, base_last, base_totals, base_rates)
         step = w
+        freshen(y, now, head, totals, rates)
         for j in range(min(m, learned)):
             v = step if inside[j] else step * knobs[ACROSS]
             step *= knobs[LEARN_DECAY]
@@ -167,14 +171,17 @@ def observe(
             if row == y or v <= 0.0:
                 continue
             e = entry[j]
+            freshen(row, now, head, totals, rates)
             if e < 0:
                 e = add_entry(row, y, now, head, totals, others, last, counts, free, meta, rates, row_limit)
-            strengthen(row, e, now, v if j == 0 else 0.0, v, head, totals, last, counts, rates)
-            if knobs[BACKWARD] > 0.0:
+            if j == 0:
+                strengthen(row, e, now, NEXT, v, head, totals, last, counts, rates)
+            strengthen(row, e, now, AFTER, v, head, totals, last, counts, rates)
+            if back > 0.0:
                 e = find(others, head[y, OFFSET], head[y, LENGTH], row)
                 if e < 0:
                     e = add_entry(y, row, now, head, totals, others, last, counts, free, meta, rates, row_limit)
-                strengthen(y, e, now, 0.0, v * knobs[BACKWARD], head, totals, last, counts, rates)
+                strengthen(y, e, now, BEFORE, v, head, totals, last, counts, rates)
     return ts.shape[0]
 
 
@@ -185,7 +192,7 @@ def ask(now_ms, items, session_n, head, totals, meta, rates, knobs, trust, rest)
     asked = int(knobs[QUERY_WINDOW])
     found, inside = np.empty(asked, np.int32), np.empty(asked, np.bool_)
     share, evidence = np.zeros((asked, 3 * H)), np.empty(3 * H)
-    now = np.int64((now_ms - meta[ORIGIN_MS]) // 1000)
+    now = seconds_since_first(now_ms, meta)
     m = last_items(items, items.shape[0], session_n, asked, found, inside)
     shares_of_rows(now, found, inside, m, head, totals, rates, knobs, share, evidence)
     for col in range(3 * H):
@@ -221,7 +228,7 @@ def slot_in(table, known, item):
 @njit(cache=True)
 def score(now_ms, items, session_n, rows, head, totals, others, last, counts, meta, rates, knobs, trust, mass, rest, best):
     """Mass of the given rows and rest; `best` (M,) is the item of the history that gave most, -1 where none did."""
-    H = rates.shape[0]
+    H, back = rates.shape[0], knobs[BACKWARD]
     now, found, share = ask(now_ms, items, session_n, head, totals, meta, rates, knobs, trust, rest)
     M = rows.shape[0]
     table = table_for(M)
@@ -236,17 +243,18 @@ def score(now_ms, items, session_n, rows, head, totals, others, last, counts, me
     best[:] = -1
     most = np.zeros(M)
     for j in range(found.shape[0]):
-        start = head[found[j], OFFSET]
+        start, seen = head[found[j], OFFSET], max(now, head[found[j], TOUCHED])
         for e in range(start, start + head[found[j], LENGTH]):
             m = table[slot_in(table, rows, others[e])]
             if m < 0:
                 continue
-            dt = float(now - last[e])
+            dt = float(seen - last[e])
             sum_ = 0.0
             for h in range(H):
                 f = fade(dt * rates[h])
-                adjacent, near = counts[e, h] * f, counts[e, H + h] * f
-                x, y, z = share[j, h] * adjacent, share[j, H + h] * adjacent, share[j, 2 * H + h] * near
+                after = counts[e, AFTER * H + h] * f
+                x, y = share[j, h] * counts[e, h] * f, share[j, H + h] * after
+                z = share[j, 2 * H + h] * (after + back * counts[e, BEFORE * H + h] * f)
                 mass[m, h] += x
                 mass[m, H + h] += y
                 mass[m, 2 * H + h] += z
@@ -263,7 +271,7 @@ def score(now_ms, items, session_n, rows, head, totals, others, last, counts, me
 @njit(cache=True)
 def propose(now_ms, items, session_n, limit, head, totals, others, last, counts, meta, rates, knobs, trust):
     """The items with the greatest sum of masses over the columns, best first."""
-    H = rates.shape[0]
+    H, back = rates.shape[0], knobs[BACKWARD]
     rest = np.empty(3 * H, np.float32)
     now, found, share = ask(now_ms, items, session_n, head, totals, meta, rates, knobs, trust, rest)
     most = 0
@@ -272,18 +280,19 @@ def propose(now_ms, items, session_n, limit, head, totals, others, last, counts,
     table, known, value = table_for(most), np.empty(most, np.int32), np.zeros(most)
     n = 0
     for j in range(found.shape[0]):
-        start = head[found[j], OFFSET]
+        start, seen = head[found[j], OFFSET], max(now, head[found[j], TOUCHED])
         for e in range(start, start + head[found[j], LENGTH]):
             slot = slot_in(table, known, others[e])
             if table[slot] < 0:
                 table[slot] = n
                 known[n] = others[e]
                 n += 1
-            dt = float(now - last[e])
+            dt = float(seen - last[e])
             sum_ = 0.0
             for h in range(H):
-                near = share[j, 2 * H + h] * counts[e, H + h]
-                sum_ += fade(dt * rates[h]) * ((share[j, h] + share[j, H + h]) * counts[e, h] + near)
+                after = (share[j, H + h] + share[j, 2 * H + h]) * counts[e, AFTER * H + h]
+                before = share[j, 2 * H + h] * back * counts[e, BEFORE * H + h]
+                sum_ += fade(dt * rates[h]) * (share[j, h] * counts[e, h] + after + before)
             value[table[slot]] += sum_
     if n > 2 * limit:  # cut first: sorting a few is cheaper than sorting all
         floor = np.partition(value[:n], n - limit)[n - limit]

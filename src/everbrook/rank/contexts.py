@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 import numpy as np
 
 from everbrook.types import I64, Query, Step
 
 POOLS = ("pool/all", "pool/session", "pool/actor", "pool/scenario")
-SESSION_EDGES = np.array([1, 2, 3, 5, 10])  # events so far in the session
-ACTOR_EDGES = np.array([1, 5, 20])  # events known of the actor
+SESSION_EDGES = (1, 2, 3, 5, 10)  # events so far in the session
+ACTOR_EDGES = (1, 5, 20)  # events known of the actor
 SCENARIOS = 32  # scenarios with a bucket of their own; later ones share the last
 BUCKETS = SCENARIOS + 1  # the most that a pool has
 STACK_CONTEXTS = (len(SESSION_EDGES) + 1) * (len(ACTOR_EDGES) + 1)
@@ -16,22 +18,20 @@ STACK_CONTEXTS = (len(SESSION_EDGES) + 1) * (len(ACTOR_EDGES) + 1)
 
 def of_step(step: Step) -> I64:
     """(B, J) the bucket of each event in each pool."""
-    return _buckets(step.session_n, step.n, step.scenario)
+    out = np.zeros((len(step), len(POOLS)), dtype=np.int64)
+    out[:, 1] = np.searchsorted(SESSION_EDGES, step.session_n, side="right")
+    out[:, 2] = np.searchsorted(ACTOR_EDGES, step.n, side="right")
+    out[:, 3] = np.minimum(step.scenario.astype(np.int64) + 1, SCENARIOS)
+    return out
 
 
 def of_query(query: Query) -> I64:
     """(J,) the bucket of a query in each pool."""
-    return _buckets(np.array([query.session_n]), np.array([len(query.items)]), np.array([query.scenario]))[0]
+    session = bisect_right(SESSION_EDGES, query.session_n)
+    actor = bisect_right(ACTOR_EDGES, len(query.items))
+    return np.array([0, session, actor, min(query.scenario + 1, SCENARIOS)], dtype=np.int64)
 
 
 def for_stack(buckets: I64) -> int:
     """The stacker's context: length of the session x how well the actor is known."""
     return int(buckets[1]) * (len(ACTOR_EDGES) + 1) + int(buckets[2])
-
-
-def _buckets(session_n: np.ndarray, n: np.ndarray, scenario: np.ndarray) -> I64:
-    out = np.zeros((len(n), len(POOLS)), dtype=np.int64)
-    out[:, 1] = np.searchsorted(SESSION_EDGES, session_n, side="right")
-    out[:, 2] = np.searchsorted(ACTOR_EDGES, n, side="right")
-    out[:, 3] = np.minimum(scenario.astype(np.int64) + 1, SCENARIOS)
-    return out

@@ -12,13 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from everbrook.rank import contexts
-from everbrook.rank.pools import FLOOR, complete, fixed_share, learn_bulk, soft_bayes
+from everbrook.rank.pools import FLOOR, blend, complete, learn_bulk, learn_judged
 from everbrook.rank.stacker import Stacker
 from everbrook.rank.union import distinct
 from everbrook.settings.mixture import MixtureSettings
 from everbrook.types import F32, F64, I32, I64, NO_ROW, Arrays, Bool, Expert, Query, Step
-
-POPULARITY_FIRST = 0  # the first family supplies the base
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +27,11 @@ class Weighed:
     shown: int
     p: F32  # (M, E) columns
     awake: Bool  # (E,)
-    base: F32  # (M,)
     pooled: F32  # (M, J)
     x: F32  # (shown, F) the stacker's features
-    stacked: F64  # (shown,) softmax over the shown
+    choice: F64  # (shown,) the stacker's softmax over the shown
+    stacked: F64  # (M,) the stacker's probability
+    inside: float  # what the pools give the shown together
     final: F64  # (M,)
     buckets: I64  # (J,)
 
@@ -69,6 +68,7 @@ class Mixture:
         self.losses: F64 = np.zeros(len(self.names))
         self.loss: F64 = np.zeros(2)  # (log-loss so far, events)
         self.stacker = Stacker(columns, pools, contexts.STACK_CONTEXTS)
+        self._rates: F64 = np.array([settings.pool_rate, settings.switch_rate])
         self.n_items = 0
         self.first_seen_ms: I64 = np.zeros(0, dtype=np.int64)
         self._stamp: I32 = np.zeros(0, dtype=np.int32)
@@ -108,14 +108,16 @@ class Mixture:
             p, base = _without(p, base, len(left_out))
             rows = rows[: len(rows) - len(left_out)]
         buckets = contexts.of_query(query)
-        weights = np.where(awake, self.pools[np.arange(len(buckets)), buckets], 0.0)
-        pooled = (p @ (weights / np.maximum(weights.sum(axis=1, keepdims=True), FLOOR)).T.astype(np.float32))
+        pooled = np.empty((len(rows), len(buckets)), dtype=np.float32)
+        final = np.empty(len(rows))
+        stack_weight = blend(p, awake, self.pools, buckets, self.top, pooled, final)
         m = len(shown)
         x = self.stacker.features(p[:m], base[:m], pooled[:m])
         self.stacker.add_facts(x, rows[:m], (query.items, query.session_n), self.first_seen_ms, query.now_ms)
-        stacked = self.stacker.probabilities(x, contexts.for_stack(buckets))
-        final = self._insured(p, awake, pooled, stacked)
-        return Weighed(rows, m, p, awake, base, pooled, x, stacked, final, buckets)
+        choice = self.stacker.probabilities(x, contexts.for_stack(buckets))
+        stacked, inside = self._stacked(pooled, choice)
+        final += stack_weight * stacked
+        return Weighed(rows, m, p, awake, pooled, x, choice, stacked, inside, final, buckets)
 
     def _probabilities(self, query: Query, rows: I32) -> tuple[F32, F32, Bool]:
         parts, rests = [], []
@@ -130,22 +132,14 @@ class Mixture:
         complete(mass, rest, self.popular, self.base_weights, 1.0 / max(self.n_items, 1), p, base)
         return p, base, ~np.isnan(rest)
 
-    def _insured(self, p: F32, awake: Bool, pooled: F32, stacked: F64) -> F64:
-        pools = pooled.shape[1]
-        weights = np.concatenate((self.top[: pools + 1], np.where(awake, self.top[pools + 1 :], 0.0)))
-        weights /= weights.sum()
-        final = pooled @ weights[:pools] + p @ weights[pools + 1 :]
-        share = self.stacker.inside_share
-        m = len(stacked)
-        final[:m] += weights[pools] * share * stacked
-        if m < len(final):
-            final[m:] += weights[pools] * self._outside(pooled, m, share)
-        return final
-
-    @staticmethod
-    def _outside(pooled: F32, m: int, share: float) -> F32:
-        left = max(1.0 - float(pooled[:m, 0].sum()), 1e-3)
-        return (1.0 - share) * np.minimum(pooled[m:, 0] / left, 1.0)
+    def _stacked(self, pooled: F32, choice: F64) -> tuple[F64, float]:
+        """(M,) the stacker's probability for every row: its softmax over the shown, the pools' for the others."""
+        m = len(choice)
+        among = pooled.mean(axis=1, dtype=np.float64)
+        inside = float(among[:m].sum())
+        share = self.stacker.inside_share(inside)
+        others = (1.0 - share) * np.minimum(among[m:] / max(1.0 - inside, 1e-3), 1.0)
+        return np.concatenate((share * choice, others)), inside
 
     # -- learning ------------------------------------------------------------------------------------------------
 
@@ -171,7 +165,7 @@ class Mixture:
         more = np.empty(0, dtype=np.int32) if len(at) else np.array([item], dtype=np.int32)
         w = self.weigh(query, shown, more, left_out)
         position = target if target >= 0 else w.shown
-        q, up = self._target(w, target, position)
+        q, up = self._target(w, position)
         ranks = self._ranks(w, target)
         losses = np.where(up, np.log(np.maximum(q, FLOOR)), np.nan)
         logp = float(np.log(max(float(w.final[position]), FLOOR)))
@@ -179,31 +173,29 @@ class Mixture:
             self._learn(w, target, position, q, up)
         return Judgement(w, int(ranks[0]), ranks, logp, losses)
 
-    def _target(self, w: Weighed, target: int, position: int) -> tuple[F64, Bool]:
-        pools = w.pooled.shape[1]
-        share = self.stacker.inside_share
-        stacked = share * w.stacked[target] if target >= 0 else self._outside(w.pooled, w.shown, share)[0]
-        q = np.concatenate((w.pooled[position], [stacked], w.p[position])).astype(np.float64)
-        up = np.concatenate((np.ones(pools + 1, dtype=np.bool_), w.awake))
+    @staticmethod
+    def _target(w: Weighed, position: int) -> tuple[F64, Bool]:
+        q = np.concatenate((w.pooled[position], w.stacked[position : position + 1], w.p[position]), dtype=np.float64)
+        up = np.ones(len(q), dtype=np.bool_)
+        up[w.pooled.shape[1] + 1 :] = w.awake
         return q, up
 
     def _ranks(self, w: Weighed, target: int) -> I32:
         m = w.shown
         if target < 0:
             return np.zeros(len(self.names) + 1, dtype=np.int32)
-        every = np.concatenate((w.final[:m, None], w.pooled[:m], w.stacked[:, None], w.p[:m]), axis=1)
-        return (every >= every[target]).sum(axis=0).astype(np.int32)
+        parts = (w.final[:m, None], w.pooled[:m], w.stacked[:m, None], w.p[:m])
+        return np.concatenate([(part >= part[target]).sum(axis=0) for part in parts], dtype=np.int32)
 
     def _learn(self, w: Weighed, target: int, position: int, q: F64, up: Bool) -> None:
-        rate = self.settings.pool_rate
-        p = w.p[position].astype(np.float64)
-        soft_bayes(self.base_weights, p[: self.popular], w.awake[: self.popular], rate)
-        for j, bucket in enumerate(w.buckets):
-            soft_bayes(self.pools[j, bucket], p, w.awake, rate)
-        self.stacker.learn(
-            w.x, w.stacked, target, contexts.for_stack(w.buckets), (self.settings.stack_rate, self.settings.stack_decay)
-        )
-        mixed = fixed_share(self.top, q, up, self.settings.switch_rate, self.losses)
+        mixed = learn_judged(
+            w.p[position].astype(np.float64), w.awake, w.buckets, self._rates, self.base_weights, self.pools, self.top,
+            self.losses, q, up,
+        )  # fmt: skip
+        if target >= 0:
+            rates = (self.settings.stack_rate, self.settings.stack_decay)
+            self.stacker.learn(w.x, w.choice, target, contexts.for_stack(w.buckets), rates)
+        self.stacker.learn_inside(w.inside, target >= 0)
         self.loss += (-float(np.log(max(mixed, FLOOR))), 1.0)
 
     def observe(self, step: Step, learned: Bool | None = None) -> F64:
@@ -216,30 +208,29 @@ class Mixture:
         Returns:
             (B,) log-probability that the insured mixture gave each event; NaN where it was no target.
         """
-        events = len(step)
-        mass = np.empty((events, len(self.columns)), dtype=np.float32)
-        rest = np.empty((events, len(self.columns)), dtype=np.float32)
-        start = 0
-        for family in self.experts:
-            stop = start + len(family.names)
-            own_mass = np.empty((events, stop - start), dtype=np.float32)
-            own_rest = np.empty((events, stop - start), dtype=np.float32)
-            family.observe(step, own_mass, own_rest)
-            mass[:, start:stop], rest[:, start:stop] = own_mass, own_rest
-            start = stop
+        told = [self._told(family, step) for family in self.experts]
         _mark_first_seen(self.first_seen_ms, step)
-        logp = np.empty(events)
+        logp = np.full(len(step), np.nan)
         skip = step.weight <= 0.0
         if learned is not None:
             skip |= learned
-        rates = np.array([self.settings.pool_rate, self.settings.switch_rate])
+        if skip.all():
+            return logp
+        mass, rest = (np.concatenate(part, axis=1) for part in zip(*told, strict=True))
         learn_bulk(
-            mass, rest, self.popular, contexts.of_step(step), 1.0 / max(self.n_items, 1), rates,
+            mass, rest, self.popular, contexts.of_step(step), 1.0 / max(self.n_items, 1), self._rates,
             self.base_weights, self.pools, self.top, self.losses, logp, skip,
         )  # fmt: skip
         known = ~np.isnan(logp)
         self.loss += (-float(logp[known].sum()), float(known.sum()))
         return logp
+
+    @staticmethod
+    def _told(family: Expert, step: Step) -> tuple[F32, F32]:
+        mass = np.empty((len(step), len(family.names)), dtype=np.float32)
+        rest = np.empty((len(step), len(family.names)), dtype=np.float32)
+        family.observe(step, mass, rest)
+        return mass, rest
 
     # -- looking after it ----------------------------------------------------------------------------------------
 

@@ -171,3 +171,77 @@ def learn_bulk(  # type: ignore[no-untyped-def]
             q[count + 1 + e] = p[e]
             up[count + 1 + e] = awake[e]
         logp[b] = np.log(max(fixed_share(top, q, up, rates[1], losses), FLOOR))
+
+
+@njit(cache=True)
+def learn_judged(p, awake, buckets, rates, base_weights, pools, top, losses, q, up):  # type: ignore[no-untyped-def]
+    """Learn base, pools and insurance from one event whose list was made; gives the insured probability.
+
+    Args:
+        p: (E,) what each column gave the event's item.
+        awake: (E,)
+        buckets: (J,) which row of each pool applies.
+        rates: (pool rate, switch rate)
+        base_weights: (popular,) in and out.
+        pools: (J, C, E) in and out.
+        top: (J + 1 + E,) in and out.
+        losses: (J + 1 + E,) in and out.
+        q: (J + 1 + E,) what each pool, the stacker and each column gave the item.
+        up: (J + 1 + E,) which of them are awake.
+    """
+    popular = len(base_weights)
+    soft_bayes(base_weights, p[:popular], awake[:popular], rates[0])
+    for j in range(len(buckets)):
+        soft_bayes(pools[j, buckets[j]], p, awake, rates[0])
+    return fixed_share(top, q, up, rates[1], losses)
+
+
+@njit(cache=True)
+def blend(p, awake, pools, buckets, top, pooled, final):  # type: ignore[no-untyped-def]
+    """Pool the columns for every candidate, and insure all but the stacker.
+
+    Args:
+        p: (M, E) columns; 0 where asleep.
+        awake: (E,)
+        pools: (J, C, E) weights.
+        buckets: (J,) which row of each pool applies.
+        top: (J + 1 + E,) the insurance's weights; the stacker's is left to the caller.
+        pooled: (M, J), out.
+        final: (M,), out.
+
+    Returns:
+        The stacker's share of the weight that is awake.
+    """
+    rows, columns = p.shape
+    count = len(buckets)
+    weights = np.zeros((count + 1, columns), np.float32)
+    total = 0.0
+    for j in range(count):
+        norm = 0.0
+        for e in range(columns):
+            if awake[e]:
+                norm += pools[j, buckets[j], e]
+        for e in range(columns):
+            if awake[e] and norm > 0.0:
+                weights[j, e] = pools[j, buckets[j], e] / norm
+        total += top[j]
+    total += top[count]
+    for e in range(columns):
+        if awake[e]:
+            total += top[count + 1 + e]
+    for e in range(columns):
+        if awake[e]:
+            weights[count, e] = top[count + 1 + e] / total
+            for j in range(count):
+                weights[count, e] += top[j] / total * weights[j, e]
+    for i in range(rows):
+        for j in range(count):
+            s = np.float32(0.0)
+            for e in range(columns):
+                s += p[i, e] * weights[j, e]
+            pooled[i, j] = s
+        s = np.float32(0.0)
+        for e in range(columns):
+            s += p[i, e] * weights[count, e]
+        final[i] = s
+    return top[count] / total

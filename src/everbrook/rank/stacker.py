@@ -16,7 +16,8 @@ from everbrook.types import F32, F64, I32, I64
 AGE_EDGES_MS = np.array([600_000, 3_600_000, 21_600_000, 86_400_000, 604_800_000], dtype=np.int64)
 FACTS = 4 + len(AGE_EDGES_MS) + 1  # in session, last item, in older history, recency, one-hot age
 EXTRAS = FACTS + 1  # and the log of the pool where the item is in the session
-CLIP = 12.0
+CLIP = 12.0  # of a log-ratio
+INSIDE_RATE = 0.1
 
 
 @njit(cache=True)
@@ -120,7 +121,7 @@ class Stacker:
         self.theta: F64 = np.zeros((1 + contexts, self.width))
         self.theta[0, columns] = 1.0  # begins as the first linear pool
         self.squares: F64 = np.zeros((1 + contexts, self.width))
-        self.inside: F64 = np.array([18.0, 20.0])  # (targets among the candidates, targets), decayed
+        self.inside: F64 = np.array([0.0, 1.0, 0.0, 0.0])  # intercept and slope of `inside_share`, and their squares
         self._stamp: I32 = np.zeros(0, dtype=np.int32)
 
     def features(self, p: F32, base: F32, pooled: F32) -> F32:
@@ -156,20 +157,30 @@ class Stacker:
         softmax_scores(x, self.theta[0], self.theta[1 + context], out)
         return out
 
+    def inside_share(self, pooled_mass: float) -> float:
+        """Probability that the target is among the candidates: the pools' own mass on them, recalibrated online.
+
+        Args:
+            pooled_mass: what the linear pools give all candidates together.
+        """
+        return float(1.0 / (1.0 + np.exp(-(self.inside[0] + self.inside[1] * _logit(pooled_mass)))))
+
     def learn(self, x: F32, p: F64, target: int, context: int, rates: tuple[float, float]) -> None:
-        """One step on one choice; target is the candidate's position, -1 where it was not among them."""
-        self.inside *= 0.999
-        self.inside[1] += 1.0
-        if target < 0:
-            return
-        self.inside[0] += 1.0
+        """One step on one choice; target is the candidate's position."""
         both = self.theta[[0, 1 + context]]
         squares = self.squares[[0, 1 + context]]
         softmax_step(x, p, target, both, squares, rates)
         self.theta[[0, 1 + context]] = both
         self.squares[[0, 1 + context]] = squares
 
-    @property
-    def inside_share(self) -> float:
-        """Share of recent targets that were among the candidates."""
-        return float(min(self.inside[0] / self.inside[1], 0.999))
+    def learn_inside(self, pooled_mass: float, inside: bool) -> None:
+        """One Adagrad step of the logistic recalibration (Platt 1999) of `inside_share`."""
+        error = self.inside_share(pooled_mass) - float(inside)
+        gradient = error * np.array([1.0, _logit(pooled_mass)])
+        self.inside[2:] += gradient * gradient
+        self.inside[:2] -= INSIDE_RATE * gradient / np.sqrt(self.inside[2:] + 1.0)
+
+
+def _logit(share: float) -> float:
+    clipped = min(max(share, 1e-4), 1.0 - 1e-4)
+    return float(np.log(clipped / (1.0 - clipped)))

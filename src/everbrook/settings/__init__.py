@@ -13,9 +13,12 @@ from pathlib import Path
 
 import msgspec
 
+from everbrook.settings.collaborative import CollaborativeSettings
+from everbrook.settings.content import ContentSettings
 from everbrook.settings.data import DataSettings
 from everbrook.settings.described import Described, describe
 from everbrook.settings.engine import EngineSettings
+from everbrook.settings.features import FeaturesSettings
 from everbrook.settings.fit import FitSettings
 from everbrook.settings.index import IndexSettings
 from everbrook.settings.log import LogSettings
@@ -24,6 +27,7 @@ from everbrook.settings.neighbours import NeighboursSettings
 from everbrook.settings.popularity import PopularitySettings
 from everbrook.settings.rank import RankSettings
 from everbrook.settings.repeats import RepeatsSettings
+from everbrook.settings.rules import RulesSettings
 from everbrook.settings.sequence import SequenceSettings
 from everbrook.settings.serve import ServeSettings
 from everbrook.settings.source import Given, compose, from_arguments, from_environment, from_toml
@@ -39,10 +43,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log: LogSettings = msgspec.field(default_factory=LogSettings)
     data: DataSettings = msgspec.field(default_factory=DataSettings)
     state: StateSettings = msgspec.field(default_factory=StateSettings)
+    features: FeaturesSettings = msgspec.field(default_factory=FeaturesSettings)
     popularity: PopularitySettings = msgspec.field(default_factory=PopularitySettings)
     transitions: TransitionsSettings = msgspec.field(default_factory=TransitionsSettings)
     repeats: RepeatsSettings = msgspec.field(default_factory=RepeatsSettings)
     neighbours: NeighboursSettings = msgspec.field(default_factory=NeighboursSettings)
+    collaborative: CollaborativeSettings = msgspec.field(default_factory=CollaborativeSettings)
+    content: ContentSettings = msgspec.field(default_factory=ContentSettings)
+    rules: RulesSettings = msgspec.field(default_factory=RulesSettings)
     index: IndexSettings = msgspec.field(default_factory=IndexSettings)
     sequence: SequenceSettings = msgspec.field(default_factory=SequenceSettings)
     fit: FitSettings = msgspec.field(default_factory=FitSettings)

@@ -61,4 +61,4 @@ class DataSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ] = 604_800.0
     chunk_events: Annotated[
         int, Meta(description="Events that a reader hands over at once.", ge=1, extra={"unit": "events"})
-    ] = 262_144
+    ] = 524_288

@@ -135,8 +135,9 @@ def _noun(shape: inspect.Type, words: dict[str, str]) -> str:
                   for key, sign in _BOUNDS if (value := getattr(shape, key)) is not None]
         return " ".join([word, " and ".join(bounds)]).strip()
     if isinstance(shape, inspect.StrType):
-        least = f" of at least {shape.min_length} characters" if shape.min_length else ""
-        return words["text"] + least
+        if shape.min_length == 1:
+            return words["text"].replace("text", "non-empty text")
+        return words["text"] + (f" of at least {shape.min_length} characters" if shape.min_length else "")
     if isinstance(shape, inspect.StructType):
         return "a table with " + ", ".join(field.name for field in shape.fields)
     if isinstance(shape, _CONTAINERS):

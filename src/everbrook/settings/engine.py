@@ -29,3 +29,22 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     checkpoints: Annotated[
         int, Meta(description="Checkpoints kept.", ge=1, le=100, extra={"unit": "checkpoints"})
     ] = 2
+    first_fit_share: Annotated[
+        float,
+        Meta(
+            description="Share of the log, the earliest, from which a fit first learns; on the rest the model earns its weight.",
+            gt=0.0, lt=1.0, extra={"unit": "share"},
+        ),
+    ] = 0.85
+    trust_events: Annotated[
+        int,
+        Meta(description="Events whose lists are made to find how far a fitted model is to be trusted.", ge=1, extra={"unit": "events"}),
+    ] = 10_000
+    least_fit_events: Annotated[
+        int, Meta(description="Fewest events from which the sequence model is fitted.", ge=10, extra={"unit": "events"})
+    ] = 500
+    log_impressions: Annotated[bool, Meta(description="Write every list that was shown to the log.")] = True
+    live_events: Annotated[
+        int,
+        Meta(description="Backlog up to which events count as live and are judged as live ones.", ge=1, extra={"unit": "events"}),
+    ] = 1000

@@ -30,6 +30,10 @@ class FitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     label_smoothing: Annotated[
         float, Meta(description="Share of the target that full softmax spreads over all items.", ge=0, lt=1)
     ] = 0.0
+    start: Annotated[
+        Literal["spectral", "random"],
+        Meta(description="Where item vectors begin: at the eigenvectors of which items follow each other, or at random."),
+    ] = "spectral"
     optimiser: Annotated[OptimiserName, Meta(description="Rule of the steps; adagrad is row-wise for the item table.")] = "adam"
     learning_rate: Annotated[float, Meta(description="Size of the largest step.", gt=0)] = 2e-3
     final_rate: Annotated[

@@ -43,3 +43,6 @@ class SequenceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     sharpness: Annotated[
         float, Meta(description="What the cosine is multiplied by before the softmax.", gt=0, le=100)
     ] = 14.0
+    rest: Annotated[
+        float, Meta(description="Share of probability left for items that the model does not know.", gt=0, lt=1)
+    ] = 0.001

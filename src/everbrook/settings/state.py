@@ -31,7 +31,7 @@ class StateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     kinds: Annotated[
         dict[str, float],
         Meta(
-            description="Weight of each kind of event: > 0 positive, 0 only seen and left out of histories, < 0 negative.",
+            description="Weight of each kind: > 0 positive, 0 only seen and left out of histories, < 0 negative.",
             extra={"unit": "1"},
         ),
     ] = msgspec.field(default_factory=_kind_weights)

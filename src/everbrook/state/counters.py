@@ -94,8 +94,9 @@ def _table_size(room: int) -> int:
 def _place(key: int, keys: I64, index: I32) -> int:
     """Where in the table a key is, or would be."""
     mask = len(index) - 1
-    mixed = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)
-    at = int(mixed >> np.uint64(20)) & mask
+    mixed = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)  # Fibonacci hashing, twice: the item is in the high half
+    mixed = (mixed ^ (mixed >> np.uint64(32))) * np.uint64(0x9E3779B97F4A7C15)
+    at = int(mixed >> np.uint64(32)) & mask
     while index[at] != _EMPTY and keys[index[at]] != key:
         at = (at + 1) & mask
     return at

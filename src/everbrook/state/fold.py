@@ -9,17 +9,18 @@ from typing import TypeVar
 import msgspec
 import numpy as np
 
-from everbrook.errors import DataError, InputError, RecordError, UnknownNameError
+from everbrook.errors import DataError, InputError, UnknownNameError
 from everbrook.events.columns import EventColumns
-from everbrook.events.records import ItemChange, UserChange
+from everbrook.events.records import Deletion, ItemChange, UserChange
 from everbrook.settings.state import StateSettings
 from everbrook.state.births import Births
 from everbrook.state.catalogue import Catalogue
 from everbrook.state.counters import Counters
-from everbrook.state.histories import Histories, Past, Rows, in_time
+from everbrook.state.histories import Histories, Past, Rows
 from everbrook.state.ids import IdMap
 from everbrook.state.kinds import Kinds
 from everbrook.state.people import People
+from everbrook.state.refusals import refuse
 from everbrook.state.texts import under, within
 from everbrook.types import F32, I16, I32, I64, NO_ROW, Arrays, Bool, Query, Step
 
@@ -31,13 +32,13 @@ ColumnT = TypeVar("ColumnT", F32, I64)
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """What was removed with a user."""
+    """What was forgotten."""
 
-    user_row: int  # NO_ROW where the user was not known
-    actor: int  # row whose learned values are to be dropped; NO_ROW where the user had done nothing
-    events: int  # events that were at hand
-    sessions: tuple[str, ...]
-    record: bool  # whether there were properties
+    row: int  # of the user or item; NO_ROW where it was not known
+    actor: int = NO_ROW  # the user's, whose learned values are to be dropped; NO_ROW where the user had done nothing
+    events: int = 0  # events that were at hand
+    sessions: tuple[str, ...] = ()
+    record: bool = False  # whether there were properties of the user
 
 
 class State:
@@ -76,7 +77,7 @@ class State:
         Raises:
             RecordError: an event has no item, neither user nor session, or an impossible time; nothing is kept.
         """
-        _check(columns)
+        refuse(columns)
         ts_ms, value = _own(columns.ts_ms), _own(columns.value)
         user, session = self.users.coded_rows(columns.user), self.sessions.coded_rows(columns.session)
         item = self.items.coded_rows(columns.item)
@@ -104,7 +105,7 @@ class State:
             raise InputError(f"There must be at most {_MOST_SCENARIOS} scenarios; got {len(self.scenarios)}.")
         return rows.astype(np.int16)
 
-    def apply_items(self, changes: Sequence[ItemChange]) -> I32:
+    def put_items(self, changes: Sequence[ItemChange]) -> I32:
         """Take in new or changed items, in log order.
 
         Returns:
@@ -115,7 +116,7 @@ class State:
             self.catalogue.put(row, change)
         return rows
 
-    def apply_users(self, changes: Sequence[UserChange]) -> I32:
+    def put_users(self, changes: Sequence[UserChange]) -> I32:
         """Take in new or changed users, in log order.
 
         Returns:
@@ -126,7 +127,13 @@ class State:
             self.people.put(row, change)
         return rows
 
-    def delete_item(self, item_id: str) -> int:
+    def forget(self, deletion: Deletion) -> Removed:
+        """Take in that an item or a user is to be forgotten."""
+        if deletion.what == "user":
+            return self.forget_user(deletion.id)
+        return Removed(row=self.forget_item(deletion.id))
+
+    def forget_item(self, item_id: str) -> int:
         """Forget an item's id and record; its row is never shown nor given again.
 
         Returns:
@@ -137,15 +144,15 @@ class State:
             self.catalogue.remove(row)
         return row
 
-    def delete_user(self, user_id: str) -> Removed:
+    def forget_user(self, user_id: str) -> Removed:
         """Forget a user: id, history, properties, and the sessions that led there; the rows are never given again.
 
         Sums over all users (counters) stay as they are: nothing in them tells who it was.
         """
         row = self.users.forget(user_id)
         if row == NO_ROW:
-            return Removed(NO_ROW, NO_ROW, 0, (), False)
-        actor = self.histories.actor_of(row, NO_ROW)
+            return Removed(NO_ROW)
+        actor = self.histories.actor_of(row, NO_ROW, named=True)
         events, session_rows = self.histories.forget(row)
         sessions = tuple(self.sessions.id(session_row) for session_row in session_rows)
         for session in sessions:
@@ -179,7 +186,7 @@ class State:
         """
         scenario_row = self.scenario_row(scenario)
         session_row = NO_ROW if session is None else self.sessions.row(session)
-        actor = self.histories.actor_of(NO_ROW if user is None else self.users.row(user), session_row)
+        actor = self.histories.actor_of(NO_ROW if user is None else self.users.row(user), session_row, user is not None)
         past = self._past(actor, session_row)
         opens = session is not None and session_row == NO_ROW  # a session that nobody heard of: nothing goes on
         session_n = 0 if opens else past.session_n(session_row, now_ms, self.histories.gap_ms)
@@ -279,19 +286,6 @@ class State:
             "kinds": self.kinds, "histories": self.histories, "counters": self.counters,
             "catalogue": self.catalogue, "people": self.people,
         }
-
-
-def _check(columns: EventColumns) -> None:
-    """Refuse what no state can hold, before anything is changed."""
-    wrong = columns.item.codes < 0
-    if wrong.any():
-        raise RecordError("An event must have an item; got none.", int(np.argmax(wrong)))
-    wrong = (columns.user.codes < 0) & (columns.session.codes < 0)
-    if wrong.any():
-        raise RecordError("An event must have a user or a session; got neither.", int(np.argmax(wrong)))
-    if not in_time(columns.ts_ms):
-        worst = int(np.argmax(np.abs(columns.ts_ms)))
-        raise RecordError(f"A time must be milliseconds since 1970; got {columns.ts_ms[worst]}.", worst)
 
 
 def _own(column: ColumnT) -> ColumnT:

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from everbrook.state.blocks import ACTORS, COUNT, GONE, GUEST, OWNER, START, TIME_BITS, UNIT, UNITS, release, sizes_of
+from everbrook.state.blocks import ACTORS, COUNT, GONE, GUEST, OWNER, START, UNIT, UNITS, release, sizes_of
 from everbrook.state.walk import walk
 from everbrook.types import F32, I16, I32, I64, NO_ROW, Arrays
 
@@ -147,10 +147,20 @@ class Histories:
         if UNIT * units + 2 * int(self._sizes[-1]) > len(self._slots):
             self._slots = _bigger(self._slots, UNIT * units)
 
-    def actor_of(self, user_row: int, session_row: int) -> int:
-        """The actor of a user or, where that one has done nothing, of a session; NO_ROW for strangers."""
+    def actor_of(self, user_row: int, session_row: int, named: bool) -> int:
+        """Who asks: the user's actor, else the session's; NO_ROW for strangers.
+
+        Args:
+            user_row: row of the user.
+            session_row: row of the session.
+            named: whether a user was named at all: then a session counts only while it is a guest, for what another
+                user did in it is not for this one.
+        """
         actor = self._actor(self._user_actors, user_row)
-        return actor if actor != NO_ROW else self._actor(self._session_actors, session_row)
+        if actor != NO_ROW:
+            return actor
+        actor = self._actor(self._session_actors, session_row)
+        return NO_ROW if named and actor != NO_ROW and self._actors[actor, OWNER] != GUEST else actor
 
     def guest_beside(self, actor: int, session_row: int) -> int:
         """The guest whose history the session's next event would join to the actor's; NO_ROW where none."""
@@ -219,12 +229,6 @@ class Histories:
         self._slots[_ranges(UNIT * start, n)] = arrays["slots"][_ranges(stops - n, n)]
         self._user_actors = _longer(arrays["user_actors"].copy(), 16)
         self._session_actors = _longer(arrays["session_actors"].copy(), 16)
-
-
-def in_time(ts_ms: I64) -> bool:
-    """Whether all times fit into a slot."""
-    bound = 1 << TIME_BITS
-    return len(ts_ms) == 0 or (int(ts_ms.min()) >= -bound and int(ts_ms.max()) < bound)
 
 
 def _bigger(array: RowsT, used: int) -> RowsT:

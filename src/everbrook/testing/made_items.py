@@ -91,7 +91,8 @@ class MadeItems:
             weight = self.weights(begins)
             if self._config.death_s:  # gone for the whole tick in which it goes, so that nobody takes what expired
                 gone = begins + tick_ms - self.born_ms > self._config.death_s * 1000
-                weight[gone & ~gone.all()] = 0.0
+                kept = np.where(gone, 0.0, weight)
+                weight = kept if kept.any() else weight
             self._shelf = (tick, self._laid_out(weight))
         return self._shelf[1]
 

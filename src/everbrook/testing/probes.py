@@ -34,17 +34,20 @@ class Capabilities:
 
 
 def must(holds: bool, message: str) -> None:
+    """Fail the check with a message where something does not hold."""
     if not holds:
         raise AssertionError(message)
 
 
 def grown(make: Make) -> Expert:
+    """A fresh expert with room for `ITEMS` and `ACTORS`."""
     expert = make()
     expert.grow(ITEMS, ACTORS)
     return expert
 
 
 def observe(expert: Expert, step: Step) -> tuple[F32, F32]:
+    """What `observe` writes, over places that were filled with nonsense."""
     K = len(expert.names)
     mass, rest = np.full((len(step), K), -3, np.float32), np.full((len(step), K), -3, np.float32)
     expert.observe(step, mass, rest)
@@ -52,6 +55,7 @@ def observe(expert: Expert, step: Step) -> tuple[F32, F32]:
 
 
 def score(expert: Expert, query: Query, rows: I32 = ALL_ROWS) -> tuple[F32, F32]:
+    """What `score` writes, over places that were filled with nonsense."""
     K = len(expert.names)
     mass, rest = np.full((len(rows), K), -3, np.float32), np.full(K, -3, np.float32)
     expert.score(query, rows, mass, rest)
@@ -67,16 +71,19 @@ def strangers(now_ms: int = START_MS) -> tuple[Query, ...]:
 
 
 def queries(step: Step, count: int) -> list[Query]:
+    """What would have been asked before some events, evenly spread."""
     return [step.query(int(b)) for b in np.linspace(0, len(step) - 1, count)]
 
 
 def far_future(step: Step) -> Query:
+    """The last event's question, asked fifty years later."""
     last = step.query(len(step) - 1)
     later = last.now_ms + 50 * 365 * 86_400_000
     return Query(later, last.actor, last.scenario, last.items, last.times, last.kinds, 0)
 
 
 def check_range(mass: F32, rest: F32, where: str) -> None:
+    """Mass and rest are numbers that a probability can have."""
     must(bool(np.isfinite(mass).all()), f"Mass must be finite, asleep or not; got {_worst(mass)} from {where}.")
     must(bool((mass >= 0).all() and (mass <= 1.0001).all()), f"Mass must be in 0..1; got {_worst(mass)} from {where}.")
     awake = rest[~np.isnan(rest)]
@@ -91,6 +98,7 @@ def _worst(values: F32) -> float:
 
 
 def check_sum(expert: Expert, query: Query, when: str) -> None:
+    """Each awake column sums to 1 over all items and its rest."""
     mass, rest = score(expert, query)
     check_range(mass, rest, f"score {when}")
     total = mass.astype(np.float64).sum(axis=0) + rest
@@ -99,6 +107,7 @@ def check_sum(expert: Expert, query: Query, when: str) -> None:
 
 
 def check_proposal(rows: I32, limit: int) -> None:
+    """Rows are distinct, known and few enough."""
     shaped = rows.dtype == np.int32 and rows.ndim == 1
     must(shaped, f"Proposals must be int32 of one axis; got {rows.dtype} of {rows.ndim} axes.")
     must(len(rows) <= limit, f"At most {limit} rows may be proposed; got {len(rows)}.")
@@ -107,20 +116,24 @@ def check_proposal(rows: I32, limit: int) -> None:
 
 
 def close(got: F32, expected: F32, caps: Capabilities, what: str) -> None:
+    """Two computations of the same probabilities agree."""
     same = np.allclose(got, expected, rtol=caps.rtol, atol=2e-6, equal_nan=True)
     must(same, f"Must agree: {what}; got {np.asarray(got).ravel()[:6]} and {np.asarray(expected).ravel()[:6]}.")
 
 
 def same_scores(one: Expert, two: Expert, query: Query, caps: Capabilities, when: str) -> None:
+    """Two experts answer a question alike."""
     for what, first, second in zip(("mass", "rest"), score(one, query), score(two, query), strict=True):
         close(second, first, caps, f"{what} {when}")
 
 
 def copied(arrays: Arrays) -> Arrays:
+    """The arrays, apart from their owner."""
     return {name: np.array(array, copy=True) for name, array in arrays.items()}
 
 
 def same_arrays(before: Arrays, after: Arrays, when: str) -> None:
+    """Two states are the same to the bit."""
     odd = sorted(before.keys() ^ after.keys())
     must(not odd, f"The same arrays must be there {when}; {odd} are not.")
     for name, array in before.items():

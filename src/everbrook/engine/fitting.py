@@ -1,0 +1,119 @@
+"""Learning everything anew from the log: counts, then the sequence model, then how much to trust it.
+
+The sequence model is first learned from the earlier part of the log and joins the mixture for the rest, so that its
+weight is earned on events that it has not seen; then it goes on learning from everything and is published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from everbrook.engine.building import new_core
+from everbrook.engine.core import Core, Judging
+from everbrook.engine.trail import Trail
+from everbrook.events.log import Log
+from everbrook.learn.fit import Fitted, Hooks, Lesson, Progress, fit
+from everbrook.models.sequence import SequenceModel
+from everbrook.models.sequence_expert import SequenceExpert
+from everbrook.settings import Settings
+
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Relearned:
+    """What learning anew gave."""
+
+    core: Core
+    model: SequenceModel | None  # None where there is too little to learn from, or the mixture has no such expert
+    quality: dict[str, float]  # of the model on the events kept for validation
+
+
+def learn_model(
+    trail: Trail, items: int, settings: Settings, span: tuple[int, int], earlier: SequenceModel | None = None,
+    hooks: Hooks | None = None,
+) -> Fitted:  # fmt: skip
+    """Fit the sequence model to a span of the trail; without earlier weights its end is kept for validation.
+
+    Args:
+        trail: what was folded.
+        items: N, how many item rows there are.
+        settings: of the model and the fit.
+        span: numbers of the first event and of the one after the last.
+        earlier: weights to go on from.
+        hooks: progress, stop and checkpoint.
+    """
+    start, stop = span
+    if earlier is not None:
+        return fit(Lesson(trail.histories(start, stop), items, earlier=earlier), settings.sequence, settings.fit, hooks)
+    cut = stop - int((stop - start) * settings.fit.validation)
+    validation = trail.histories(start, stop, wanted_from=cut) if cut < stop else None
+    lesson = Lesson(trail.histories(start, cut), items, validation=validation)
+    return fit(lesson, settings.sequence, settings.fit, hooks)
+
+
+def relearn(log: Log, settings: Settings, progress: OnProgress | None = None) -> Relearned:
+    """Build a core from the whole log, the sequence model with it.
+
+    Args:
+        log: what happened.
+        settings: all of them.
+        progress: told how the fit goes.
+    """
+    core = new_core(settings, trail=True)
+    end = log.end
+    cut = int(end * settings.engine.first_fit_share)
+    judging = Judging(share=settings.engine.catch_up_judge_share, exclude_seen=settings.rank.exclude_seen)
+    follow(core, log, cut, judging, settings.engine.chunk)
+    expert = core.family(SequenceExpert)
+    trail = core.trail
+    assert trail is not None  # new_core made it
+    if expert is None or trail.events < settings.engine.least_fit_events:
+        follow(core, log, end, judging, settings.engine.chunk)
+        return Relearned(core, None, {})
+    hooks = Hooks(progress=progress)
+    first = learn_model(trail, core.state.n_items, settings, (0, trail.events), None, hooks)
+    expert.publish(first.model)
+    share = min(1.0, settings.engine.trust_events / max(end - cut, 1))
+    follow(core, log, end, Judging(share=share, exclude_seen=settings.rank.exclude_seen), settings.engine.chunk)
+    last = learn_model(trail, core.state.n_items, settings, (0, trail.events), first.model, hooks)
+    expert.publish(last.model)
+    core.trail = None
+    quality = next((epoch.quality for epoch in reversed(first.epochs) if epoch.quality), {})
+    return Relearned(core, last.model, quality)
+
+
+def follow(core: Core, log: Log, stop: int, judging: Judging, chunk: int) -> None:
+    """Take in the log up to an offset."""
+    for run in log.runs(core.offset, stop, TYPES, limit=chunk):
+        core.absorb(run, judging)
+    core.offset = max(core.offset, stop)
+
+
+TYPES = ("event", "item", "user", "deletion")
+"""Types of records that change a core."""
+
+
+def refit(trail: Trail, items: int, settings: Settings, since: int, earlier: SequenceModel | None) -> SequenceModel:
+    """Fit the sequence model to a trail, or go on from earlier weights with what came since and a replayed sample.
+
+    Args:
+        trail: what was folded.
+        items: N.
+        settings: of the model and the fit.
+        since: number of the first event that the earlier weights have not learned.
+        earlier: None begins anew.
+    """
+    if earlier is None:
+        return learn_model(trail, items, settings, (0, trail.events)).model
+    newer = trail.histories(since)
+    older = trail.histories(0, since)
+    wanted = settings.fit.replay * (trail.events - since)
+    share = min(1.0, wanted / max(since, 1))
+    rng = np.random.default_rng((settings.fit.seed, since))
+    kept = np.flatnonzero(rng.random(len(older)) < share)
+    lesson = Lesson(newer, items, replayed=older.take(kept) if len(kept) else None, earlier=earlier)
+    return fit(lesson, settings.sequence, settings.fit).model

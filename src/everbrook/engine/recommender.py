@@ -1,0 +1,336 @@
+"""The recommender: a data directory opened as a log, a core that follows it, and lists from what is published."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+from everbrook.engine.answers import describe
+from everbrook.engine.building import new_core
+from everbrook.engine.core import Judging
+from everbrook.engine.fitting import OnProgress, follow, relearn
+from everbrook.engine.standing import standing
+from everbrook.engine.wishes import read_wish
+from everbrook.errors import NotFoundError
+from everbrook.events.columns import EventColumns
+from everbrook.events.log import Appended
+from everbrook.events.log_intake import check_events, check_items, check_users
+from everbrook.events.records import Event, Impression, ItemChange, UserChange, Version
+from everbrook.events.sqlite_log import SqliteLog
+from everbrook.learn.checkpoints import load_newest, prune, save_checkpoint
+from everbrook.models.sequence import SequenceModel
+from everbrook.models.sequence_expert import SequenceExpert
+from everbrook.models.sequence_file import load as load_model
+from everbrook.models.sequence_file import save as save_model
+from everbrook.rank.lists import make_list
+from everbrook.rank.requests import ModelStamp, Recommend, Recommendation
+from everbrook.settings import Settings
+from everbrook.types import Clock
+
+MODEL_FILE = "model.safetensors"
+_log = logging.getLogger("everbrook.engine")
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """That records are durable and in the next list."""
+
+    accepted: int
+    duplicates: int
+    offset: int  # the log's end after them
+
+
+class WallClock:
+    """The machine's own time."""
+
+    def now_ms(self) -> int:
+        """Milliseconds since 1970, UTC."""
+        return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What is published: which model answers, and up to where it has learned."""
+
+    version: str
+    offset: int
+    published_ms: int
+    settings: str  # digest
+    model: SequenceModel | None = None
+
+
+class Recommender:
+    """Records in, lists out, on one data directory. Safe to call from several threads; use it with `with`.
+
+    Example:
+        >>> import tempfile
+        >>> from everbrook import Recommender
+        >>> with Recommender.open(tempfile.mkdtemp()) as shop:
+        ...     receipt = shop.ingest([{"user": "u1", "item": "i1", "kind": "view"}])
+        ...     shop.recommend(user="u2", k=1).items[0].id
+        'i1'
+    """
+
+    def __init__(self, path: Path, log: SqliteLog, settings: Settings, clock: Clock) -> None:
+        """Use `open`."""
+        self.path, self.log, self.settings, self.clock = path, log, settings, clock
+        self._lock = threading.RLock()
+        self._digest = settings.digest()
+        self._core = new_core(settings)
+        self._kept_events = 0
+        self._opened_ms = clock.now_ms()
+        self._lists = 0
+        self.errors: list[str] = []
+        self._published = Snapshot("counts-0", 0, self._opened_ms, self._digest)
+        self._recover()
+
+    @classmethod
+    def open(
+        cls, path: Path | str, settings: Settings | None = None, clock: Clock | None = None, *, create: bool = True
+    ) -> Recommender:
+        """Open a data directory, made where there is none, and catch up with its log.
+
+        Args:
+            path: the directory.
+            settings: all of them; the defaults where None.
+            clock: the present moment; the machine's where None.
+            create: whether a missing directory is made.
+
+        Raises:
+            NotFoundError: there is no data directory, and none is to be made.
+            DataError: it is of another version, or damaged.
+            BusyError: another process holds it.
+        """
+        settings = settings or Settings()
+        log = SqliteLog.open(path, settings.log, create=create)
+        try:
+            return cls(Path(path), log, settings, clock or WallClock())
+        except BaseException:
+            log.close()
+            raise
+
+    def __enter__(self) -> Recommender:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Keep a checkpoint of what was learned since the last, and let go of the directory."""
+        with self._lock:
+            try:
+                if self._core.events > self._kept_events:
+                    self.checkpoint()
+            finally:
+                self.log.close()
+
+    # -- records in ----------------------------------------------------------------------------------------------
+
+    def ingest(self, events: Sequence[Event | Mapping[str, Any]]) -> Receipt:
+        """Take in a batch of events, all or none: durable, and in every list made after this returns.
+
+        Raises:
+            RecordError: one of them is wrong; its position is named, nothing is kept.
+            StorageError: the disk refuses; nothing is kept.
+        """
+        now_ms = self.clock.now_ms()
+        checked = check_events(events, now_ms, int(1000 * self.settings.log.future_tolerance_s))
+        return self._taken(self.log.append(checked))
+
+    def import_columns(self, columns: EventColumns) -> Receipt:
+        """Take in many checked events at once, as an importer gives them."""
+        return self._taken(self.log.append_columns(columns))
+
+    def put_items(self, items: Sequence[ItemChange | Mapping[str, Any]]) -> Receipt:
+        """Insert or change items; fields left out stay as they are, None removes."""
+        return self._taken(self.log.append(check_items(items)))
+
+    def put_users(self, users: Sequence[UserChange | Mapping[str, Any]]) -> Receipt:
+        """Insert or change users; fields left out stay as they are, None removes."""
+        return self._taken(self.log.append(check_users(users)))
+
+    def _taken(self, appended: Appended) -> Receipt:
+        self.update(appended.stop)
+        return Receipt(appended.accepted, len(appended.duplicates), appended.stop)
+
+    def update(self, stop: int | None = None) -> int:
+        """Learn what the log has up to an offset, in its order; whoever comes first learns for all who wait.
+
+        Args:
+            stop: the offset to reach; the log's end where None.
+
+        Returns:
+            The offset reached.
+        """
+        with self._lock:
+            end = self.log.end if stop is None else stop
+            if self._core.offset < end:
+                follow(self._core, self.log, self.log.end, self._judging(end), self.settings.engine.chunk)
+                if self._core.events - self._kept_events >= self.settings.engine.checkpoint_events:
+                    self.checkpoint()
+            return self._core.offset
+
+    def _judging(self, end: int) -> Judging:
+        behind = end - self._core.offset
+        live = behind <= self.settings.engine.live_events
+        share = self.settings.mixture.judge_share if live else self.settings.engine.catch_up_judge_share
+        return Judging(share=share, exclude_seen=self.settings.rank.exclude_seen)
+
+    # -- lists out -----------------------------------------------------------------------------------------------
+
+    def recommend(self, wish: Recommend | None = None, **fields: Any) -> Recommendation:
+        """Make a list.
+
+        Args:
+            wish: what is asked for; or its fields as keywords.
+
+        Raises:
+            InputError: the wish is wrong: an unknown scenario or category, a bad k or time.
+        """
+        started = time.perf_counter()
+        wish = wish or msgspec.convert(fields, Recommend)
+        now_ms = self.clock.now_ms()
+        with self._lock:
+            core, published = self._core, self._published
+            asked = read_wish(wish, core.state, self.settings.rank, now_ms)
+            listed = make_list(core.mixture, asked, self.settings.rank.scan)
+            most = self.settings.rank.reasons if wish.explain else 0
+            items = describe(core.mixture, core.state, listed, asked.query, most)
+            offset = core.offset
+            self._lists += 1
+        answer = Recommendation(
+            request=f"r-{uuid.uuid4().hex[:16]}",
+            items=items,
+            model=ModelStamp(version=published.version, offset=offset, age_ms=max(0, now_ms - published.published_ms)),
+            took_ms=round(1000.0 * (time.perf_counter() - started), 3),
+        )
+        if self.settings.engine.log_impressions and items:
+            self._remember(wish, answer, now_ms)
+        return answer
+
+    def _remember(self, wish: Recommend, answer: Recommendation, now_ms: int) -> None:
+        """Let the log write what was shown; nobody waits for it."""
+        shown = Impression(
+            request=answer.request, items=tuple(item.id for item in answer.items), ts=now_ms, user=wish.user,
+            session=wish.session, scenario=wish.scenario, model=answer.model.version,
+        )  # fmt: skip
+        self.log.submit([shown]).add_done_callback(self._note_failure)
+
+    def _note_failure(self, future: Any) -> None:
+        if not future.cancelled() and (error := future.exception()) is not None:
+            self.note_error(f"An impression was not written: {error}")
+
+    # -- the large model -----------------------------------------------------------------------------------------
+
+    def fit(self, progress: OnProgress | None = None) -> dict[str, Any]:
+        """Learn everything anew from the log, the sequence model with it, and publish; lists go on meanwhile.
+
+        Args:
+            progress: told how it goes.
+
+        Returns:
+            What was learned: events, items, seconds, version and the validation's quality.
+        """
+        started = time.perf_counter()
+        done = relearn(self.log, self.settings, progress)
+        with self._lock:
+            follow(done.core, self.log, self.log.end, self._judging(self.log.end), self.settings.engine.chunk)
+            self._core = done.core
+            self.publish(done.model)
+            self.checkpoint()
+        return {
+            "version": self._published.version, "events": done.core.events, "items": done.core.state.n_items,
+            "took_s": round(time.perf_counter() - started, 2), **done.quality,
+        }  # fmt: skip
+
+    def publish(self, model: SequenceModel | None) -> Snapshot:
+        """Let a sequence model answer from now on, by one swap, and say so in the log."""
+        with self._lock:
+            offset, now_ms = self._core.offset, self.clock.now_ms()
+            kind = "sequence" if model is not None else "counts"
+            snapshot = Snapshot(f"{kind}-{offset}", offset, now_ms, self._digest, model)
+            self._swap(snapshot)
+            self.log.append([Version(version=snapshot.version, offset=offset, ts=now_ms, settings=self._digest)])
+            return snapshot
+
+    def _swap(self, snapshot: Snapshot) -> None:
+        expert = self._core.family(SequenceExpert)
+        if snapshot.model is not None and expert is not None:
+            expert.publish(snapshot.model)
+        self._published = snapshot
+
+    # -- keeping -------------------------------------------------------------------------------------------------
+
+    def checkpoint(self) -> Path:
+        """Write everything learned, cut at one offset."""
+        with self._lock:
+            shot = self._published
+            notes = {
+                "settings": self._digest, "version": shot.version, "model_offset": shot.offset,
+                "published_ms": shot.published_ms,
+            }  # fmt: skip
+            extra: dict[str, Callable[[Path], None]] = {}
+            model = shot.model
+            if model is not None:
+                extra[MODEL_FILE] = lambda path: save_model(model, path)
+            folder = self.path / "checkpoints"
+            path = save_checkpoint(folder, self._core.offset, self._core.parts(), notes, extra)
+            prune(folder, self.settings.engine.checkpoints)
+            self._kept_events = self._core.events
+            return path
+
+    def _recover(self) -> None:
+        found = load_newest(self.path / "checkpoints", self._digest)
+        if found is not None and found.offset <= self.log.end:
+            self._core.load(found.parts)
+            self._kept_events = self._core.events
+            model = load_model(found.path / MODEL_FILE)[0] if (found.path / MODEL_FILE).exists() else None
+            notes = found.notes
+            self._swap(Snapshot(notes["version"], notes["model_offset"], notes["published_ms"], self._digest, model))
+        self.update()
+
+    # -- looking after it ----------------------------------------------------------------------------------------
+
+    def item(self, item_id: str) -> ItemChange:
+        """What is known of an item.
+
+        Raises:
+            NotFoundError: neither an event nor a record has named it.
+        """
+        with self._lock:
+            row = self._core.state.items.row(item_id)
+            if row < 0:
+                raise NotFoundError(f"Item '{item_id}' must have been sent before; it was not.")
+            return self._core.state.catalogue.get(row) or ItemChange(id=item_id)
+
+    def status(self) -> dict[str, Any]:
+        """Where everything stands, for people and machines."""
+        with self._lock:
+            found = standing(self._core, self.log.end)
+        shot = self._published
+        found["version"] = {
+            "name": shot.version, "offset": shot.offset, "settings": shot.settings,
+            "age_ms": max(0, self.clock.now_ms() - shot.published_ms),
+        }  # fmt: skip
+        found["lists"] = self._lists
+        found["up_s"] = (self.clock.now_ms() - self._opened_ms) / 1000.0
+        found["last_errors"] = list(self.errors)
+        return found
+
+    def note_error(self, text: str) -> None:
+        """Remember a background failure for `status`."""
+        _log.error(text)
+        self.errors = [*self.errors[-9:], text]
+
+
+__all__ = ["Receipt", "Recommender", "Snapshot", "WallClock"]

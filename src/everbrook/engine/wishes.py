@@ -1,0 +1,68 @@
+"""From what callers ask to what the ranking understands."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from everbrook.errors import InputError
+from everbrook.events.log_intake import parse_time_ms
+from everbrook.rank.lists import Wish
+from everbrook.rank.requests import Recommend
+from everbrook.settings.rank import RankSettings
+from everbrook.state import State
+from everbrook.types import I32
+
+
+def read_wish(wish: Recommend, state: State, settings: RankSettings, now_ms: int) -> Wish:
+    """Check a wish and find its rows. Changes nothing.
+
+    Args:
+        wish: what is asked for.
+        state: knows who and what there is.
+        settings: limits, and what holds where the wish says nothing.
+        now_ms: the present.
+
+    Raises:
+        InputError: k is out of range, a time cannot be read.
+        UnknownNameError: the scenario or a category is unknown.
+    """
+    if not 1 <= wish.k <= settings.most:
+        raise InputError(f"'k' must be between 1 and {settings.most}; got {wish.k}.")
+    at_ms = _moment(wish.at, now_ms)
+    query = state.query(
+        now_ms=at_ms, user=wish.user, session=wish.session, item=wish.item, items=wish.items, scenario=wish.scenario
+    )
+    allowed = state.visible(at_ms)
+    if wish.categories:
+        allowed = allowed & state.in_categories(wish.categories)
+    only = None if wish.candidates is None else np.unique(_known(state, wish.candidates))
+    return Wish(query, wish.k, allowed, bool(wish.categories), _left_out(wish, state, query.items, settings), only)
+
+
+def _left_out(wish: Recommend, state: State, history: I32, settings: RankSettings) -> I32:
+    exclude_seen = settings.exclude_seen if wish.exclude_seen is None else wish.exclude_seen
+    parts = [_known(state, wish.exclude), _known(state, wish.items)]
+    if wish.item is not None:
+        parts.append(_known(state, (wish.item,)))  # the page's own item is no recommendation
+    if exclude_seen:
+        parts.append(history)
+    return np.unique(np.concatenate(parts)).astype(np.int32)
+
+
+def _known(state: State, ids: tuple[str, ...]) -> I32:
+    rows = state.items.rows(list(ids))
+    return rows[rows >= 0]
+
+
+def _moment(at: int | str | None, now_ms: int) -> int:
+    if at is None:
+        return now_ms
+    if isinstance(at, int):
+        return at
+    try:
+        return parse_time_ms(at)
+    except ValueError as error:
+        raise InputError(f"'at' must be milliseconds since 1970 or RFC 3339 text; got '{at}'.") from error
+
+
+__all__ = ["read_wish"]

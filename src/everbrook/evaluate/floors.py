@@ -1,0 +1,71 @@
+"""The floor that stands beside every model: what was taken most within the last hour, counted exactly."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from everbrook.types import I32, I64, Step
+
+HOUR_MS = 3_600_000
+
+
+class HourPopularity:
+    """Counts of the events in a sliding window, followed along the stream."""
+
+    def __init__(self, window_ms: int = HOUR_MS) -> None:
+        self.window_ms = window_ms
+        self._counts: I32 = np.zeros(1024, dtype=np.int32)
+        self._items: I32 = np.zeros(0, dtype=np.int32)
+        self._times: I64 = np.zeros(0, dtype=np.int64)
+        self._head = 0  # events before it are counted
+        self._tail = 0  # events before it have left the window
+
+    def extend(self, step: Step) -> None:
+        """Append events that are going to happen; they count once `rank` asks about a later one."""
+        self._items = np.concatenate((self._items[self._tail :], step.item))
+        self._times = np.concatenate((self._times[self._tail :], step.ts_ms))
+        self._head -= self._tail
+        self._tail = 0
+        need = int(step.item.max(initial=0)) + 1
+        if need > len(self._counts):
+            grown = np.zeros(2 * need, dtype=np.int32)
+            grown[: len(self._counts)] = self._counts
+            self._counts = grown
+
+    def rank(self, back: int, item: int, left_out: I32) -> int:
+        """Rank of an item just before an event, ties against it; 0 where it has no event in the window.
+
+        Args:
+            back: how many of the appended events come at or after the event.
+            item: its row.
+            left_out: sorted rows that do not compete.
+        """
+        at = len(self._items) - back
+        now_ms = int(self._times[at])
+        self._head, self._tail = _slide(
+            self._items, self._times, self._counts, self._head, self._tail, at, now_ms - self.window_ms
+        )
+        count = self._counts[item]
+        if count == 0:
+            return 0
+        return int((self._counts >= count).sum() - (self._counts[left_out] >= count).sum())
+
+    def finish(self) -> None:
+        """Count what was appended, up to the end."""
+        if len(self._times):
+            self._head, self._tail = _slide(
+                self._items, self._times, self._counts, self._head, self._tail, len(self._items),
+                int(self._times[-1]) - self.window_ms,
+            )  # fmt: skip
+
+
+@njit(cache=True)
+def _slide(items, times, counts, head, tail, at, since_ms):  # type: ignore[no-untyped-def]
+    while head < at:
+        counts[items[head]] += 1
+        head += 1
+    while tail < head and times[tail] < since_ms:
+        counts[items[tail]] -= 1
+        tail += 1
+    return head, tail

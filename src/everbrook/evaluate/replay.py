@@ -1,0 +1,238 @@
+"""Replay: a past log fed through the same core as live traffic, scored before it is learned (prequential).
+
+For each event in order (or a seeded sample): make the list that would have been shown, look at what came next, learn.
+Source of the scheme: Gama, Sebastião, Rodrigues, 'On evaluating stream learning algorithms' (Machine Learning 90, 2013).
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+
+from everbrook.engine.building import new_core
+from everbrook.engine.core import Core, Judging
+from everbrook.engine.fitting import refit
+from everbrook.errors import InputError
+from everbrook.evaluate.accumulate import TOP, Accumulator, Judged, System
+from everbrook.evaluate.floors import HourPopularity
+from everbrook.evaluate.options import ReplayOptions, moment_text
+from everbrook.evaluate.report import Conditions, Report
+from everbrook.evaluate.slices import slices_of
+from everbrook.events.columns import EventColumns
+from everbrook.events.records import ItemChange
+from everbrook.models.sequence import SequenceModel
+from everbrook.models.sequence_expert import SequenceExpert
+from everbrook.rank.mixture import Judgement, Mixture
+from everbrook.settings import Settings
+from everbrook.types import F32, Step
+
+FLOORS = ("popularity of the last hour",)
+CHUNK = 4096
+OnProgress = Callable[[int, int], None]
+"""Told events done and their total."""
+
+
+def run_replay(
+    columns: EventColumns,
+    items: Sequence[ItemChange],
+    options: ReplayOptions,
+    settings: Settings,
+    conditions: Conditions | None = None,
+    progress: OnProgress | None = None,
+) -> Report:
+    """Replay a log and report what users would have got.
+
+    Args:
+        columns: events in time order.
+        items: what is known of the items from the beginning.
+        options: what is asked.
+        settings: of the engine; its digest is stamped on the report.
+        conditions: words for the report; times, sample and digest are filled in.
+        progress: told how far it is.
+
+    Raises:
+        InputError: no event lies in the span asked for.
+    """
+    return _Replay(columns, items, options, settings).run(conditions or Conditions(), progress)
+
+
+class _Replay:
+    """One replay under way."""
+
+    def __init__(
+        self, columns: EventColumns, items: Sequence[ItemChange], options: ReplayOptions, settings: Settings
+    ) -> None:
+        self.columns = _shuffled(columns, options.seed) if options.shuffle else columns
+        self.options, self.settings = options, settings
+        self.core: Core = new_core(settings, trail=options.refit_ms is not None)
+        self.core.absorb_records(items)
+        self.mixture: Mixture = self.core.mixture
+        systems = [System("mixture", "mixture")]
+        systems += [System(name, _group(name)) for name in self.mixture.names]
+        systems += [System(name, "floor") for name in FLOORS]
+        self.gathered = Accumulator(systems, self.mixture.names)
+        self.hour = HourPopularity()
+        self.popularity = np.zeros(1024, dtype=np.int64)
+        self.model: SequenceModel | None = None
+        self.fitted_events = 0
+        self.vectors: F32 = np.zeros((0, 0), dtype=np.float32)
+        self.rows: list[tuple[Step, int, Judgement, int]] = []
+
+    def run(self, conditions: Conditions, progress: OnProgress | None) -> Report:
+        ts_ms = self.columns.ts_ms
+        start, stop = self._span()
+        for a, b in self._pieces(start, stop):
+            if self.options.refit_ms is not None and a in self._refits:
+                self._refit()
+            began = time.perf_counter()
+            self._piece(a, b, scored=a >= start)
+            self.gathered.add_timing("warm-up" if a < start else "scored", time.perf_counter() - began, b - a)
+            if progress is not None:
+                progress(b, stop)
+        told = replace_conditions(conditions, self.options, self.settings, int(ts_ms[start]), int(ts_ms[stop - 1]), stop)
+        return self.gathered.report(told, self.core.state.n_items)
+
+    def _span(self) -> tuple[int, int]:
+        ts_ms, options = self.columns.ts_ms, self.options
+        start = 0 if options.from_ms is None else int(np.searchsorted(ts_ms, options.from_ms))
+        stop = len(ts_ms) if options.to_ms is None else int(np.searchsorted(ts_ms, options.to_ms))
+        if start >= stop:
+            raise InputError(
+                f"The span must hold events; got none between {options.from_ms} and {options.to_ms} "
+                f"among {len(ts_ms)} events."
+            )
+        self._refits = self._refit_places(start, stop)
+        return start, stop
+
+    def _refit_places(self, start: int, stop: int) -> set[int]:
+        """Before which events the sequence model is fitted: two spans before the scored part, and each span after."""
+        every = self.options.refit_ms
+        if every is None:
+            return set()
+        ts_ms = self.columns.ts_ms
+        first = int(ts_ms[start])
+        earliest = int(ts_ms[0]) + every
+        moments = np.arange(first - 2 * every, int(ts_ms[stop - 1]), every)
+        moments = moments[moments >= min(earliest, first)]
+        least = self.settings.engine.least_fit_events
+        return {int(place) for place in np.searchsorted(ts_ms, moments) if place >= least}
+
+    def _pieces(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
+        edges = {*range(0, stop, CHUNK), start, stop, *self._refits}
+        if self.options.freeze_ms is not None:
+            edges.add(int(np.searchsorted(self.columns.ts_ms, self.options.freeze_ms)))
+        cuts = sorted(edge for edge in edges if 0 <= edge <= stop)
+        return itertools.pairwise(cuts)
+
+    def _piece(self, a: int, b: int, scored: bool) -> None:
+        options = self.options
+        judging = Judging(
+            share=options.sample if scored else options.warm_sample, seed=options.seed + (1 if scored else 0),
+            exclude_seen=options.exclude_seen, first_of_session=options.first_of_session,
+        )  # fmt: skip
+        step = self.core.state.fold(self.columns.slice(a, b))
+        self.core.grow()
+        if self.core.trail is not None:
+            self.core.trail.add(step)
+        self.hour.extend(step)
+        listen = self._listen if scored else None
+        if options.freeze_ms is not None and len(step) and int(step.ts_ms[0]) >= options.freeze_ms:
+            if scored:
+                self.core.judge_only(step, replace(judging, learn=False), self._listen)
+            self.core.events += len(step)
+        else:
+            self.core.learn(step, judging, listen)
+        self.hour.finish()
+        self._count(step)
+        self._flush()
+        if scored:
+            self.gathered.add_weights(int(step.ts_ms[-1]), self.mixture.top)
+
+    def _listen(self, step: Step, b: int, judgement: Judgement) -> None:
+        left_out = np.unique(step.items[b, : step.n[b]]) if self.options.exclude_seen else np.empty(0, dtype=np.int32)
+        self.rows.append((step, b, judgement, self.hour.rank(len(step) - b, int(step.item[b]), left_out)))
+
+    def _flush(self) -> None:
+        if not self.rows:
+            return
+        step = self.rows[0][0]
+        at = np.array([b for _, b, _, _ in self.rows])
+        judgements = [judgement for _, _, judgement, _ in self.rows]
+        ranks = np.stack([judgement.ranks for judgement in judgements])
+        hour = np.array([[rank] for _, _, _, rank in self.rows], dtype=np.int32)
+        logps = np.stack([np.concatenate(([one.logp], one.logps, [np.nan])) for one in judgements])
+        shown = np.stack([_top(judgement) for judgement in judgements])
+        ages = step.ts_ms[at] - np.where(
+            self.mixture.first_seen_ms[step.item[at]] == 0, step.ts_ms[at], self.mixture.first_seen_ms[step.item[at]]
+        )
+        slices = slices_of(ages, step.n[at], step.scenario[at], list(self.core.state.scenarios.names()))
+        promised = np.array([float(one.weighed.final[: one.weighed.shown].max(initial=0.0)) for one in judgements])
+        judged = Judged(
+            ts_ms=step.ts_ms[at], ranks=np.concatenate((ranks, hour), axis=1), logps=logps, slices=slices,
+            top_probability=np.minimum(promised, 1.0), lists={"mixture": shown},
+        )  # fmt: skip
+        self.gathered.add(judged, self.popularity[: self.core.state.n_items], self._vectors())
+        self.rows = []
+
+    def _vectors(self) -> F32 | None:
+        """(N, D) the sequence model's item vectors, zeros for items it does not know."""
+        if self.model is None:
+            return None
+        if len(self.vectors) < self.core.state.n_items:
+            known = self.model.targets().detach().numpy()
+            self.vectors = np.zeros((2 * self.core.state.n_items, known.shape[1]), dtype=np.float32)
+            self.vectors[: len(known)] = known
+        return self.vectors[: self.core.state.n_items]
+
+    def _count(self, step: Step) -> None:
+        need = self.core.state.n_items
+        if need > len(self.popularity):
+            self.popularity = np.concatenate((self.popularity, np.zeros(need, dtype=np.int64)))
+        np.add.at(self.popularity, step.item, 1)
+
+    def _refit(self) -> None:
+        began = time.perf_counter()
+        trail = self.core.trail
+        assert trail is not None  # refits are only asked for with a trail
+        self.model = refit(trail, self.core.state.n_items, self.settings, self.fitted_events, self.model)
+        expert = self.core.family(SequenceExpert)
+        if expert is not None:
+            expert.publish(self.model)
+        self.gathered.add_timing("refit", time.perf_counter() - began, trail.events - self.fitted_events)
+        self.fitted_events = trail.events
+        self.vectors = np.zeros((0, 0), dtype=np.float32)
+
+
+def replace_conditions(
+    conditions: Conditions, options: ReplayOptions, settings: Settings, first_ms: int, last_ms: int, learned: int
+) -> Conditions:
+    """The conditions with what the replay knows filled in."""
+    return msgspec.structs.replace(
+        conditions, settings_digest=settings.digest(), start=moment_text(first_ms), end=moment_text(last_ms),
+        sample=options.sample, seed=options.seed, shuffled=options.shuffle, learned_events=learned,
+    )  # fmt: skip
+
+
+def _group(name: str) -> str:
+    if name == "transitions/ever":
+        return "floor"
+    return "pool" if name.startswith("pool/") or name == "stack" else "expert"
+
+
+def _top(judgement: Judgement) -> np.ndarray:
+    w = judgement.weighed
+    best = np.argsort(-w.final[: w.shown], kind="stable")[:TOP]
+    shown = np.full(TOP, -1, dtype=np.int32)
+    shown[: len(best)] = w.rows[best]
+    return shown
+
+
+def _shuffled(columns: EventColumns, seed: int) -> EventColumns:
+    order = np.random.default_rng(seed).permutation(len(columns))
+    mixed = columns.take(order)
+    return replace(mixed, ts_ms=columns.ts_ms)

@@ -1,0 +1,72 @@
+"""Vectors that callers give with items (of pictures, of texts), scaled to length 1, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from everbrook.types import F32, Bool
+
+
+@dataclass(slots=True)
+class _Table:
+    rows: F32  # (N, D), zero where there is none
+    known: Bool  # (N,)
+
+
+class GivenVectors:
+    """A table of unit vectors for each name; the first vector of a name sets its width."""
+
+    def __init__(self) -> None:
+        self._tables: dict[str, _Table] = {}
+        self.refused = 0
+        """Vectors passed over because of another width, or because they are all zero or not finite."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names seen so far."""
+        return tuple(self._tables)
+
+    def width(self, name: str) -> int:
+        """How many numbers a vector of this name has; 0 where there is none yet."""
+        return self._tables[name].rows.shape[1] if name in self._tables else 0
+
+    def put(self, row: int, vectors: Mapping[str, Sequence[float] | None]) -> None:
+        """Give a row these vectors in place of the ones it had."""
+        for table in self._tables.values():
+            if row < len(table.known):
+                table.known[row] = False
+                table.rows[row] = 0.0
+        for name, numbers in vectors.items():
+            if numbers:
+                self._put(row, name, np.array(numbers, np.float64))
+
+    def _put(self, row: int, name: str, numbers: np.ndarray) -> None:
+        length = float(np.linalg.norm(numbers))
+        width = self.width(name) or len(numbers)
+        if len(numbers) != width or not np.isfinite(length) or length == 0.0:
+            self.refused += 1
+            return
+        table = self._tables.setdefault(name, _Table(np.zeros((0, width), np.float32), np.zeros(0, np.bool_)))
+        if row >= len(table.known):
+            size = max(row + 1, int(1.5 * len(table.known)))
+            table.rows = np.concatenate([table.rows, np.zeros((size - len(table.rows), width), np.float32)])
+            table.known = np.concatenate([table.known, np.zeros(size - len(table.known), np.bool_)])
+        table.rows[row] = numbers / length
+        table.known[row] = True
+
+    def table(self, name: str, n_rows: int) -> tuple[F32, Bool]:
+        """The vectors of a name.
+
+        Returns:
+            (N, D) unit vectors, zero where a row has none, and (N,) which rows have one.
+        """
+        width = self.width(name)
+        rows, known = np.zeros((n_rows, width), np.float32), np.zeros(n_rows, np.bool_)
+        if name in self._tables:
+            held = self._tables[name]
+            n = min(n_rows, len(held.known))
+            rows[:n], known[:n] = held.rows[:n], held.known[:n]
+        return rows, known

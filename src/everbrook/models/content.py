@@ -1,0 +1,161 @@
+"""Content similarity: items whose text, labels or given vectors resemble the history or a typed query.
+
+It learns nothing from events, so it answers before there are any, and an item has its place as soon as it has a title.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from msgspec import UNSET
+
+from everbrook.events.records import ItemChange
+from everbrook.features.content import ContentFeatures
+from everbrook.models import content_kernels as kernels
+from everbrook.models.content_index import ContentIndex, Profile
+from everbrook.models.content_vectors import ContentVectors
+from everbrook.models.neighbours_query import latest, look_up
+from everbrook.settings.content import ContentSettings
+from everbrook.types import F32, F64, I32, NO_ROW, Arrays, Query, Step
+
+NO_PROFILE = Profile(np.zeros(0, np.int32), np.zeros(0, np.float32))
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some columns' items and probabilities."""
+
+    items: I32  # (C,)
+    mass: F32  # (C, columns)
+    rest: F32  # (columns,)
+
+
+class Content:
+    """Columns 'content/<temperature>' over text and labels, and 'content/vectors' over given vectors.
+
+    Items that the asker has are left out, except where something was typed. `observe` learns nothing and reports all
+    columns as asleep; `put` tells what items are about.
+
+    Args:
+        settings: how much is looked at.
+        features: turns records into rows; with its default settings where None.
+    """
+
+    def __init__(self, settings: ContentSettings | None = None, features: ContentFeatures | None = None) -> None:
+        self.settings = settings or ContentSettings()
+        self.features = features or ContentFeatures()
+        temperatures = self.settings.temperatures
+        self.names = (*(f"content/{t:g}" for t in temperatures), "content/vectors")
+        self._temperatures: F64 = np.array(temperatures, np.float64)
+        self._vector_temperature: F64 = np.array([self.settings.vector_temperature])
+        self._index = ContentIndex(self.features.n_columns)
+        self._vectors = ContentVectors()
+        self._place: I32 = np.zeros(0, np.int32)
+        self._last: tuple[object, tuple[Part, Part]] | None = None
+
+    def put(self, rows: I32, records: Sequence[ItemChange | None]) -> None:
+        """Say what items are about, in place of what was known; None takes it away."""
+        rows = np.ascontiguousarray(rows, np.int32)
+        if not len(rows):
+            return
+        self.grow(int(rows.max()) + 1, 0)
+        self.features.update(rows, records)
+        self._index.put(rows, *self.features.csr(rows))
+        for row, record in zip(rows.tolist(), records, strict=True):
+            given = record.vectors if record is not None else None
+            if given is not None and given is not UNSET:
+                self._vectors.put(row, given)
+        self._last = None
+
+    def text(self, typed: str) -> F32:
+        """(D,) a typed query as `Query.text` wants it."""
+        columns, values = self.features.text_vector(typed)
+        dense = np.zeros(self.features.n_columns, np.float32)
+        dense[columns] = values
+        return dense
+
+    def grow(self, items: int, actors: int) -> None:
+        """Make room for item rows below `items`."""
+        if items > self._index.n_items:
+            self._index.grow(max(items, 2 * self._index.n_items))
+            self._place = np.zeros(self._index.n_items, np.int32)
+        self._last = None
+
+    def observe(self, step: Step, mass: F32, rest: F32) -> None:
+        """Nothing is learned; all columns stay asleep."""
+        mass[:] = 0.0
+        rest[:] = np.nan
+
+    def propose(self, query: Query, limit: int) -> I32:
+        """The most similar items, those by text and those by vectors in turn; equal ones in row order."""
+        text, vectors = self._find(query)
+        ranked = [part.items[np.lexsort((part.items, -part.mass[:, 0]))][:limit] for part in (text, vectors)]
+        rows = np.concatenate(ranked)
+        turn = np.concatenate([2 * np.arange(len(one)) + i for i, one in enumerate(ranked)])
+        rows = rows[np.argsort(turn, kind="stable")]
+        _, first = np.unique(rows, return_index=True)
+        return rows[np.sort(first)][:limit]
+
+    def score(self, query: Query, rows: I32, mass: F32, rest: F32) -> None:
+        """Probabilities of the given items."""
+        K = len(self._temperatures)
+        rows = np.ascontiguousarray(rows, np.int32)
+        for part, columns in zip(self._find(query), (slice(0, K), slice(K, K + 1)), strict=True):
+            look_up(part.items, part.mass, rows, self._place, mass[:, columns])
+            rest[columns] = part.rest
+
+    def because(self, query: Query, rows: I32) -> I32:
+        """The item of the history that resembles each row most."""
+        recent = self._recent(query)
+        out = self._index.because(recent, self.settings.query_decay, rows)
+        lacking = out == NO_ROW
+        if lacking.any():
+            out[lacking] = self._vectors.because(recent, rows[lacking])
+        return out
+
+    def state(self) -> Arrays:
+        """What items are about."""
+        parts = {"features": self.features.arrays(), "index": self._index.state(), "vectors": self._vectors.state()}
+        return {f"{part}.{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
+
+    def load(self, arrays: Arrays) -> None:
+        """Take over what items are about."""
+        for part, target in (("features.", self.features), ("index.", self._index), ("vectors.", self._vectors)):
+            target.load({name.removeprefix(part): array for name, array in arrays.items() if name.startswith(part)})
+        self._place = np.zeros(self._index.n_items, np.int32)
+        self._last = None
+
+    def _recent(self, query: Query) -> I32:
+        items = np.ascontiguousarray(query.items, np.int32)
+        return latest(items, self._index.n_items, self.settings.query_items)
+
+    def _find(self, query: Query) -> tuple[Part, Part]:
+        """One search serves every call for the same query until an item changes."""
+        typed = _sparse(query.text, self.features.n_columns)
+        key = (query.items.tobytes(), typed.columns.tobytes(), typed.values.tobytes())
+        if self._last is not None and self._last[0] == key:
+            return self._last[1]
+        s, recent = self.settings, self._recent(query)
+        own = query.items if not len(typed.columns) else np.zeros(0, np.int32)
+        own = np.ascontiguousarray(own, np.int32)
+        wanted = self._index.profile(recent, s.query_decay, typed, s.text_share)
+        text = self._soft(*self._index.alike(wanted, own, s.postings), self._temperatures)
+        near = self._vectors.alike(recent, s.query_decay, own, s.vector_items)
+        found = (text, self._soft(*near, self._vector_temperature))
+        self._last = (key, found)
+        return found
+
+    def _soft(self, items: I32, cosines: F32, temperatures: F64) -> Part:
+        mass = np.empty((len(items), len(temperatures)), np.float32)
+        rest = np.empty(len(temperatures), np.float32)
+        kernels.soften(cosines, temperatures, self.settings.least_rest, mass, rest)
+        return Part(items, mass, rest)
+
+
+def _sparse(text: F32 | None, n_columns: int) -> Profile:
+    if text is None or len(text) != n_columns:
+        return NO_PROFILE
+    columns = np.flatnonzero(text).astype(np.int32)
+    return Profile(columns, np.ascontiguousarray(text[columns], np.float32))

@@ -1,0 +1,190 @@
+"""The inner loops of content similarity: an inverted index that takes items one by one. Plain arrays only.
+
+The entries of an item lie side by side in one pool; those of a feature are chained from the newest item to the oldest.
+An entry is valid while it lies within its item's present range; an item that changes is written anew at the end.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from everbrook.types import F32, F64, I32, I64
+
+END = -1
+# Places of `sizes`: entries in use, entries that are no longer valid.
+USED, STALE = 0, 1
+
+
+@njit(cache=True)
+def put(
+    rows: I32, indptr: I64, columns: I32, values: F32, sizes: I64, starts: I64, counts: I32,
+    heads: I64, post_row: I32, post_column: I32, post_value: F32, post_next: I64,
+) -> None:  # fmt: skip
+    """Give rows these features in place of the ones they had; the pool must have room."""
+    for m in range(len(rows)):
+        row = rows[m]
+        sizes[STALE] += counts[row]
+        starts[row] = sizes[USED]
+        counts[row] = indptr[m + 1] - indptr[m]
+        for j in range(indptr[m], indptr[m + 1]):
+            e = sizes[USED]
+            sizes[USED] += 1
+            post_row[e] = row
+            post_column[e] = columns[j]
+            post_value[e] = values[j]
+            post_next[e] = heads[columns[j]]
+            heads[columns[j]] = e
+
+
+@njit(cache=True)
+def compact(
+    sizes: I64, starts: I64, counts: I32, heads: I64, post_row: I32, post_column: I32, post_value: F32, post_next: I64
+) -> None:
+    """Drop the entries that are no longer valid; the order stays."""
+    heads[:] = END
+    kept = 0
+    e = 0
+    while e < sizes[USED]:
+        row = post_row[e]
+        if e != starts[row] or counts[row] == 0:
+            e += 1
+            continue
+        starts[row] = kept
+        for _ in range(counts[row]):
+            post_row[kept] = row
+            post_column[kept] = post_column[e]
+            post_value[kept] = post_value[e]
+            post_next[kept] = heads[post_column[e]]
+            heads[post_column[e]] = kept
+            kept += 1
+            e += 1
+    sizes[USED] = kept
+    sizes[STALE] = 0
+
+
+@njit(cache=True)
+def profile(
+    recent: I32, decay: float, text_columns: I32, text_values: F32, text_share: float,
+    starts: I64, counts: I32, post_column: I32, post_value: F32, dense: F32,
+) -> tuple[I32, F32]:  # fmt: skip
+    """What the asker is about, as a unit vector: features, most telling first. `dense` must be zeros, and is again."""
+    room = len(text_columns)
+    for row in recent:
+        room += counts[row]
+    columns = np.empty(room, np.int32)
+    n = 0
+    norm = 0.0
+    pull = 1.0
+    for row in recent:
+        for e in range(starts[row], starts[row] + counts[row]):
+            if dense[post_column[e]] == 0:
+                columns[n] = post_column[e]
+                n += 1
+            dense[post_column[e]] += np.float32(pull * post_value[e] + 1e-20)
+        pull *= decay
+    for j in range(n):
+        norm += np.float64(dense[columns[j]]) ** 2
+    if len(text_columns):
+        scale = (1.0 - text_share) / math.sqrt(norm) if norm > 0 else 0.0
+        for j in range(n):
+            dense[columns[j]] = np.float32(dense[columns[j]] * scale + 1e-20)
+        for j in range(len(text_columns)):
+            if dense[text_columns[j]] == 0:
+                columns[n] = text_columns[j]
+                n += 1
+            dense[text_columns[j]] += np.float32(text_share * text_values[j] + 1e-20)
+    values = np.empty(n, np.float32)
+    norm = 0.0
+    for j in range(n):
+        values[j] = dense[columns[j]]
+        dense[columns[j]] = 0
+        norm += np.float64(values[j]) ** 2
+    if norm > 0:
+        values /= np.float32(math.sqrt(norm))
+    order = np.argsort(-values, kind="mergesort")
+    return columns[:n][order], values[order]
+
+
+@njit(cache=True)
+def alike(
+    columns: I32, values: F32, left_out: I32, budget: int, starts: I64, counts: I32, heads: I64,
+    post_row: I32, post_value: F32, post_next: I64, votes: F32,
+) -> tuple[I32, F32]:  # fmt: skip
+    """Items that share features, and their cosines as far as the budget of entries reaches. `votes` must be zeros."""
+    items = np.empty(min(budget, len(votes)), np.int32)
+    n = 0
+    for j in range(len(columns)):
+        if budget <= 0:
+            break
+        e = heads[columns[j]]
+        while e != END and budget > 0:
+            budget -= 1
+            row = post_row[e]
+            if starts[row] <= e < starts[row] + counts[row]:
+                if votes[row] == 0:
+                    if n == len(items):
+                        break
+                    items[n] = row
+                    n += 1
+                votes[row] += np.float32(values[j] * post_value[e] + 1e-20)
+            e = post_next[e]
+    for row in left_out:
+        if 0 <= row < len(votes) and votes[row] > 0:
+            votes[row] = -1
+    found = np.empty(n, np.int32)
+    cosines = np.empty(n, np.float32)
+    kept = 0
+    for c in range(n):
+        if votes[items[c]] > 0:
+            found[kept] = items[c]
+            cosines[kept] = min(np.float32(1), votes[items[c]])
+            kept += 1
+        votes[items[c]] = 0
+    return found[:kept], cosines[:kept]
+
+
+@njit(cache=True)
+def soften(cosines: F32, temperatures: F64, least_rest: float, mass: F32, rest: F32) -> None:
+    """Cosines to probabilities, one column a temperature: exp(c/t) less what a cosine of 0 would have."""
+    peak = 0.0
+    for c in range(len(cosines)):
+        peak = max(peak, np.float64(cosines[c]))
+    for k in range(len(temperatures)):
+        total = 0.0
+        for c in range(len(cosines)):
+            part = math.exp((cosines[c] - peak) / temperatures[k]) - math.exp(-peak / temperatures[k])
+            mass[c, k] = max(0.0, part)
+            total += mass[c, k]
+        if total <= 0:
+            rest[k] = np.nan
+            mass[:, k] = 0
+            continue
+        rest[k] = least_rest + (1.0 - least_rest) * (1.0 - peak)
+        for c in range(len(cosines)):
+            mass[c, k] *= (1.0 - rest[k]) / total
+
+
+@njit(cache=True)
+def nearest_of(
+    recent: I32, rows: I32, decay: float, starts: I64, counts: I32, post_column: I32, post_value: F32, dense: F32, out: I32
+) -> None:
+    """For each row, the recent item that resembles it most, by its place. `dense` must be zeros, and is again."""
+    best = np.zeros(len(rows), np.float32)
+    pull = 1.0
+    for y in recent:
+        for e in range(starts[y], starts[y] + counts[y]):
+            dense[post_column[e]] = post_value[e]
+        for m in range(len(rows)):
+            if 0 <= rows[m] < len(starts) and rows[m] != y:
+                dot = 0.0
+                for e in range(starts[rows[m]], starts[rows[m]] + counts[rows[m]]):
+                    dot += dense[post_column[e]] * post_value[e]
+                if pull * dot > best[m]:
+                    best[m] = pull * dot
+                    out[m] = y
+        for e in range(starts[y], starts[y] + counts[y]):
+            dense[post_column[e]] = 0
+        pull *= decay

@@ -1,0 +1,220 @@
+"""The published sequence model as an expert: a probability over all its items, from weights that never change here.
+
+It learns nothing event by event; `publish` swaps in what was learned elsewhere. The model is kept as a file of its
+own (`sequence_file`), so `state` is empty.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from everbrook.models import sequence_kernels as kernels
+from everbrook.models.sequence import SequenceBatch, SequenceModel
+from everbrook.settings.sequence import SequenceSettings
+from everbrook.types import F32, I32, I64, NO_ROW, Arrays, Bool, Query, Step
+
+_CHUNK = 128
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A published model and what is computed from it once."""
+
+    model: SequenceModel
+    table: torch.Tensor  # (N, D) what states are multiplied with
+    vectors: F32  # the same memory as numpy
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What one history leads to."""
+
+    state: F32  # (D,)
+    log_total: float  # logarithm of the softmax's denominator
+    best: I32  # best rows, best first, as many as were asked for
+
+
+class SequenceExpert:
+    """One column: the live sequence model; asleep without a model, without a known history, or where not prepared."""
+
+    names = ("sequence/live",)
+
+    def __init__(self, settings: SequenceSettings | None = None, model: SequenceModel | None = None) -> None:
+        self.settings = settings or SequenceSettings()
+        self._shown: _Shown | None = None
+        self._limit = 0  # how many best rows are usually asked for
+        self._prepared: dict[int, _Answer | None] = {}
+        self._last: tuple[Query, _Answer | None] | None = None
+        if model is not None:
+            self.publish(model)
+
+    # -- the model -----------------------------------------------------------------------------------------------
+
+    def publish(self, model: SequenceModel | None) -> None:
+        """Answer from these weights from now on; None puts the expert to sleep. The model must not change any more."""
+        shown = None
+        if model is not None:
+            with torch.no_grad():
+                table = model.eval().targets().detach().float().contiguous()
+            shown = _Shown(model, table, table.numpy())
+        self._prepared, self._last, self._shown = {}, None, shown
+
+    @property
+    def model(self) -> SequenceModel | None:
+        """The published model."""
+        return self._shown.model if self._shown else None
+
+    # -- the expert ----------------------------------------------------------------------------------------------
+
+    def grow(self, items: int, actors: int) -> None:
+        """Nothing to make room for: what the model does not know has no mass."""
+
+    def prepare(self, step: Step, mask: Bool | None = None) -> None:
+        """Answer many events' histories at once, so that `observe`, `propose` and `score` find the answers ready.
+
+        Args:
+            step: events that will be asked about; answers of earlier steps are dropped.
+            mask: (B,) which of them; None is all.
+        """
+        self._prepared = {}
+        shown = self._shown
+        wanted = np.arange(len(step)) if mask is None else np.flatnonzero(mask)
+        if shown is None or not len(wanted):
+            return
+        keys = self._keys(step).tolist()
+        batch, counts = self._batch(step, wanted, shown)
+        for event in wanted[counts == 0].tolist():
+            self._prepared[keys[event]] = None
+        live = np.flatnonzero(counts > 0)
+        live = live[np.argsort(counts[live], kind="stable")]  # like lengths together
+        for first in range(0, len(live), _CHUNK):
+            part = live[first : first + _CHUNK]
+            answers = _answers(shown, _cut(batch, part, int(counts[part[-1]])), counts[part], self._limit)
+            for event, answer in zip(wanted[part].tolist(), answers, strict=True):
+                self._prepared[keys[event]] = answer
+
+    def observe(self, step: Step, mass: F32, rest: F32) -> None:
+        """Say what each event's item was given, where it was prepared; learn nothing."""
+        mass[:], rest[:] = 0.0, np.nan
+        shown, ready = self._shown, self._prepared
+        if shown is None or not ready:
+            return
+        for b, key in enumerate(self._keys(step).tolist()):
+            answer = ready.get(key)
+            if answer is not None:
+                self._score(shown, answer, step.item[b : b + 1], mass[b : b + 1, 0])
+                rest[b] = self.settings.rest
+
+    def propose(self, query: Query, limit: int) -> I32:
+        """The items of highest probability."""
+        self._limit = max(self._limit, limit)
+        answer = self._answer(query, limit)
+        return np.empty(0, np.int32) if answer is None else answer.best[:limit]
+
+    def score(self, query: Query, rows: I32, mass: F32, rest: F32) -> None:
+        """The softmax probability of given items; rows that the model does not know get none."""
+        shown, answer = self._shown, self._answer(query, 0)
+        if shown is None or answer is None:
+            mass[:], rest[:] = 0.0, np.nan
+            return
+        self._score(shown, answer, rows, mass[:, 0])
+        rest[:] = self.settings.rest
+
+    def because(self, query: Query, rows: I32) -> I32:
+        """The item of the recent history whose vector is most like each item's."""
+        shown = self._shown
+        because = np.full(len(rows), NO_ROW, np.int32)
+        if shown is None:
+            return because
+        past = np.unique(query.items[-shown.model.settings.history :])
+        past = past[(past >= 0) & (past < len(shown.vectors))]
+        known = np.flatnonzero((rows >= 0) & (rows < len(shown.vectors)))
+        if len(past) and len(known):
+            alike = shown.vectors[rows[known]] @ shown.vectors[past].T
+            because[known] = past[alike.argmax(1)]
+        return because
+
+    def state(self) -> Arrays:
+        """Nothing: the published model is a file of its own."""
+        return {}
+
+    def load(self, arrays: Arrays) -> None:
+        """Nothing to take over."""
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _score(self, shown: _Shown, answer: _Answer, rows: I32, mass: F32) -> None:
+        kernels.score_rows(shown.vectors, answer.state, answer.log_total, np.ascontiguousarray(rows, np.int32), mass)
+        mass *= 1 - self.settings.rest
+
+    def _answer(self, query: Query, limit: int) -> _Answer | None:
+        """From the last query, from what was prepared, or found now."""
+        shown, last = self._shown, self._last
+        if shown is None:
+            return None
+        if last is not None and last[0] is query and (last[1] is None or len(last[1].best) >= min(limit, len(shown.vectors))):
+            return last[1]
+        answer = self._ready(shown, query, limit)
+        self._last = (query, answer)
+        return answer
+
+    def _ready(self, shown: _Shown, query: Query, limit: int) -> _Answer | None:
+        n, history = len(query.items), shown.model.settings.history
+        if self._prepared:
+            key = kernels.history_key(query.now_ms, query.actor, query.items, n, history)
+            ready = self._prepared.get(key, self)
+            if ready is None or (isinstance(ready, _Answer) and len(ready.best) >= min(limit, len(shown.vectors))):
+                return ready
+        into = _blank(1, history)
+        row = (into[0][0], into[1][0], into[2][0])
+        count = kernels.known_history(query.items, query.times, query.kinds, n, len(shown.vectors), row)
+        if not count:
+            return None
+        batch = _inputs(into, np.array([count]), np.array([query.now_ms]))
+        return _answers(shown, _cut(batch, np.array([0]), count), np.array([count]), max(limit, self._limit))[0]
+
+    def _keys(self, step: Step) -> I64:
+        history = self._shown.model.settings.history if self._shown else self.settings.history
+        return kernels.history_keys(step.ts_ms, step.actor, step.items, step.n, history)
+
+    def _batch(self, step: Step, wanted: I64, shown: _Shown) -> tuple[SequenceBatch, I32]:
+        into = _blank(len(wanted), shown.model.settings.history)
+        counts = kernels.known_histories(
+            step.items[wanted], step.times[wanted], step.kinds[wanted], step.n[wanted], len(shown.vectors), into
+        )
+        return _inputs(into, counts, step.ts_ms[wanted]), counts
+
+
+def _blank(count: int, history: int) -> tuple[I64, I64, I64]:
+    shape = (count, history)
+    return np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+
+
+def _inputs(into: tuple[I64, I64, I64], counts: I32, now_ms: I64) -> SequenceBatch:
+    items, times, kinds = into
+    last = np.maximum(counts - 1, 0)[:, None]
+    since_s = (times - times[:, :1]) / 1000
+    ahead_s = np.zeros(times.shape)
+    np.put_along_axis(ahead_s, last, now_ms[:, None] / 1000 - np.take_along_axis(times, last, 1) / 1000, 1)
+    parts = (items, kinds, since_s, ahead_s)
+    return SequenceBatch(*(torch.from_numpy(part) for part in parts))
+
+
+def _cut(batch: SequenceBatch, rows: I64, length: int) -> SequenceBatch:
+    at = torch.from_numpy(rows)
+    return SequenceBatch(*(getattr(batch, name)[at, :length] for name in batch.__slots__))
+
+
+@torch.no_grad()
+def _answers(shown: _Shown, batch: SequenceBatch, counts: I32, limit: int) -> list[_Answer]:
+    """Encode histories and sum their softmax: one matrix product over all items."""
+    encoded = shown.model.encode(batch)
+    states = encoded[torch.arange(len(counts)), torch.from_numpy(counts.astype(np.int64)) - 1].float()
+    scores = states @ shown.table.T  # (B, N)
+    totals = scores.logsumexp(1).tolist()
+    rows = scores.numpy()
+    best = [kernels.best_rows(row, limit) if limit else np.empty(0, np.int32) for row in rows]
+    return [_Answer(state, total, few) for state, total, few in zip(states.numpy(), totals, best, strict=True)]

@@ -1,0 +1,107 @@
+"""Inner loops of the sequence expert: keys of histories, known histories, scores of a few rows, the best rows."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from everbrook.types import F32, I16, I32, I64
+
+
+@njit(cache=True)
+def history_key(ts_ms: int, actor: int, items: I32, n: int, history: int) -> int:
+    """One number for who asks, when, and after which last events."""
+    key = np.uint64(ts_ms) * np.uint64(0x9E3779B97F4A7C15) ^ np.uint64(actor + 2)
+    key = (key ^ np.uint64(n)) * np.uint64(0xBF58476D1CE4E5B9)
+    for place in range(max(0, n - history), n):
+        key = (key ^ (key >> np.uint64(29)) ^ np.uint64(items[place] + 2)) * np.uint64(0x94D049BB133111EB)
+    return np.int64(key ^ (key >> np.uint64(32)))
+
+
+@njit(cache=True)
+def history_keys(ts_ms: I64, actor: I32, items: I32, n: I32, history: int) -> I64:
+    """`history_key` of each of B events."""
+    keys = np.empty(len(ts_ms), np.int64)
+    for b in range(len(ts_ms)):
+        keys[b] = history_key(ts_ms[b], actor[b], items[b], n[b], history)
+    return keys
+
+
+@njit(cache=True)
+def known_history(
+    items: I32, times: I64, kinds: I16, n: int, known: int, into: tuple[I64, I64, I64]
+) -> int:  # fmt: skip
+    """Copy the last events whose item row is below `known` to the front of three arrays of length L; how many."""
+    into_items, into_times, into_kinds = into
+    L = len(into_items)
+    left, first = L, n
+    while first > 0 and left > 0:
+        first -= 1
+        if 0 <= items[first] < known:
+            left -= 1
+    count = 0
+    for place in range(first, n):
+        if 0 <= items[place] < known and count < L:
+            into_items[count], into_times[count], into_kinds[count] = items[place], times[place], kinds[place]
+            count += 1
+    return count
+
+
+@njit(cache=True)
+def known_histories(
+    items: I32, times: I64, kinds: I16, n: I32, known: int, into: tuple[I64, I64, I64]
+) -> I32:  # fmt: skip
+    """`known_history` of each of B events into three (B, L) arrays."""
+    counts = np.empty(len(n), np.int32)
+    for b in range(len(n)):
+        row = (into[0][b], into[1][b], into[2][b])
+        counts[b] = known_history(items[b], times[b], kinds[b], n[b], known, row)
+    return counts
+
+
+@njit(cache=True)
+def score_rows(table: F32, state: F32, log_total: float, rows: I32, mass: F32) -> None:
+    """Probability of some rows, (M,), under softmax(table @ state) whose log of the denominator is given; 0 if unknown."""
+    for m in range(len(rows)):
+        row = rows[m]
+        if row < 0 or row >= len(table):
+            mass[m] = 0.0
+            continue
+        score = np.float32(0.0)
+        for d in range(len(state)):
+            score += table[row, d] * state[d]
+        mass[m] = np.exp(score - log_total)
+
+
+@njit(cache=True)
+def best_rows(scores: F32, limit: int) -> I32:
+    """The rows of the highest scores, best first, ties by row: a heap of `limit` that most rows never enter."""
+    limit = min(limit, len(scores))
+    heap = np.empty(limit, np.float32)
+    rows = np.empty(limit, np.int32)
+    size = 0
+    for row in range(len(scores)):
+        score = scores[row]
+        if size < limit:
+            place = size
+            size += 1
+            while place > 0 and heap[(place - 1) // 2] > score:
+                heap[place], rows[place] = heap[(place - 1) // 2], rows[(place - 1) // 2]
+                place = (place - 1) // 2
+            heap[place], rows[place] = score, row
+        elif limit and score > heap[0]:
+            place = 0
+            while True:
+                child = 2 * place + 1
+                if child >= limit:
+                    break
+                if child + 1 < limit and heap[child + 1] < heap[child]:
+                    child += 1
+                if heap[child] >= score:
+                    break
+                heap[place], rows[place] = heap[child], rows[child]
+                place = child
+            heap[place], rows[place] = score, row
+    by_row = np.argsort(rows[:size])
+    order = by_row[np.argsort(-heap[:size][by_row], kind="mergesort")]
+    return rows[:size][order]

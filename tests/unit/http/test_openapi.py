@@ -1,0 +1,69 @@
+"""The description of the interface is made from the types, is whole, and its page needs no network."""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib import resources
+from typing import Any
+
+import msgspec
+
+from everbrook import __version__
+from everbrook.events.records import Event
+from everbrook.http.app import build_app
+from everbrook.http.openapi import OPERATIONS, document
+from everbrook.rank.requests import Recommend
+from everbrook.settings import Settings
+
+
+def _references(node: Any) -> set[str]:
+    return set(re.findall(r"#/components/schemas/(\w+)", json.dumps(node)))
+
+
+def test_every_route_is_described_and_every_description_has_its_route() -> None:
+    app = build_app(None, Settings())  # type: ignore[arg-type]  # no route is called
+    routes = {
+        (method.lower(), route.path.replace(":path", "")) for route in app.routes for method in route.methods - {"HEAD"}  # type: ignore[attr-defined]
+    }
+    assert routes == {(one.method, one.path) for one in OPERATIONS}
+
+
+def test_the_description_names_its_version_and_dialect() -> None:
+    assert document()["openapi"] == "3.1.0"
+    assert document()["info"]["version"] == __version__
+
+
+def test_every_reference_leads_somewhere_and_nothing_is_left_over() -> None:
+    told = document()
+    schemas = told["components"]["schemas"]
+    reached, waiting = set(), _references(told["paths"])
+    while waiting:
+        name = waiting.pop()
+        reached.add(name)
+        waiting |= _references(schemas[name]) - reached
+    assert reached == set(schemas)
+
+
+def test_fields_are_those_of_the_types() -> None:
+    schemas = document()["components"]["schemas"]
+    assert list(schemas["Event"]["properties"]) == list(Event.__struct_fields__)
+    assert list(schemas["Recommend"]["properties"]) == list(Recommend.__struct_fields__)
+    assert schemas["Event"]["additionalProperties"] is False
+
+
+def test_every_example_is_taken_by_the_type_it_stands_for() -> None:
+    examples = [one for one in OPERATIONS if one.example is not None]
+    assert len(examples) == 4
+    for one in examples:
+        msgspec.convert(one.example, one.takes)
+
+
+def test_operation_ids_are_distinct() -> None:
+    names = [told["operationId"] for methods in document()["paths"].values() for told in methods.values()]
+    assert len(set(names)) == len(names) == len(OPERATIONS)
+
+
+def test_the_page_loads_nothing_from_elsewhere() -> None:
+    page = resources.files("everbrook.http").joinpath("static/docs.html").read_text(encoding="utf-8")
+    assert re.findall(r"""(?:src|href)\s*=\s*["'](?!openapi\.json)[^"']+|https?://|@import|url\(""", page) == []
