@@ -68,8 +68,15 @@ def news() -> Stream:
     ts, day = ts[day < 4], day[day < 4]
     zero = np.zeros(len(ts), np.int16)
     return Stream(
-        "news", ts, _codes(t["user"]), _codes(t["session"]), _codes(t["item"]), zero, t["device"].to_numpy().astype(np.int16),
-        int(np.searchsorted(day, 3)), True,
+        "news",
+        ts,
+        _codes(t["user"]),
+        _codes(t["session"]),
+        _codes(t["item"]),
+        zero,
+        t["device"].to_numpy().astype(np.int16),
+        int(np.searchsorted(day, 3)),
+        True,
     )
 
 
@@ -83,7 +90,9 @@ def shop() -> Stream:
         ts[w] = (p + np.arange(len(w)) / len(w)) * 7 * DAY_MS
     session = _codes(t["session"])
     zero = np.zeros(len(ts), np.int16)
-    return Stream("shop", ts, session, session, _codes(t["item"]), zero, zero - 1, int(np.searchsorted(period, 7)), False)
+    return Stream(
+        "shop", ts, session, session, _codes(t["item"]), zero, zero - 1, int(np.searchsorted(period, 7)), False
+    )
 
 
 def articles() -> Stream:
@@ -91,8 +100,15 @@ def articles() -> Stream:
     t = t.slice(0, t.num_rows // 2)
     zero = np.zeros(t.num_rows, np.int16)
     return Stream(
-        "articles", t["ts_ms"].to_numpy(), _codes(t["user"]), _codes(t["session"]), _codes(t["item"]),
-        _codes(t["kind"]).astype(np.int16), zero - 1, int(t.num_rows * 0.6), False,
+        "articles",
+        t["ts_ms"].to_numpy(),
+        _codes(t["user"]),
+        _codes(t["session"]),
+        _codes(t["item"]),
+        _codes(t["kind"]).astype(np.int16),
+        zero - 1,
+        int(t.num_rows * 0.6),
+        False,
     )
 
 
@@ -102,8 +118,15 @@ def movies() -> Stream:
     zero = np.zeros(t.num_rows, np.int16)
     actor = _by_first_seen(t["userId"].to_numpy())
     return Stream(
-        "movies", t["timestamp"].to_numpy() * 1000, actor, np.full(t.num_rows, -1, np.int32), _by_first_seen(t["movieId"].to_numpy()),
-        zero, zero - 1, int(t.num_rows * 0.75), True,
+        "movies",
+        t["timestamp"].to_numpy() * 1000,
+        actor,
+        np.full(t.num_rows, -1, np.int32),
+        _by_first_seen(t["movieId"].to_numpy()),
+        zero,
+        zero - 1,
+        int(t.num_rows * 0.75),
+        True,
     )
 
 
@@ -111,7 +134,24 @@ STREAMS = {"news": news, "shop": shop, "articles": articles, "movies": movies}
 
 
 @njit
-def _fold(ts, actor, session, item, kind, ring, ring_ts, ring_kind, n, session_n, last_session, out_i, out_t, out_k, out_n, out_s):
+def _fold(
+    ts,
+    actor,
+    session,
+    item,
+    kind,
+    ring,
+    ring_ts,
+    ring_kind,
+    n,
+    session_n,
+    last_session,
+    out_i,
+    out_t,
+    out_k,
+    out_n,
+    out_s,
+):
     width = ring.shape[1]
     for b in range(ts.shape[0]):
         a = actor[b]
@@ -123,7 +163,11 @@ def _fold(ts, actor, session, item, kind, ring, ring_ts, ring_kind, n, session_n
         out_i[b], out_t[b], out_k[b] = ring[a], ring_ts[a], ring_kind[a]
         out_n[b], out_s[b] = m, session_n[a]
         if m == width:
-            ring[a, :-1], ring_ts[a, :-1], ring_kind[a, :-1] = ring[a, 1:].copy(), ring_ts[a, 1:].copy(), ring_kind[a, 1:].copy()
+            ring[a, :-1], ring_ts[a, :-1], ring_kind[a, :-1] = (
+                ring[a, 1:].copy(),
+                ring_ts[a, 1:].copy(),
+                ring_kind[a, 1:].copy(),
+            )
             m -= 1
         ring[a, m], ring_ts[a, m], ring_kind[a, m] = item[b], ts[b], kind[b]
         n[a] = m + 1
@@ -138,18 +182,44 @@ class Folder:
         A = int(s.actor.max()) + 1
         self.s = s
         self.held = (
-            np.zeros((A, H), np.int32), np.zeros((A, H), np.int64), np.zeros((A, H), np.int16),
-            np.zeros(A, np.int32), np.zeros(A, np.int32), np.full(A, -1, np.int32),
+            np.zeros((A, H), np.int32),
+            np.zeros((A, H), np.int64),
+            np.zeros((A, H), np.int16),
+            np.zeros(A, np.int32),
+            np.zeros(A, np.int32),
+            np.full(A, -1, np.int32),
         )
 
     def step(self, a: int, b: int) -> Step:
         s, B = self.s, b - a
         items, times, kinds = np.zeros((B, H), np.int32), np.zeros((B, H), np.int64), np.zeros((B, H), np.int16)
         n, session_n = np.zeros(B, np.int32), np.zeros(B, np.int32)
-        _fold(s.ts[a:b], s.actor[a:b], s.session[a:b], s.item[a:b], s.kind[a:b], *self.held, items, times, kinds, n, session_n)
+        _fold(
+            s.ts[a:b],
+            s.actor[a:b],
+            s.session[a:b],
+            s.item[a:b],
+            s.kind[a:b],
+            *self.held,
+            items,
+            times,
+            kinds,
+            n,
+            session_n,
+        )
         return Step(
-            s.ts[a:b], s.actor[a:b], s.item[a:b], s.kind[a:b], s.scenario[a:b], np.full(B, np.nan, np.float32), np.ones(B, np.float32),
-            n, session_n, items, times, kinds,
+            s.ts[a:b],
+            s.actor[a:b],
+            s.item[a:b],
+            s.kind[a:b],
+            s.scenario[a:b],
+            np.full(B, np.nan, np.float32),
+            np.ones(B, np.float32),
+            n,
+            session_n,
+            items,
+            times,
+            kinds,
         )
 
 
@@ -281,8 +351,10 @@ def run(stream: Stream, experts: list, sample: int, seed: int = 0) -> tuple[Tall
             tally.n += 1  # a new item cannot be hit
         observe(step, pick)
         ready = pick + 1
-    return tally, {"bulk_us": dict(zip([type(e).__name__ for e in experts], bulk.round(2).tolist(), strict=True)),
-                   "query_us": round(query_s / max(queries, 1) * 1e6, 1)}
+    return tally, {
+        "bulk_us": dict(zip([type(e).__name__ for e in experts], bulk.round(2).tolist(), strict=True)),
+        "query_us": round(query_s / max(queries, 1) * 1e6, 1),
+    }
 
 
 def make(overrides: list[str]) -> list:
@@ -310,9 +382,16 @@ def main() -> None:
         stream = STREAMS[name]()
         tally, cost = run(stream, make(args.set), args.sample)
         loss = tally.loss / max(tally.loss_n, 1)
-        rows = [(n, tally.hits[i] / tally.n, tally.rr[i] / tally.n, loss[i], tally.awake[i] / tally.n) for i, n in enumerate(tally.names)]
+        rows = [
+            (n, tally.hits[i] / tally.n, tally.rr[i] / tally.n, loss[i], tally.awake[i] / tally.n)
+            for i, n in enumerate(tally.names)
+        ]
         rows.append(("pool", tally.hits[-1] / tally.n, tally.rr[-1] / tally.n, loss[-1], 1.0))
-        print(json.dumps({"stream": name, "set": args.set, "scored": tally.n, "s": round(time.perf_counter() - t, 1), **cost}))
+        print(
+            json.dumps(
+                {"stream": name, "set": args.set, "scored": tally.n, "s": round(time.perf_counter() - t, 1), **cost}
+            )
+        )
         for row in rows:
             if args.columns or row[0] == "pool":
                 print("   {:22s} HR@20 {:.4f}  MRR@20 {:.4f}  loss {:.4f}  awake {:.3f}".format(*row))

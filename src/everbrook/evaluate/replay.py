@@ -143,7 +143,7 @@ class _Replay:
         listen = self._listen if scored else None
         if options.freeze_ms is not None and len(step) and int(step.ts_ms[0]) >= options.freeze_ms:
             if scored:
-                self.core.judge_only(step, replace(judging, learn=False), self._listen)
+                self.core.judge_only(step, judging, self._listen)
             self.core.events += len(step)
         else:
             self.core.learn(step, judging, listen)

@@ -19,7 +19,7 @@ from everbrook.events.log import Appended
 from everbrook.events.log_database import delete_event_batches, insert_segment
 from everbrook.events.log_reader import READ_EVENTS, LogReader
 from everbrook.events.log_writer import LogWriter
-from everbrook.events.segments import Segment, SegmentEntry, ids_path, remove_segment, write_segment
+from everbrook.events.segments import Segment, SegmentEntry, ids_in_segments, ids_path, remove_segment, write_segment
 
 SEAL_EVENTS = 250_000  # in one segment, about
 logger = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class BulkWriter:
         segment = Segment(self._folder, entry)
 
         def work(database: sqlite3.Connection, end: int) -> SegmentEntry | None:
-            if entry.ids_size_bytes and segment.ids_among(list(self._ids_between(looked_at, end))):
+            if entry.ids_size_bytes and ids_in_segments([segment], list(self._ids_between(looked_at, end))):
                 return None
             placed = replace(entry, first=end, stop=end + entry.stop)
             insert_segment(database, placed)
@@ -81,10 +81,9 @@ class BulkWriter:
         """The events whose ids are new, the first of each."""
         if columns.id is None:
             return np.arange(len(columns))
-        names, codes = columns.id.names, columns.id.codes
-        known = self._reader.known_ids(names)
-        for segment in list(self._writer.id_segments):
-            known |= segment.ids_among(names)
+        ids = columns.id.compact()
+        names, codes = ids.names, ids.codes
+        known = self._reader.known_ids(names) | ids_in_segments(list(self._writer.id_segments), names)
         with_id = np.flatnonzero(codes >= 0)
         _, first_places = np.unique(codes[with_id], return_index=True)
         is_old = codes >= 0

@@ -22,7 +22,7 @@ from everbrook.events.log import Appended
 from everbrook.events.log_database import Batch, count_live_events, insert_batches, insert_ids, known_ids, read_end
 from everbrook.events.log_files import disk_errors
 from everbrook.events.records import RECORD_TYPES, Event, Record
-from everbrook.events.segments import Segment
+from everbrook.events.segments import Segment, ids_in_segments
 
 _encode = msgspec.json.Encoder().encode
 _NAMES = {record: name for name, record in RECORD_TYPES.items()}
@@ -183,7 +183,7 @@ class LogWriter:
 
     def _store(self, writes: list[Write]) -> _Group:
         ids = [id_ for write in writes if write.ids for id_ in write.ids if id_]
-        known = self._ids_in_segments(ids)
+        known = ids_in_segments(self.id_segments, ids)
         group = self._lay_out(writes, known)
         if not group.batches:
             return group
@@ -212,13 +212,6 @@ class LogWriter:
             _extend(group, write, duplicates)
             group.results.append((write.future, Appended(first, group.stop, duplicates)))
         return group
-
-    def _ids_in_segments(self, ids: list[str]) -> set[str]:
-        known: set[str] = set()
-        if ids:
-            for segment in self.id_segments:
-                known |= segment.ids_among(ids)
-        return known
 
     def _do(self, job: Job) -> None:
         try:

@@ -18,7 +18,7 @@ _PLACES = 256
 
 
 def _weights() -> U64:
-    """A fixed odd number for each byte's place, and one for the size: splitmix64 (Steele, Lea, Flood 2014, figure 16)."""
+    """A fixed odd number for each place of a byte, and one for the size (splitmix64: Steele et al. 2014, fig. 16)."""
     z = (np.arange(1, _PLACES + 2, dtype=np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

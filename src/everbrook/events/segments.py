@@ -19,7 +19,7 @@ import numpy as np
 from everbrook.errors import DataError
 from everbrook.events.columns import EventColumns
 from everbrook.events.log_files import disk_errors, sync_directory
-from everbrook.events.segment_ids import candidates, hash_texts, sorted_hashes
+from everbrook.events.segment_ids import U64, candidates, hash_texts, sorted_hashes
 from everbrook.types import I64
 
 if TYPE_CHECKING:
@@ -70,15 +70,13 @@ class Segment:
         """All its events; codes and numbers are views of the file."""
         return EventColumns.from_table(self._table, leave_out)
 
-    def ids_among(self, ids: Sequence[str]) -> set[str]:
-        """Those of the ids that an event here has; none for a sealed segment, whose ids the database knows."""
-        if not self.entry.ids_size_bytes:
-            return set()
+    def ids_among(self, ids: Sequence[str], wanted: U64) -> set[str]:
+        """Those of the ids, whose hashes are `wanted`, that an event of this imported segment has."""
         hashes, codes = self._hashed_ids
         known = self._id_names
         return {
             ids[position]
-            for position, low, high in candidates(hashes, hash_texts(ids))
+            for position, low, high in candidates(hashes, wanted)
             if any(known[int(code)].as_py() == ids[position] for code in codes[low:high])
         }
 
@@ -91,6 +89,16 @@ class Segment:
     @cached_property
     def _id_names(self) -> pa.Array:
         return self._table.column("id").chunk(0).dictionary
+
+
+def ids_in_segments(segments: Sequence[Segment], ids: Sequence[str]) -> set[str]:
+    """Those of the ids that an event of the imported segments has; a sealed segment's ids are in the database."""
+    known: set[str] = set()
+    if segments and ids:
+        wanted = hash_texts(ids)
+        for segment in segments:
+            known |= segment.ids_among(ids, wanted)
+    return known
 
 
 def ids_path(path: Path) -> Path:

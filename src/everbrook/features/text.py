@@ -2,7 +2,8 @@
 
 Scripts that put spaces between words give words, pairs of neighbouring words and the 3- to 5-grams of each word with
 its borders marked (which is how misspellings and inflections still meet). Scripts that do not (Chinese, Japanese, Thai
-and their like; Korean with them) give the 1- to 3-grams of each run, since a word there is mostly one to three characters long.
+and their like; Korean with them) give the 1- to 3-grams of each run, since a word there is mostly one to three
+characters long.
 
 Source: hashing as in Weinberger et al. (2009); word pieces as in Bojanowski et al. (2017).
 """

@@ -117,7 +117,8 @@ def rate_at(step: int, steps: int, settings: FitSettings) -> float:
     if step < settings.warmup_steps:
         return settings.learning_rate * (step + 1) / settings.warmup_steps
     done = min(1.0, step / max(1, steps))
-    return settings.learning_rate * (settings.final_rate + (1 - settings.final_rate) * (1 + math.cos(math.pi * done)) / 2)
+    fall = (1 + math.cos(math.pi * done)) / 2
+    return settings.learning_rate * (settings.final_rate + (1 - settings.final_rate) * fall)
 
 
 def _rows(table: Tensor, rows: Tensor | None) -> Tensor:

@@ -1,4 +1,4 @@
-"""An interrupted fit on disk: weights, optimisers and place in one safetensors file, so that going on is not starting over.
+"""An interrupted fit on disk: weights, optimisers and place in one safetensors file; going on is not starting over.
 
 There is no random state to keep: each step's randomness is a function of the seed, the epoch and the step.
 """
@@ -51,16 +51,18 @@ class Place:
 def keep(path: Path, trainer: Trainer, place: Place, done: Sequence[Any]) -> None:
     """Write an interrupted fit, whole or not at all."""
     header = {
-        "format": FORMAT, "settings": _settings(trainer), "epoch": place.epoch, "step": place.step, "loss": place.loss,
-        "waited": place.waited, "best_loss": place.best_loss if place.best else None, "done": [asdict(report) for report in done],
-    }
+        "format": FORMAT, "settings": _settings(trainer), "epoch": place.epoch, "step": place.step,
+        "loss": place.loss, "waited": place.waited, "best_loss": place.best_loss if place.best else None,
+        "done": [asdict(report) for report in done],
+    }  # fmt: skip
     tensors = {f"model.{name}": tensor for name, tensor in trainer.model.state_dict().items()}
     tensors |= {f"best.{name}": tensor for name, tensor in place.best.items()}
     tensors |= {f"table.{name}": tensor for name, tensor in trainer.table.state().items()}
     for number, slots in trainer.network.state_dict()["state"].items():
-        tensors |= {f"network.{number}.{name}": torch.as_tensor(value) for name, value in slots.items() if value is not None}
+        tensors |= {f"network.{number}.{name}": torch.as_tensor(value) for name, value in slots.items()}
     beside = path.with_name(path.name + ".new")
-    save_file({name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}, beside, {"everbrook": json.dumps(header)})
+    apart = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+    save_file(apart, beside, {"everbrook": json.dumps(header)})
     beside.replace(path)
 
 
@@ -77,7 +79,7 @@ def restore(path: Path, trainer: Trainer) -> Place:
     except SafetensorError as error:
         raise DataError(f"Checkpoint of a fit must be a safetensors file; got '{path}': {error}.") from error
     if header.get("format") != FORMAT or header["settings"] != _settings(trainer):
-        raise DataError(f"Checkpoint '{path}' must be of this fit; got one of other settings or items. Delete it to begin anew.")
+        raise DataError(f"Checkpoint '{path}' must be of this fit; got one of other settings. Delete it to begin anew.")
     trainer.model.load_state_dict(_under("model.", tensors))
     trainer.table.load(_under("table.", tensors))
     _restore_network(trainer, _under("network.", tensors))

@@ -29,16 +29,18 @@ class Scalars:
     def __enter__(self) -> Scalars:
         if self._folder:
             try:
-                from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415  # optional and slow to load
+                from torch.utils.tensorboard import SummaryWriter  # optional and slow to load
             except ImportError as error:
                 raise SettingError(
                     f"Setting 'fit.tensorboard' needs the package tensorboard; got '{self._folder}' without it. "
                     "Install everbrook[track]."
                 ) from error
-            self._writer = SummaryWriter(self._folder)  # type: ignore[no-untyped-call]
+            self._writer = SummaryWriter(self._folder)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._writer is not None:
             self._writer.close()
 

@@ -61,7 +61,8 @@ def placed_near(histories: Histories, table: F32, known: int, seed: int) -> F32:
     learned[known:] = 0
     typical = float(learned[:known].norm(dim=1).mean())
     found = Nearness(histories, N).times(learned)[known:]
-    noise = torch.nn.functional.normalize(torch.randn(N - known, D, generator=torch.Generator().manual_seed(seed)), dim=-1)
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.nn.functional.normalize(torch.randn(N - known, D, generator=generator), dim=-1)
     length = found.norm(dim=1, keepdim=True)
     unit = torch.where(length > 1e-6, found / length.clamp(min=1e-6), noise)
     return (typical * torch.nn.functional.normalize(unit + 0.1 * noise, dim=-1)).numpy()

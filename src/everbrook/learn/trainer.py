@@ -19,7 +19,9 @@ from everbrook.types import I64
 class Trainer:
     """Holds a model, its optimisers and the negatives; each `step` is a function of its arguments and a seed alone."""
 
-    def __init__(self, model: SequenceModel, settings: FitSettings, counts: I64, teacher: SequenceModel | None = None) -> None:
+    def __init__(
+        self, model: SequenceModel, settings: FitSettings, counts: I64, teacher: SequenceModel | None = None
+    ) -> None:
         """Prepare the steps.
 
         Args:
@@ -50,7 +52,7 @@ class Trainer:
         rng = np.random.default_rng(seed)
         torch.manual_seed(int(rng.integers(1 << 62)))
         self.model.train()
-        loss, rows, table = self._sampled(batch, rng, distil) if self.loss.sampled else self._full(batch, distil)
+        loss, rows, table = self._sampled(batch, rng, distil) if self.loss.sampled else self._full(batch, rng, distil)
         loss.backward()  # type: ignore[no-untyped-call]
         if table.grad is not None:
             self.table.step(rows, table.grad, rate)
@@ -63,7 +65,7 @@ class Trainer:
         self.network.zero_grad()
         return float(loss.detach())
 
-    def _full(self, batch: Batch, distil: bool) -> tuple[Tensor, None, Tensor]:
+    def _full(self, batch: Batch, rng: np.random.Generator, distil: bool) -> tuple[Tensor, None, Tensor]:
         model, device = self.model, self.model.table.device
         states = self._states(batch, None)
         wanted = batch.wanted.to(device)
@@ -71,8 +73,8 @@ class Trainer:
         compared = Compared(states, model.targets(), wanted, blank, blank, batch.values.to(device), model.items)
         loss = self.loss.value(compared, self.settings)
         if distil:
-            drawn = torch.from_numpy(self.negatives.draw(self.settings.negatives, np.random.default_rng(len(wanted)))[0])
-            loss = loss + self._distilled(batch, states, drawn.to(device), model.targets(model.table[drawn]))
+            drawn = torch.from_numpy(self.negatives.draw(self.settings.negatives, rng)[0]).to(device)
+            loss = loss + self._distilled(batch, states, drawn, model.targets(model.table[drawn]))
         return loss, None, model.table
 
     def _sampled(self, batch: Batch, rng: np.random.Generator, distil: bool) -> tuple[Tensor, Tensor, Tensor]:

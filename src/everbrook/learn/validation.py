@@ -43,6 +43,5 @@ def quality(model: SequenceModel, histories: Histories, top: int = 20) -> dict[s
     if not len(rank):
         return {}
     inside = rank <= top
-    return {
-        f"recall@{top}": float(inside.mean()), f"mrr@{top}": float((inside / rank).mean()), "log_loss": float(-log.mean()),
-    }
+    recall, reciprocal = float(inside.mean()), float((inside / rank).mean())
+    return {f"recall@{top}": recall, f"mrr@{top}": reciprocal, "log_loss": float(-log.mean())}

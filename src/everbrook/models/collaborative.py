@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from everbrook.models.collaborative_kernels import blend, own_apart
 from everbrook.models.collaborative_items import ItemSimilarities
+from everbrook.models.collaborative_kernels import blend, own_apart
 from everbrook.models.neighbours_store import Answer, NeighbourStore, Shape
 from everbrook.settings.collaborative import CollaborativeSettings
 from everbrook.types import F32, I32, NO_ROW, Arrays, Query, Step

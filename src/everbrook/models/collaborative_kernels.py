@@ -16,6 +16,7 @@ from everbrook.types import F32, F64, I32, I64
 FIRST_ROOM = 8
 CLASSES = 16
 EMPTY = -1
+FAINT = 0.005  # votes below this part of the best are dropped
 TOO_LARGE = 40.0  # doublings after which all counts are divided again
 
 # Places of `at`: entries of the pool in use, then the first free block of each size, in units of FIRST_ROOM.
@@ -42,7 +43,7 @@ def place_of(keys: I32, offset: int, room: int, key: int) -> int:
     at = np.int64((np.uint64(key) * np.uint64(11400714819323198485)) >> np.uint64(40)) & (room - 1)
     while keys[offset + at] != EMPTY and keys[offset + at] != key:
         at = (at + 1) & (room - 1)
-    return offset + at
+    return int(offset + at)
 
 
 @njit(cache=True)
@@ -182,6 +183,8 @@ def ask(
     pull = 1.0
     evidence = 0.0
     for y in recent:
+        root = math.sqrt(counts[y])
+        floor = shrinkage * unit_now + 1e-30
         evidence += pull * counts[y] / (counts[y] + shrinkage * unit_now + 1e-30)
         for e in range(offsets[y], offsets[y] + rooms[y]):
             key = keys[e]
@@ -192,13 +195,21 @@ def ask(
                     continue
                 items[found] = key
                 found += 1
-            alike = weights[e] / (math.sqrt(counts[y] * counts[key]) + shrinkage * unit_now + 1e-30)
+            alike = weights[e] / (root * math.sqrt(counts[key]) + floor)
             votes[key] += np.float32(pull * alike + 1e-30)
         pull *= decay
-    parts = np.zeros((found, 2), np.float32)
     peak = 0.0
     for c in range(found):
         peak = max(peak, votes[items[c]])
+    kept = 0
+    for c in range(found):  # the faint tail costs more than it brings
+        if votes[items[c]] >= FAINT * peak:
+            items[kept] = items[c]
+            kept += 1
+        else:
+            votes[items[c]] = 0
+    found = kept
+    parts = np.zeros((found, 2), np.float32)
     for item in mine:
         if 0 <= item < len(votes) and votes[item] > 0:
             votes[item] = -votes[item]

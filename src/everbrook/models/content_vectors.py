@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from everbrook.types import F32, I32, NO_ROW, Arrays, Bool
+from everbrook.types import F32, I32, NO_ROW, Arrays
 
 
 class ContentVectors:
@@ -51,11 +51,6 @@ class ContentVectors:
             cosines = self._rows[rows[known]] @ self._rows[recent].T
             out[known] = np.where(cosines.max(axis=1) > 0, recent[cosines.argmax(axis=1)], NO_ROW)
         return out
-
-    @property
-    def known(self) -> Bool:
-        """(N,) which rows have a vector."""
-        return self._rows.any(axis=1)
 
     def state(self) -> Arrays:
         """All vectors."""

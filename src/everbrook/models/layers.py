@@ -1,6 +1,7 @@
 """Parts that sequence networks share: time buckets, causal masks, attention blocks, a gated linear recurrence.
 
-Shapes: B sequences, L positions (oldest first, left-aligned, so that a causal network never sees padding), D width, H heads.
+Shapes: B sequences, L positions (oldest first, left-aligned, so that a causal network never sees padding), D width,
+H heads.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from everbrook.types import F32, F64, I32, I64
 # Places in the vector of float settings.
 MATCH_DECAY, DISTANCE_DECAY, BEFORE_FACTOR, RARITY_POWER, SIZE_POWER, SHARPNESS, KAPPA, LEAST_REST = range(8)
 
+FAINT = 0.005  # votes below this part of the best are dropped
 COLUMNS = 2  # without and with the asker's own items
 
 
@@ -150,6 +151,14 @@ def ask(
         mass[c, 1] = votes[item] * np.log(1.0 + at[NEXT_GROUP] / counts[item]) ** floats[RARITY_POWER]
         votes[item] = 0
         peak = max(peak, mass[c, 1])
+    kept = 0
+    for c in range(C):  # the faint tail costs more than it brings
+        if mass[c, 1] >= FAINT * peak:
+            items[kept] = items[c]
+            mass[kept, 1] = mass[c, 1]
+            kept += 1
+    C = kept
+    mass = mass[:C]
     mark(mine, place, 1)
     totals = np.zeros(COLUMNS)
     for c in range(C):

@@ -58,7 +58,12 @@ class NeighbourStore:
             "lengths": np.zeros(shape.groups, np.int32),
             "current": np.zeros(0, np.int64),
         }
-        self._reset_scratch()
+        # Working memory of a query; it holds the same before and after each.
+        self._near: F32 = np.zeros(shape.groups, np.float32)
+        self._first: I32 = np.full(shape.groups, kernels.NONE, np.int32)
+        self._touched: I64 = np.zeros(shape.sample * shape.query_items, np.int64)
+        self._votes: F32 = np.zeros(0, np.float32)
+        self._place: I32 = np.zeros(0, np.int32)
 
     def grow(self, items: int, actors: int) -> None:
         """Make room for item and actor rows below these."""
@@ -126,16 +131,8 @@ class NeighbourStore:
             self._arrays[name][: len(arrays[name])] = arrays[name]
         for name in ("at", "pool", "blocks", "sizes", "counts", "current"):
             self._arrays[name] = np.array(arrays[name])
-        self._reset_scratch()
-
-    def _reset_scratch(self) -> None:
-        """Working memory of a query; it holds the same before and after each."""
-        items = len(self._arrays["counts"])
-        self._near: F32 = np.zeros(self.shape.groups, np.float32)
-        self._first: I32 = np.full(self.shape.groups, kernels.NONE, np.int32)
-        self._touched: I64 = np.zeros(self.shape.sample * self.shape.query_items, np.int64)
-        self._votes: F32 = np.zeros(items, np.float32)
-        self._place: I32 = np.zeros(items, np.int32)
+        self._votes = np.zeros(len(self._arrays["counts"]), np.float32)
+        self._place = np.zeros(len(self._arrays["counts"]), np.int32)
 
     def _own(self, actor: int) -> int:
         current = self._arrays["current"]

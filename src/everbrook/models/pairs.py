@@ -1,8 +1,9 @@
-"""A growable store of fading counts on pairs of items: for each item a row of other items, all rows in one pool. Not a model.
+"""A growable store of fading counts on pairs of items: for each item a row of others, all rows in one pool; no model.
 
-A row's block holds 4, 8, 16 … entries; a full one moves to a block of double size and leaves its own to the next that wants one. At the
-limit the weakest quarter of a row goes, and what it weighed is taken from the row's totals, so that shares of a row still add up to 1.
-Counts are kept as of the last touch, in whole seconds since the first event. Memory: 32 + 8 C bytes an item row, 8 + 4 C bytes an entry.
+A row's block holds 4, 8, 16 … entries; a full one moves to a block of double size and leaves its own to the next row
+that wants one. At the limit the weakest quarter of a row goes, and what it weighed is taken from the row's totals, so
+that shares of a row still add up to 1. Counts are kept as of the last touch, in whole seconds since the first event.
+Memory, with C counters: 32 + 8 C bytes an item row and 8 + 4 C bytes an entry.
 """
 
 from __future__ import annotations
@@ -56,9 +57,14 @@ class PairStore:
         """Everything counted; the unused end of the pool is left out."""
         used = int(self.meta[USED])
         return {
-            "head": self.head, "totals": self.totals, "free": self.free, "meta": self.meta,
-            "others": self.others[:used], "last": self.last[:used], "counts": self.counts[:used],
-        }  # fmt: skip
+            "head": self.head,
+            "totals": self.totals,
+            "free": self.free,
+            "meta": self.meta,
+            "others": self.others[:used],
+            "last": self.last[:used],
+            "counts": self.counts[:used],
+        }
 
     def load(self, arrays: Arrays) -> None:
         """Take over what `state` gave."""

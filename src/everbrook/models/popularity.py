@@ -1,7 +1,7 @@
-"""Decayed popularity at several time scales, over everybody and within the query's scenario: an expert that needs no history.
+"""Decayed popularity at several time scales, over everybody and within the query's scenario; it needs no history.
 
-Memory: 16 + 8 K bytes an item row, 16 + 8 K' bytes a slot of the scenario table (at most about 1.7-3.3 slots a pair), both arrays grown
-by doubling.
+Memory: 8 + 8 K bytes an item row, and for K' half-lives within scenarios 16 + 8 K' bytes a slot of their table, which
+has 1.7 to 3.3 slots for each pair of scenario and item that occurred.
 """
 
 from __future__ import annotations
@@ -59,8 +59,19 @@ class Popularity:
         """Test, then count, event by event."""
         a = self._all
         kernels.observe_all(
-            step.ts_ms, step.item, step.weight, a["counts"], a["last"], a["totals"], a["clock"], self._rates, self.settings.kappa,
-            a["top_items"], a["top_keys"], mass, rest,
+            step.ts_ms,
+            step.item,
+            step.weight,
+            a["counts"],
+            a["last"],
+            a["totals"],
+            a["clock"],
+            self._rates,
+            self.settings.kappa,
+            a["top_items"],
+            a["top_keys"],
+            mass,
+            rest,
         )
         if len(self._scenario_rates):
             self._observe_scenarios(step, mass, rest)
@@ -73,8 +84,23 @@ class Popularity:
         done = 0
         while True:
             done = kernels.observe_scenarios(
-                done, step.ts_ms, step.item, step.scenario, step.weight, w["keys"], w["counts"], w["last"], w["totals"], w["total_last"],
-                w["clock"], self._scenario_rates, self.settings.kappa, w["top_items"], w["top_keys"], mass, rest,
+                done,
+                step.ts_ms,
+                step.item,
+                step.scenario,
+                step.weight,
+                w["keys"],
+                w["counts"],
+                w["last"],
+                w["totals"],
+                w["total_last"],
+                w["clock"],
+                self._scenario_rates,
+                self.settings.kappa,
+                w["top_items"],
+                w["top_keys"],
+                mass,
+                rest,
             )
             if done >= len(step):
                 return
@@ -94,7 +120,7 @@ class Popularity:
         w["keys"], w["counts"], w["last"] = keys, counts, last
 
     def propose(self, query: Query, limit: int) -> I32:
-        """The best of each half-life in turn, of the scenario's first; exact but for ties, without a scan of the items."""
+        """The best of each half-life in turn, the scenario's first; exact but for ties, without a scan of the items."""
         tops = self._all["top_items"]
         if 0 <= query.scenario < len(self._within["totals"]):
             tops = np.concatenate((self._within["top_items"][query.scenario], tops))
@@ -104,7 +130,16 @@ class Popularity:
         """Shares of the given items."""
         a, w = self._all, self._within
         kernels.score_all(
-            query.now_ms, rows, a["counts"], a["last"], a["totals"], a["clock"], self._rates, self.settings.kappa, mass, rest
+            query.now_ms,
+            rows,
+            a["counts"],
+            a["last"],
+            a["totals"],
+            a["clock"],
+            self._rates,
+            self.settings.kappa,
+            mass,
+            rest,
         )
         K = len(self._rates)
         if not len(self._scenario_rates):
@@ -114,8 +149,18 @@ class Popularity:
             rest[K:] = np.nan if query.scenario < 0 else 1.0
             return
         kernels.score_scenario(
-            query.now_ms, query.scenario, rows, w["keys"], w["counts"], w["last"], w["totals"], w["total_last"], self._scenario_rates,
-            self.settings.kappa, mass, rest,
+            query.now_ms,
+            query.scenario,
+            rows,
+            w["keys"],
+            w["counts"],
+            w["last"],
+            w["totals"],
+            w["total_last"],
+            self._scenario_rates,
+            self.settings.kappa,
+            mass,
+            rest,
         )
 
     def because(self, query: Query, rows: I32) -> I32:

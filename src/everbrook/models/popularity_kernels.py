@@ -1,8 +1,8 @@
 """Numba loops of decayed popularity: read, count, and lists kept in order. Plain arrays in, nothing owned here.
 
-A count is stored as of the last time it was touched, so nothing has to be scanned as time goes by. Two items that are not touched keep
-their order for ever, for both fade by the same factor: with `key = log2(count) + time / half-life`, which time does not change, the best
-C items of a half-life are kept exactly by looking at the touched item alone.
+A count is stored as of the last time it was touched, so nothing has to be scanned as time goes by. Two items that are
+not touched keep their order for ever, for both fade by the same factor: with `key = log2(count) + time / half-life`,
+which time does not change, the best C items of a half-life are kept exactly by looking at the touched item alone.
 """
 
 from __future__ import annotations
@@ -112,9 +112,25 @@ def pair_key(scenario, item):
 
 @njit(cache=True)
 def observe_scenarios(
-    start, ts, item, scenario, weight, keys, counts, last, totals, total_last, clock, rates, kappa, top_items, top_keys, mass, rest
+    start,
+    ts,
+    item,
+    scenario,
+    weight,
+    keys,
+    counts,
+    last,
+    totals,
+    total_last,
+    clock,
+    rates,
+    kappa,
+    top_items,
+    top_keys,
+    mass,
+    rest,
 ):
-    """The same within scenarios, from event `start` on; stops where the table needs room and gives that event's number."""
+    """The same within scenarios, from event `start` on; stops where the table needs room and gives that event."""
     K = rates.shape[0]
     at = mass.shape[1] - K
     room = keys.shape[0] * 6 // 10

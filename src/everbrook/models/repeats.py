@@ -1,7 +1,7 @@
 """The actor's own recent items: people come back to them in shops, hardly ever in news. Learned, not assumed.
 
-A table holds how often an item of so recent a rank, so long ago, seen so often came next; cells are smoothed towards their rank's rate.
-Its size does not depend on items or actors.
+A table holds how often an item of so recent a rank, so long ago, seen so often came next; cells are smoothed towards
+their rank's rate. Its size does not depend on items or actors.
 """
 
 from __future__ import annotations
@@ -29,24 +29,56 @@ class Repeats:
         """Look the item up among the actor's own, then count hits and misses, event by event."""
         s = self.settings
         kernels.observe(
-            step.ts_ms, step.item, step.weight, step.n, step.session_n, step.items, step.times, step.kinds,
-            self._table, self._parents, s.window, float(s.memory), s.prior, mass, rest,
-        )  # fmt: skip
+            step.ts_ms,
+            step.item,
+            step.weight,
+            step.n,
+            step.session_n,
+            step.items,
+            step.times,
+            step.kinds,
+            self._table,
+            self._parents,
+            s.window,
+            float(s.memory),
+            s.prior,
+            mass,
+            rest,
+        )
 
     def propose(self, query: Query, limit: int) -> I32:
         """The actor's own items by the sum of their chances."""
         s = self.settings
         return kernels.propose(
-            query.now_ms, query.items, query.times, query.kinds, query.session_n, limit, self._table, self._parents, s.window, s.prior
+            query.now_ms,
+            query.items,
+            query.times,
+            query.kinds,
+            query.session_n,
+            limit,
+            self._table,
+            self._parents,
+            s.window,
+            s.prior,
         )
 
     def score(self, query: Query, rows: I32, mass: F32, rest: F32) -> None:
         """Chances of the given items; 0 for those that are not the actor's own."""
         s = self.settings
         kernels.score(
-            query.now_ms, query.items, query.times, query.kinds, query.session_n, rows, self._table, self._parents, s.window, s.prior,
-            mass, rest,
-        )  # fmt: skip
+            query.now_ms,
+            query.items,
+            query.times,
+            query.kinds,
+            query.session_n,
+            rows,
+            self._table,
+            self._parents,
+            s.window,
+            s.prior,
+            mass,
+            rest,
+        )
 
     def because(self, query: Query, rows: I32) -> I32:
         """An own item comes because of itself."""

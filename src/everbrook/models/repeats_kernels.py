@@ -1,4 +1,4 @@
-"""Numba loops of the repeats expert: what an actor's own items look like, and how often such items come next. Nothing is owned here."""
+"""Numba loops of the repeats expert: what an actor's own items look like, and how often such items come next."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def gap_bucket(gap_ms):
 
 @njit(cache=True)
 def own_items(now, items, times, kinds, n, session_n, window, table, own, cells):
-    """The distinct items of the last events, nearest first, and for each its cell per column (-1: not asked there); gives how many."""
+    """The distinct items of the last events, nearest first, each with its cell per column (-1: none), and how many."""
     table[:] = -1
     count = np.zeros(window, np.int64)
     at = np.empty(window, np.int64)

@@ -1,4 +1,4 @@
-"""The large sequence model: what every network of it takes, gives and is called. Learning it stands in `everbrook.learn`.
+"""The large sequence model: what every network of it takes, gives and is called. It is learned in `everbrook.learn`.
 
 A network reads an actor's last events and gives, at each position, a state; the item table that feeds the
 network also scores its output (tied), so that an item has one vector.
@@ -69,7 +69,7 @@ class SequenceModel(nn.Module):
         return self.leave(self.mix(self.enter(batch, table), batch), batch)
 
     def enter(self, batch: SequenceBatch, table: Tensor | None, pauses_s: Tensor | None = None) -> Tensor:
-        """What the network is fed with: (B, L, D); `pauses_s` (B, L) before each event, found from the times if None."""
+        """What the network is fed with: (B, L, D); `pauses_s` (B, L) before each event come from the times if None."""
         vectors = self.targets(functional.embedding(batch.items, self.table if table is None else table))
         scale = math.sqrt(self.settings.width) if self.settings.cosine else 1.0
         x = dropout(vectors, self.settings.item_dropout, self.training) * scale

@@ -155,7 +155,7 @@ class SequenceExpert:
         shown, last = self._shown, self._last
         if shown is None:
             return None
-        if last is not None and last[0] is query and (last[1] is None or len(last[1].best) >= min(limit, len(shown.vectors))):
+        if last is not None and last[0] is query and _enough(shown, last[1], limit):
             return last[1]
         answer = self._ready(shown, query, limit)
         self._last = (query, answer)
@@ -165,9 +165,8 @@ class SequenceExpert:
         n, history = len(query.items), shown.model.settings.history
         if self._prepared:
             key = kernels.history_key(query.now_ms, query.actor, query.items, n, history)
-            ready = self._prepared.get(key, self)
-            if ready is None or (isinstance(ready, _Answer) and len(ready.best) >= min(limit, len(shown.vectors))):
-                return ready
+            if key in self._prepared and _enough(shown, self._prepared[key], limit):
+                return self._prepared[key]
         into = _blank(1, history)
         row = (into[0][0], into[1][0], into[2][0])
         count = kernels.known_history(query.items, query.times, query.kinds, n, len(shown.vectors), row)
@@ -186,6 +185,11 @@ class SequenceExpert:
             step.items[wanted], step.times[wanted], step.kinds[wanted], step.n[wanted], len(shown.vectors), into
         )
         return _inputs(into, counts, step.ts_ms[wanted]), counts
+
+
+def _enough(shown: _Shown, answer: _Answer | None, limit: int) -> bool:
+    """Whether an answer holds as many best rows as are asked for."""
+    return answer is None or len(answer.best) >= min(limit, len(shown.vectors))
 
 
 def _blank(count: int, history: int) -> tuple[I64, I64, I64]:

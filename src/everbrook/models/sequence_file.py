@@ -20,7 +20,8 @@ FORMAT = 1
 
 def save(model: SequenceModel, path: Path, notes: dict[str, Any] | None = None) -> None:
     """Write a model and notes about it (anything that JSON can hold), whole or not at all."""
-    header = {"format": FORMAT, "settings": msgspec.to_builtins(model.settings), "items": model.items, "notes": notes or {}}
+    settings = msgspec.to_builtins(model.settings)
+    header = {"format": FORMAT, "settings": settings, "items": model.items, "notes": notes or {}}
     beside = path.with_name(path.name + ".new")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     save_file(tensors, beside, {"everbrook": json.dumps(header)})

@@ -15,7 +15,7 @@ def history_key(ts_ms: int, actor: int, items: I32, n: int, history: int) -> int
     key = (key ^ np.uint64(n)) * np.uint64(0xBF58476D1CE4E5B9)
     for place in range(max(0, n - history), n):
         key = (key ^ (key >> np.uint64(29)) ^ np.uint64(items[place] + 2)) * np.uint64(0x94D049BB133111EB)
-    return np.int64(key ^ (key >> np.uint64(32)))
+    return np.int64(key ^ (key >> np.uint64(32)))  # type: ignore[return-value]  # numba's int
 
 
 @njit(cache=True)
@@ -61,7 +61,7 @@ def known_histories(
 
 @njit(cache=True)
 def score_rows(table: F32, state: F32, log_total: float, rows: I32, mass: F32) -> None:
-    """Probability of some rows, (M,), under softmax(table @ state) whose log of the denominator is given; 0 if unknown."""
+    """Probability of some rows, (M,), under softmax(table @ state), `log_total` its denominator's log; 0 if unknown."""
     for m in range(len(rows)):
         row = rows[m]
         if row < 0 or row >= len(table):

@@ -1,4 +1,7 @@
-"""Item-to-item transitions and co-visitation with forgetting, counted at every event: the expert that carries most streams."""
+"""Item-to-item transitions and co-visitation with forgetting, counted at every event.
+
+Memory, with H half-lives: 56 + 24 H bytes an item row, 8 + 12 H bytes for each pair that is kept.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,10 @@ class Transitions:
         )
         self._rates = rates_per_s(s.half_lives_s)
         self._base_rates = rates_per_s(_BASE_HALF_LIVES_S)
-        self._knobs = np.array([s.learn_window, s.learn_decay, s.query_window, s.query_decay, s.across, s.row_limit, s.backward, s.doubt], np.float64)
+        self._knobs = np.array(
+            [s.learn_window, s.learn_decay, s.query_window, s.query_decay, s.across, s.row_limit, s.backward, s.doubt],
+            np.float64,
+        )
         self._pairs = PairStore(3 * len(s.half_lives_s), s.row_limit)
         self._trust = np.zeros((len(self.names), kernels.BUCKETS, 2))
         self._trust[:] = (0.3, 20.0)
@@ -46,10 +52,30 @@ class Transitions:
         p, done = self._pairs, 0
         while True:
             done = kernels.observe(
-                done, step.ts_ms, step.item, step.weight, step.n, step.session_n, step.items,
-                p.head, p.totals, p.others, p.last, p.counts, p.free, p.meta, self._rates, self._knobs,
-                self._trust, self._base_counts, self._base_last, self._base_totals, self._base_rates, mass, rest,
-            )  # fmt: skip
+                done,
+                step.ts_ms,
+                step.item,
+                step.weight,
+                step.n,
+                step.session_n,
+                step.items,
+                p.head,
+                p.totals,
+                p.others,
+                p.last,
+                p.counts,
+                p.free,
+                p.meta,
+                self._rates,
+                self._knobs,
+                self._trust,
+                self._base_counts,
+                self._base_last,
+                self._base_totals,
+                self._base_rates,
+                mass,
+                rest,
+            )
             if done >= len(step):
                 return
             p.reserve(2 * self.settings.learn_window * 4 * p.row_limit + 64)
@@ -58,9 +84,20 @@ class Transitions:
         """The followers with the greatest sum of masses over the columns."""
         p = self._pairs
         return kernels.propose(
-            query.now_ms, query.items, query.session_n, limit, p.head, p.totals, p.others, p.last, p.counts, p.meta,
-            self._rates, self._knobs, self._trust,
-        )  # fmt: skip
+            query.now_ms,
+            query.items,
+            query.session_n,
+            limit,
+            p.head,
+            p.totals,
+            p.others,
+            p.last,
+            p.counts,
+            p.meta,
+            self._rates,
+            self._knobs,
+            self._trust,
+        )
 
     def score(self, query: Query, rows: I32, mass: F32, rest: F32) -> None:
         """Masses of the given items as followers of the query's last items."""
@@ -74,20 +111,39 @@ class Transitions:
     def _score(self, query: Query, rows: I32, mass: F32, rest: F32) -> I32:
         p, best = self._pairs, np.empty(len(rows), np.int32)
         kernels.score(
-            query.now_ms, query.items, query.session_n, rows, p.head, p.totals, p.others, p.last, p.counts, p.meta,
-            self._rates, self._knobs, self._trust, mass, rest, best,
-        )  # fmt: skip
+            query.now_ms,
+            query.items,
+            query.session_n,
+            rows,
+            p.head,
+            p.totals,
+            p.others,
+            p.last,
+            p.counts,
+            p.meta,
+            self._rates,
+            self._knobs,
+            self._trust,
+            mass,
+            rest,
+            best,
+        )
         return best
 
     def state(self) -> Arrays:
         """All counts and interpolation weights."""
         found = {f"pairs.{name}": array for name, array in self._pairs.state().items()}
         return found | {
-            "trust": self._trust, "base_counts": self._base_counts, "base_last": self._base_last, "base_totals": self._base_totals,
-        }  # fmt: skip
+            "trust": self._trust,
+            "base_counts": self._base_counts,
+            "base_last": self._base_last,
+            "base_totals": self._base_totals,
+        }
 
     def load(self, arrays: Arrays) -> None:
         """Take over all counts and interpolation weights."""
-        self._pairs.load({name.removeprefix("pairs."): array for name, array in arrays.items() if name.startswith("pairs.")})
+        self._pairs.load(
+            {name.removeprefix("pairs."): array for name, array in arrays.items() if name.startswith("pairs.")}
+        )
         self._trust, self._base_counts = np.array(arrays["trust"]), np.array(arrays["base_counts"])
         self._base_last, self._base_totals = np.array(arrays["base_last"]), np.array(arrays["base_totals"])

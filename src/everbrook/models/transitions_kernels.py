@@ -1,9 +1,10 @@
 """Numba loops of the transitions expert: ask what follows, then count. Plain arrays in, nothing owned here.
 
-Three kinds of pair counts for each of H half-lives: what came NEXT after an item, what came AFTER it within a window, and what came BEFORE it.
-Three readings: column h asks the last item what came next; column H + h asks the last few items, nearer ones with more weight, what came after;
-column 2H + h asks them what came after or, with less weight, before. What a column leaves to the base is learned: interpolation weights by
-amount of evidence (Jelinek and Mercer 1980), fitted event by event.
+Three kinds of pair counts for each of H half-lives: what came NEXT after an item, what came AFTER it within a window,
+and what came BEFORE it. Three readings: column h asks the last item what came next; column H + h asks the last few
+items, nearer ones with more weight, what came after; column 2H + h asks them what came after or, with less weight,
+before. What a column leaves to the base is learned: interpolation weights by amount of evidence (Jelinek and Mercer
+1980), fitted event by event.
 """
 
 from __future__ import annotations
@@ -14,7 +15,19 @@ import numpy as np
 from numba import njit
 
 from everbrook.models.decay import fade
-from everbrook.models.pairs import LENGTH, OFFSET, ORIGIN_MS, STARTED, TOUCHED, USED, add_entry, find, freshen, seconds_since_first, strengthen
+from everbrook.models.pairs import (
+    LENGTH,
+    OFFSET,
+    ORIGIN_MS,
+    STARTED,
+    TOUCHED,
+    USED,
+    add_entry,
+    find,
+    freshen,
+    seconds_since_first,
+    strengthen,
+)
 
 NEXT, AFTER, BEFORE = 0, 1, 2
 """Kinds of counters."""
@@ -56,7 +69,7 @@ def last_items(items, n, session_n, window, found, inside):
 
 @njit(cache=True)
 def shares_of_rows(now, found, inside, m, head, totals, rates, knobs, share, evidence):
-    """How much of each column one count in row j weighs: share (m, 3H); evidence (3H,) in counts; 0 where there is none."""
+    """What one count in row j weighs in each column: share (m, 3H); evidence (3H,) in counts; 0 where there is none."""
     H = rates.shape[0]
     share[:m] = 0.0
     evidence[:] = 0.0
@@ -109,9 +122,30 @@ def count_base(item, now, weight, counts, last, totals, rates):
 
 @njit(cache=True)
 def observe(
-    start, ts, item, weight, n, session_n, items, head, totals, others, last, counts, free, meta, rates, knobs,
-    trust, base_counts, base_last, base_totals, base_rates, mass, rest,
-):  # fmt: skip
+    start,
+    ts,
+    item,
+    weight,
+    n,
+    session_n,
+    items,
+    head,
+    totals,
+    others,
+    last,
+    counts,
+    free,
+    meta,
+    rates,
+    knobs,
+    trust,
+    base_counts,
+    base_last,
+    base_totals,
+    base_rates,
+    mass,
+    rest,
+):
     """Test, then train, from event `start` on; stops where the pool needs room and gives that event's number."""
     H = rates.shape[0]
     asked, learned = int(knobs[QUERY_WINDOW]), int(knobs[LEARN_WINDOW])
@@ -187,7 +221,7 @@ def observe(
 
 @njit(cache=True)
 def ask(now_ms, items, session_n, head, totals, meta, rates, knobs, trust, rest):
-    """What `score` and `propose` share: the rows to ask, the weight of a count in each, and what is left to the base."""
+    """What `score` and `propose` have in common: the rows to ask, what a count in each weighs, the base's rest."""
     H = rates.shape[0]
     asked = int(knobs[QUERY_WINDOW])
     found, inside = np.empty(asked, np.int32), np.empty(asked, np.bool_)
@@ -226,7 +260,9 @@ def slot_in(table, known, item):
 
 
 @njit(cache=True)
-def score(now_ms, items, session_n, rows, head, totals, others, last, counts, meta, rates, knobs, trust, mass, rest, best):
+def score(
+    now_ms, items, session_n, rows, head, totals, others, last, counts, meta, rates, knobs, trust, mass, rest, best
+):
     """Mass of the given rows and rest; `best` (M,) is the item of the history that gave most, -1 where none did."""
     H, back = rates.shape[0], knobs[BACKWARD]
     now, found, share = ask(now_ms, items, session_n, head, totals, meta, rates, knobs, trust, rest)

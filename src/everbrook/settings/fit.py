@@ -16,10 +16,10 @@ class FitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     loss: Annotated[
         LossName,
-        Meta(description="Full softmax, sampled softmax (logQ corrected), binary cross-entropy, gBCE, squared error."),
+        Meta(description="Full or sampled softmax, binary cross-entropy, gBCE, or squared error of ratings."),
     ] = "sampled"
     negatives: Annotated[
-        int, Meta(description="Items a batch shares as negatives where the loss samples.", ge=1, extra={"unit": "items"})
+        int, Meta(description="Negatives that a batch shares where the loss samples.", ge=1, extra={"unit": "items"})
     ] = 4096
     popularity: Annotated[
         float, Meta(description="Power of an item's count in drawing negatives; 0 draws all alike.", ge=0, le=1)
@@ -32,9 +32,11 @@ class FitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     ] = 0.0
     start: Annotated[
         Literal["spectral", "random"],
-        Meta(description="Where item vectors begin: at the eigenvectors of which items follow each other, or at random."),
+        Meta(description="Where item vectors begin: at eigenvectors of what follows what, or at random."),
     ] = "spectral"
-    optimiser: Annotated[OptimiserName, Meta(description="Rule of the steps; adagrad is row-wise for the item table.")] = "adam"
+    optimiser: Annotated[
+        OptimiserName, Meta(description="Rule of the steps; adagrad is row-wise for the item table.")
+    ] = "adam"
     learning_rate: Annotated[float, Meta(description="Size of the largest step.", gt=0)] = 2e-3
     final_rate: Annotated[
         float, Meta(description="Share of the learning rate left at the end of a fit (cosine decay).", ge=0, le=1)
@@ -42,7 +44,9 @@ class FitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     warmup_steps: Annotated[
         int, Meta(description="Steps over which the learning rate rises from zero.", ge=0, extra={"unit": "steps"})
     ] = 50
-    weight_decay: Annotated[float, Meta(description="Share of each weight that a step of size 1 takes away.", ge=0)] = 0.0
+    weight_decay: Annotated[
+        float, Meta(description="Share of each weight that a step of size 1 takes away.", ge=0)
+    ] = 0.0
     clip: Annotated[float, Meta(description="Largest norm of the network's gradient; 0 does not clip.", ge=0)] = 5.0
     epochs: Annotated[int, Meta(description="Passes over the histories when fitted from nothing.", ge=1)] = 10
     refit_epochs: Annotated[
@@ -68,7 +72,9 @@ class FitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         str, Meta(description="'auto' takes a GPU where there is one; else a name such as 'cpu' or 'cuda:0'.")
     ] = "auto"
     threads: Annotated[int, Meta(description="Threads of a fit on CPU; 0 leaves it to the machine.", ge=0)] = 0
-    bfloat16: Annotated[bool, Meta(description="Compute the network in bfloat16; worth it from a width of 128.")] = False
+    bfloat16: Annotated[
+        bool, Meta(description="Compute the network in bfloat16; worth it from a width of 128.")
+    ] = False
     tensorboard: Annotated[
         str | None, Meta(description="Folder for TensorBoard scalars; none writes none.")
     ] = None

@@ -66,6 +66,8 @@ class IdMap:
             (B,) rows; NO_ROW where the code is -1.
         """
         codes = coded.codes
+        if not coded.names:
+            return np.full(len(codes), NO_ROW, np.int32)
         if len(codes) <= _FEW and coded.names is not self._coded_names:
             add, names = self.add, coded.names
             return np.array([add(names[code]) if code >= 0 else NO_ROW for code in codes.tolist()], np.int32)

@@ -108,7 +108,7 @@ def test_a_time_within_the_tolerance_is_taken():
         (b'{"events": [', 'The body must be JSON like {"events": […]}; input data was truncated.'),
         (b"{}", 'The body must be JSON like {"events": […]}; object missing required field `events`.'),
         (b"[]", 'The body must be JSON like {"events": […]}; expected `object`, got `array`.'),
-        (b'{"evnts": []}', "Unknown field 'evnts'. Did you mean 'events'? Known: events."),
+        (b'{"eventz": []}', "Unknown field 'eventz'. Did you mean 'events'? Known: events."),
         (b'{"events": [{"user": "\xff", "item": "i"}]}', "The body must be UTF-8; got bytes that are not."),
     ],
 )

@@ -5,7 +5,7 @@ from everbrook.errors import DataError, StorageError
 from everbrook.events.columns import EventColumns
 from everbrook.events.records import Event
 from everbrook.events.segment_ids import candidates, hash_texts, sorted_hashes
-from everbrook.events.segments import Segment, ids_path, write_segment
+from everbrook.events.segments import Segment, ids_in_segments, ids_path, write_segment
 
 EVENTS = [Event(user=f"u{n % 3}", item=f"i{n}", ts=n, id=f"e{n}" if n % 2 else None) for n in range(40)]
 COLUMNS = EventColumns.from_records(EVENTS)
@@ -29,14 +29,14 @@ def test_a_sealed_segment_knows_where_each_event_lies(tmp_path):
 
 def test_ids_are_found_among_those_written(tmp_path):
     segment = Segment(tmp_path, write_segment(tmp_path / "00000001.arrow", COLUMNS))
-    assert segment.ids_among(["e1", "e2", "x", "e39", "e1"]) == {"e1", "e39"}
+    assert ids_in_segments([segment], ["e1", "e2", "x", "e39", "e1"]) == {"e1", "e39"}
 
 
 def test_ids_whose_hashes_are_equal_are_told_apart(tmp_path, monkeypatch):
     monkeypatch.setattr("everbrook.events.segment_ids.hash_texts", lambda texts: np.zeros(len(texts), np.uint64))
     monkeypatch.setattr("everbrook.events.segments.hash_texts", lambda texts: np.zeros(len(texts), np.uint64))
     segment = Segment(tmp_path, write_segment(tmp_path / "00000001.arrow", COLUMNS))
-    assert segment.ids_among(["e1", "e2", "e39"]) == {"e1", "e39"}
+    assert ids_in_segments([segment], ["e1", "e2", "e39"]) == {"e1", "e39"}
 
 
 def test_a_hash_depends_on_the_text_alone():
@@ -61,7 +61,7 @@ def test_a_damaged_file_is_named(tmp_path, which):
     body[len(body) // 2] ^= 1
     path.write_bytes(body)
     with pytest.raises(DataError) as raised:
-        Segment(tmp_path, entry).ids_among(["e1"]) if which == "ids" else Segment(tmp_path, entry).columns()
+        ids_in_segments([Segment(tmp_path, entry)], ["e1"]) if which == "ids" else Segment(tmp_path, entry).columns()
     assert f"The log's segment '{path}' must be as it was written" in raised.value.message
 
 

@@ -1,10 +1,8 @@
-import numpy as np
 import pytest
 
 from everbrook.models.neighbours import SessionNeighbours
 from everbrook.settings.neighbours import NeighboursSettings
 from everbrook.testing.contracts import EXPERT_CHECKS, Capabilities
-from everbrook.types import Query, Step
 
 
 def small(**given):

@@ -5,7 +5,7 @@ from everbrook.events.records import ItemChange
 from everbrook.models.rules import Names, Rules
 from everbrook.settings.rules import Rule, RulesSettings
 from everbrook.testing.contracts import EXPERT_CHECKS, Capabilities
-from everbrook.types import NO_ROW, Query, Step
+from everbrook.types import NO_ROW
 
 SHELF = RulesSettings(
     rules=(
