@@ -1,8 +1,8 @@
 """The ADER protocol on 17 weeks of shop sessions: learn weeks 0..t, test week t+1 with everything frozen, t = 0..15.
 
-Source: ADER (Mi, Lin, Faltings, RecSys 2020): weights stand still within a test week, targets that training has not seen
-are left out, each next click is ranked among all items seen so far. While a week is learned afterwards, the model fitted
-before it is still the one that answers, so that its weight in the mixture is earned on clicks that it has not seen.
+Source: ADER (Mi, Lin, Faltings, RecSys 2020): weights stand still within a test week, targets that training has not
+seen are left out, each next click is ranked among all items seen so far. While a week is learned afterwards, the model
+fitted before it is still the one that answers, so that it earns its weight in the mixture on clicks it has not seen.
 """
 
 from __future__ import annotations
@@ -98,7 +98,8 @@ class Protocol:
             self.core.judge_only(step, judging, listen, among=known[step.item])
         all_ranks = np.array(ranks)
         inside = (all_ranks > 0) & (all_ranks <= 20)
-        found = np.stack((inside.mean(axis=0), np.where(inside, 1.0 / np.maximum(all_ranks, 1), 0.0).mean(axis=0)), axis=1)
+        reciprocal = np.where(inside, 1.0 / np.maximum(all_ranks, 1), 0.0)
+        found = np.stack((inside.mean(axis=0), reciprocal.mean(axis=0)), axis=1)
         best = max(found[1:, 0])
         data.tell(f"ader/week-{week}/mixture", found[0, 0], "recall@20", mrr=round(float(found[0, 1]), 5),
                   best_part=round(float(best), 5), sequence=round(float(found[-1, 0]), 5), events=len(all_ranks))

@@ -1,6 +1,6 @@
 """What a search, a batch of searches and a row written cost, one thread; prints JSON lines.
 
-    OMP_NUM_THREADS=1 python bench/index.py [--rows 10000,100000,1000000] [--width 64]
+OMP_NUM_THREADS=1 python bench/index.py [--rows 10000,100000,1000000] [--width 64]
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ from everbrook.types import F32, I32, I64, Bool, Expert, Step
 DATA = Path(os.environ.get("EVERBROOK_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 HISTORY = 64
 DAY_MS = 86_400_000
+WANTED = ["session", "item", "ts_ms"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def sessions() -> Stream:
 
 def news() -> Stream:
     """News clicks: learn days 1-3, ask on day 4."""
-    table = pyarrow.parquet.read_table(DATA / "news-clicks" / "first-8-days.parquet", columns=["session", "item", "ts_ms"])
+    table = pyarrow.parquet.read_table(DATA / "news-clicks" / "first-8-days.parquet", columns=WANTED)
     ts_ms = table["ts_ms"].to_numpy()
     day = (ts_ms - ts_ms[0]) // DAY_MS
     kept = day <= 3
@@ -139,14 +140,17 @@ def measure(name: str, stream: Stream, expert: Expert, queries: int) -> None:
         own = query.items
         fresh.append(stream.item[b] not in own)
         none = own[:0]
-        ranks.append([(rank(mass[:, k].copy(), stream.item[b], none), rank(mass[:, k].copy(), stream.item[b], own)) for k in range(len(rest))])
+        columns = [mass[:, k] for k in range(len(rest))]
+        ranks.append([[rank(column.copy(), stream.item[b], out) for out in (none, own)] for column in columns])
     found, is_new = np.array(ranks), np.array(fresh)
-    about = {"stream": name, "queries": len(chosen), "learn_us": round(learned_us, 2), "search_us": round(float(np.median(spent)), 1)}
+    costs = {"learn_us": round(learned_us, 2), "search_us": round(float(np.median(spent)), 1)}
     for k, column in enumerate(expert.names):
         for what, line in (("all", found[:, k, 0]), ("new", found[is_new, k, 1])):
             hit = (line > 0) & (line <= 20)
-            figures = {"hr20": round(float(hit.mean()), 4), "mrr20": round(float(np.where(hit, 1 / np.maximum(line, 1), 0).mean()), 4)}
-            print(json.dumps({"name": column, "targets": what, **figures, **about}), flush=True)
+            mrr20 = float(np.where(hit, 1 / np.maximum(line, 1), 0).mean())
+            figures = {"hr20": round(float(hit.mean()), 4), "mrr20": round(mrr20, 4)}
+            about = {"stream": name, "queries": len(chosen), "targets": what}
+            print(json.dumps({"name": column, **figures, **about, **costs}), flush=True)
 
 
 def main() -> None:

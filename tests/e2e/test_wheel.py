@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import site
 import subprocess
@@ -38,13 +39,26 @@ def everbrook(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Pat
     lent = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), *site.getsitepackages()}
     (Path(own) / "lent.pth").write_text("\n".join(sorted(lent)) + "\n", encoding="utf-8")
     subprocess.run([*pip, "--python", str(python), "install", "--no-deps", str(wheel)], check=True, timeout=60)
+    _lend_compiled_kernels(repository / "src" / "everbrook", Path(own) / "everbrook")
     return folder / "env" / "bin" / "everbrook"
+
+
+def _lend_compiled_kernels(source: Path, installed: Path) -> None:
+    """Compiling every kernel anew takes a minute or more; what the sources' own tests compiled is good here as well.
+
+    numba takes a cached kernel where the file's size and time are those it was compiled from.
+    """
+    for path in installed.rglob("*.py"):
+        found = (source / path.relative_to(installed)).stat()
+        os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+    for path in (*source.rglob("*.nbi"), *source.rglob("*.nbc")):
+        target = installed / path.relative_to(source)
+        target.parent.mkdir(exist_ok=True)
+        shutil.copy2(path, target)
 
 
 def _copy(repository: Path, folder: Path) -> Path:
     """The sources apart, since building leaves traces."""
-    import shutil
-
     target = folder / "source"
     target.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE"):

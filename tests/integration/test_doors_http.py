@@ -109,7 +109,7 @@ def test_a_batch_over_the_limit_is_refused_whole(client: Any) -> None:
 
 
 def test_routes_that_do_not_exist_and_methods_that_do_not_fit(client: Any) -> None:
-    assert _refused(client.get("/v1/recomend"), 404, "not_found").startswith("No route '/v1/recomend'.")
+    assert _refused(client.get("/v1/recommends"), 404, "not_found").startswith("No route '/v1/recommends'.")
     answer = client.get("/v1/recommend")
     assert _refused(answer, 405, "method_not_allowed") == "Route '/v1/recommend' does not take GET."
     assert answer.json()["error"]["hint"] == "It takes POST."

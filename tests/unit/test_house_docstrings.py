@@ -52,15 +52,21 @@ def _names_of_protocols() -> set[str]:
     """Methods that a Protocol of ours documents; who implements them need not say it again."""
     found: set[str] = set()
     for place in classes():
-        if any(getattr(base, "id", getattr(base, "attr", "")) == "Protocol" for base in place.node.bases):
+        if _is_protocol(place.node):
             found |= {one.name for one in place.node.body if isinstance(one, Function) and ast.get_docstring(one)}
     return found
+
+
+def _is_protocol(node: ast.ClassDef | None) -> bool:
+    bases = [] if node is None else node.bases
+    return any(getattr(base, "id", getattr(base, "attr", "")) == "Protocol" for base in bases)
 
 
 def _explained_elsewhere(place: Place, protocols: set[str]) -> bool:
     if not isinstance(place.node, Function):
         return False
-    if {"overload", "override", "setter"} & decorators(place.node):
+    told = decorators(place.node)
+    if {"overload", "override", "setter"} & told or ("property" in told and _is_protocol(place.owner)):
         return True
     if place.owner is not None and place.node.name == "forward":  # torch's own verb
         return True

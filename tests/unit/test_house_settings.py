@@ -16,7 +16,7 @@ UNITS = {"_s": "s", "_ms": "ms", "_bytes": "bytes", "_mb": "MiB", "_events": "ev
 
 
 def test_every_setting_has_a_sentence_of_help() -> None:
-    none(f"{name}: {one.help!r}" for name, one in describe(Settings).items() if not re.match(r"^\S.{9,}\.$", one.help))
+    none(f"{name}: {one.help!r}" for name, one in describe(Settings).items() if not re.match(r"^\S.{5,}\.$", one.help))
 
 
 def test_a_setting_with_a_unit_in_its_name_has_that_unit() -> None:

@@ -6,37 +6,34 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import msgspec
 
+from everbrook.engine.admission import check_names
 from everbrook.engine.answers import describe
 from everbrook.engine.building import new_core
 from everbrook.engine.core import Judging
 from everbrook.engine.fitting import OnProgress, follow, relearn
+from everbrook.engine.keeping import Snapshot, keep, learned_digest, recover
 from everbrook.engine.standing import standing
-from everbrook.engine.wishes import read_wish
+from everbrook.engine.wishes import read_wish, wish_of
 from everbrook.errors import NotFoundError
 from everbrook.events.columns import EventColumns
 from everbrook.events.log import Appended
 from everbrook.events.log_intake import check_events, check_items, check_users
 from everbrook.events.records import Event, Impression, ItemChange, UserChange, Version
 from everbrook.events.sqlite_log import SqliteLog
-from everbrook.learn.checkpoints import load_newest, prune, save_checkpoint
 from everbrook.models.sequence import SequenceModel
 from everbrook.models.sequence_expert import SequenceExpert
-from everbrook.models.sequence_file import load as load_model
-from everbrook.models.sequence_file import save as save_model
 from everbrook.rank.lists import make_list
 from everbrook.rank.requests import ModelStamp, Recommend, Recommendation
 from everbrook.settings import Settings
 from everbrook.types import Clock
 
-MODEL_FILE = "model.safetensors"
 _log = logging.getLogger("everbrook.engine")
 
 
@@ -56,17 +53,6 @@ class WallClock:
         return time.time_ns() // 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """What is published: which model answers, and up to where it has learned."""
-
-    version: str
-    offset: int
-    published_ms: int
-    settings: str  # digest
-    model: SequenceModel | None = None
-
-
 class Recommender:
     """Records in, lists out, on one data directory. Safe to call from several threads; use it with `with`.
 
@@ -83,7 +69,7 @@ class Recommender:
         """Use `open`."""
         self.path, self.log, self.settings, self.clock = path, log, settings, clock
         self._lock = threading.RLock()
-        self._digest = settings.digest()
+        self._digest = learned_digest(settings)
         self._core = new_core(settings)
         self._kept_events = 0
         self._opened_ms = clock.now_ms()
@@ -145,6 +131,8 @@ class Recommender:
         """
         now_ms = self.clock.now_ms()
         checked = check_events(events, now_ms, int(1000 * self.settings.log.future_tolerance_s))
+        if self.settings.state.closed:
+            check_names(checked, self.settings.state)
         return self._taken(self.log.append(checked))
 
     def import_columns(self, columns: EventColumns) -> Receipt:
@@ -198,7 +186,7 @@ class Recommender:
             InputError: the wish is wrong: an unknown scenario or category, a bad k or time.
         """
         started = time.perf_counter()
-        wish = wish or msgspec.convert(fields, Recommend)
+        wish = wish or wish_of(fields)
         now_ms = self.clock.now_ms()
         with self._lock:
             core, published = self._core, self._published
@@ -274,29 +262,15 @@ class Recommender:
     def checkpoint(self) -> Path:
         """Write everything learned, cut at one offset."""
         with self._lock:
-            shot = self._published
-            notes = {
-                "settings": self._digest, "version": shot.version, "model_offset": shot.offset,
-                "published_ms": shot.published_ms,
-            }  # fmt: skip
-            extra: dict[str, Callable[[Path], None]] = {}
-            model = shot.model
-            if model is not None:
-                extra[MODEL_FILE] = lambda path: save_model(model, path)
-            folder = self.path / "checkpoints"
-            path = save_checkpoint(folder, self._core.offset, self._core.parts(), notes, extra)
-            prune(folder, self.settings.engine.checkpoints)
+            path = keep(self.path, self._core, self._published, self.settings.engine.checkpoints)
             self._kept_events = self._core.events
             return path
 
     def _recover(self) -> None:
-        found = load_newest(self.path / "checkpoints", self._digest)
-        if found is not None and found.offset <= self.log.end:
-            self._core.load(found.parts)
+        snapshot = recover(self.path, self._core, self.log.end, self._digest)
+        if snapshot is not None:
             self._kept_events = self._core.events
-            model = load_model(found.path / MODEL_FILE)[0] if (found.path / MODEL_FILE).exists() else None
-            notes = found.notes
-            self._swap(Snapshot(notes["version"], notes["model_offset"], notes["published_ms"], self._digest, model))
+            self._swap(snapshot)
         self.update()
 
     # -- looking after it ----------------------------------------------------------------------------------------
@@ -315,6 +289,7 @@ class Recommender:
 
     def status(self) -> dict[str, Any]:
         """Where everything stands, for people and machines."""
+        self.update()  # what the log has beyond the core are lists that were shown
         with self._lock:
             found = standing(self._core, self.log.end)
         shot = self._published

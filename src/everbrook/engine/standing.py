@@ -31,6 +31,7 @@ def standing(core: Core, end: int) -> dict[str, Any]:
             "judged_events": int(mixture.loss[1]),
             "log_loss": float(mixture.loss[0]) / events,
             "regret_per_event": mixture.regret(),
+            "regret_bound_per_event": mixture.regret_bound(),
             "weights": {name: round(float(w), 4) for name, w in zip(mixture.names, mixture.top, strict=True)},
             "pool": {
                 name: round(float(w), 4) for name, w in zip(mixture.columns, mixture.pools[0, 0], strict=True)

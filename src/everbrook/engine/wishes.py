@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
 import numpy as np
 
-from everbrook.errors import InputError
+from everbrook.errors import InputError, UnknownNameError
 from everbrook.events.log_intake import parse_time_ms
+from everbrook.events.records import MAX_TIME_MS, TIME_RULE
 from everbrook.rank.lists import Wish
 from everbrook.rank.requests import Recommend
 from everbrook.settings.rank import RankSettings
 from everbrook.state import State
 from everbrook.types import I32
+
+
+def wish_of(fields: Mapping[str, Any]) -> Recommend:
+    """A wish from its fields by name.
+
+    Raises:
+        UnknownNameError: a wish has no such field.
+        InputError: a field is of a wrong type.
+    """
+    strange = fields.keys() - set(Recommend.__struct_fields__)
+    if strange:
+        raise UnknownNameError("field", min(strange), Recommend.__struct_fields__)
+    try:
+        return msgspec.convert(fields, Recommend)
+    except msgspec.ValidationError as error:
+        found = re.fullmatch(r"Expected `(.+)`, got `(.+)` - at `\$\.(.+)`", str(error))
+        if found is None:
+            raise InputError(f"A wish for a list must have fields of the right types; {error}.") from error
+        raise InputError(f"Field '{found[3]}' must be of type {found[1]}; got {found[2]}.") from error
 
 
 def read_wish(wish: Recommend, state: State, settings: RankSettings, now_ms: int) -> Wish:
@@ -57,12 +82,13 @@ def _known(state: State, ids: tuple[str, ...]) -> I32:
 def _moment(at: int | str | None, now_ms: int) -> int:
     if at is None:
         return now_ms
-    if isinstance(at, int):
-        return at
     try:
-        return parse_time_ms(at)
+        at_ms = at if isinstance(at, int) else parse_time_ms(at)
     except ValueError as error:
-        raise InputError(f"'at' must be milliseconds since 1970 or RFC 3339 text; got '{at}'.") from error
+        raise InputError(f"'at' must be {TIME_RULE}; got '{at}'.") from error
+    if not 0 <= at_ms <= MAX_TIME_MS:
+        raise InputError(f"'at' must be {TIME_RULE}, 0 to {MAX_TIME_MS}; got {at}.")
+    return at_ms
 
 
-__all__ = ["read_wish"]
+__all__ = ["read_wish", "wish_of"]

@@ -33,6 +33,7 @@ TOP = max(KS)
 BINS = 20
 MOST_SPANS = 200
 MOST_WEIGHTS = 1_000
+_ACTUAL, _PREDICTED = "actual", ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +73,8 @@ class Accumulator:
         self._hours = Hours(S, TOP)
         self._shown: dict[str, Shown] = {}
         self._bins = np.zeros((3, BINS))  # events, promised, happened
-        self._ratings: list[tuple[F64, F64]] = []
-        self._clicks: list[tuple[F64, Bool]] = []
+        self._ratings: dict[str, list[dict[str, F64]]] = {}  # kind -> parts; each: "actual", "", and floors by name
+        self._clicks: list[dict[str, F64]] = []
         self._weights: list[tuple[int, list[float]]] = []
         self._stride, self._asked = 1, 0
         self._timings: dict[str, tuple[float, int]] = {}
@@ -103,13 +104,28 @@ class Accumulator:
         for system, lists in judged.lists.items():
             self._shown.setdefault(system, Shown(KS)).add(lists, popularity, vectors, categories)
 
-    def add_ratings(self, predicted: F64, actual: F64) -> None:
-        """Count B predicted values and what was given."""
-        self._ratings.append((np.asarray(predicted, np.float64), np.asarray(actual, np.float64)))
+    def add_ratings(
+        self, predicted: F64, actual: F64, floors: Mapping[str, F64] | None = None, kind: str = "rating"
+    ) -> None:
+        """Count B predicted values and what was given.
 
-    def add_clicks(self, predicted: F64, happened: Bool) -> None:
-        """Count B predicted probabilities of a click on something shown and whether it came."""
-        self._clicks.append((np.asarray(predicted, np.float64), np.asarray(happened, np.bool_)))
+        Args:
+            predicted: (B,) values.
+            actual: (B,) values.
+            floors: (B,) values predicted by simpler means, by name; the same names in each call.
+            kind: of the events; values of several kinds are also told apart.
+        """
+        self._ratings.setdefault(kind, []).append(_part(predicted, actual, floors))
+
+    def add_clicks(self, predicted: F64, happened: Bool, floors: Mapping[str, F64] | None = None) -> None:
+        """Count B predicted probabilities of a click on something shown and whether it came.
+
+        Args:
+            predicted: (B,) probabilities.
+            happened: (B,) whether it came.
+            floors: (B,) probabilities by simpler means, by name; the same names in each call.
+        """
+        self._clicks.append(_part(predicted, happened, floors))
 
     def add_weights(self, ts_ms: int, weights: F64) -> None:
         """Note the mixture's weights; call as often as you like, some hundreds are kept."""
@@ -199,18 +215,40 @@ class Accumulator:
     def _rating_errors(self) -> dict[str, float | None] | None:
         if not self._ratings:
             return None
-        predicted, actual = (np.concatenate(parts) for parts in zip(*self._ratings, strict=True))
-        return {
-            "events": len(actual), "mse": prediction.mse(predicted, actual), "rmse": prediction.rmse(predicted, actual),
-            "rmse_of_the_mean": prediction.rmse(np.full(len(actual), actual.mean()), actual),
-        }  # fmt: skip
+        found = _value_errors([part for parts in self._ratings.values() for part in parts])
+        if len(self._ratings) > 1:  # their units may differ
+            for kind, parts in self._ratings.items():
+                found |= {f"{kind}_{name}": value for name, value in _value_errors(parts).items()}
+        return found
 
     def _click_errors(self) -> dict[str, float | None] | None:
         if not self._clicks:
             return None
-        predicted = np.concatenate([predicted for predicted, _ in self._clicks])
-        happened = np.concatenate([happened for _, happened in self._clicks])
-        return {
+        whole = _joined(self._clicks)
+        happened, predicted = whole.pop(_ACTUAL) > 0.0, whole.pop(_PREDICTED)
+        share = float(happened.mean())
+        found: dict[str, float | None] = {
             "events": len(happened), "accuracy": prediction.accuracy(predicted, happened),
-            "auc": prediction.auc(predicted, happened), "share_clicked": float(happened.mean()),
+            "auc": prediction.auc(predicted, happened), "share_clicked": share,
+            "accuracy_of_the_majority": max(share, 1.0 - share),
         }  # fmt: skip
+        return found | {f"auc_of_{name}": prediction.auc(floor, happened) for name, floor in whole.items()}
+
+
+def _part(predicted: F64, actual: F64 | Bool, floors: Mapping[str, F64] | None) -> dict[str, F64]:
+    columns = {_ACTUAL: actual, _PREDICTED: predicted} | dict(floors or {})
+    return {name: np.asarray(column, np.float64) for name, column in columns.items()}
+
+
+def _joined(parts: Sequence[Mapping[str, F64]]) -> dict[str, F64]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _value_errors(parts: Sequence[Mapping[str, F64]]) -> dict[str, float | None]:
+    whole = _joined(parts)
+    actual, predicted = whole.pop(_ACTUAL), whole.pop(_PREDICTED)
+    found: dict[str, float | None] = {
+        "events": len(actual), "mse": prediction.mse(predicted, actual), "rmse": prediction.rmse(predicted, actual),
+        "rmse_of_the_mean": prediction.rmse(np.full(len(actual), actual.mean()), actual),
+    }  # fmt: skip
+    return found | {f"rmse_of_{name}": prediction.rmse(floor, actual) for name, floor in whole.items()}

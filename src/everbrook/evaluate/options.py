@@ -48,7 +48,8 @@ def parse_span_ms(text: str) -> int:
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)", text.strip())
     if found is None:
-        raise InputError(f"A span of time must be a number and one of {', '.join(UNITS_MS)}, such as '1d'; got '{text}'.")
+        units = ", ".join(UNITS_MS)
+        raise InputError(f"A span of time must be a number and one of {units}, such as '1d'; got '{text}'.")
     return int(float(found[1]) * UNITS_MS[found[2]])
 
 

@@ -1,7 +1,7 @@
 """Replay: a past log fed through the same core as live traffic, scored before it is learned (prequential).
 
-For each event in order (or a seeded sample): make the list that would have been shown, look at what came next, learn.
-Source of the scheme: Gama, Sebastião, Rodrigues, 'On evaluating stream learning algorithms' (Machine Learning 90, 2013).
+For each event in order (or a seeded sample): make the list that would have been shown, look at what came next,
+learn. Source: Gama, Sebastião, Rodrigues, 'On evaluating stream learning algorithms' (Machine Learning 90, 2013).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from everbrook.evaluate.floors import HourPopularity
 from everbrook.evaluate.options import ReplayOptions, moment_text
 from everbrook.evaluate.report import Conditions, Report
 from everbrook.evaluate.slices import slices_of
+from everbrook.evaluate.values import PredictedValues
 from everbrook.events.columns import EventColumns
 from everbrook.events.records import ItemChange
 from everbrook.models.sequence import SequenceModel
@@ -33,6 +34,7 @@ from everbrook.types import F32, Step
 
 FLOORS = ("popularity of the last hour",)
 CHUNK = 4096
+MOST_CATEGORIES = 64  # that the diversity of lists is measured by
 OnProgress = Callable[[int, int], None]
 """Told events done and their total."""
 
@@ -77,10 +79,13 @@ class _Replay:
         systems += [System(name, "floor") for name in FLOORS]
         self.gathered = Accumulator(systems, self.mixture.names)
         self.hour = HourPopularity()
+        self.values = PredictedValues(settings.values, self.core.state.kinds.names)
         self.popularity = np.zeros(1024, dtype=np.int64)
         self.model: SequenceModel | None = None
         self.fitted_events = 0
         self.vectors: F32 = np.zeros((0, 0), dtype=np.float32)
+        self._marks: F32 = np.zeros((0, 0), dtype=np.float32)
+        self._marked = (-1, -1)  # version of the catalogue and number of items that the marks are of
         self.rows: list[tuple[Step, int, Judgement, int]] = []
 
     def run(self, conditions: Conditions, progress: OnProgress | None) -> Report:
@@ -94,8 +99,19 @@ class _Replay:
             self.gathered.add_timing("warm-up" if a < start else "scored", time.perf_counter() - began, b - a)
             if progress is not None:
                 progress(b, stop)
-        told = replace_conditions(conditions, self.options, self.settings, int(ts_ms[start]), int(ts_ms[stop - 1]), stop)
+        span = (int(ts_ms[start]), int(ts_ms[stop - 1]))
+        told = _conditions(conditions, self.options, self.settings, span, stop)
+        told = msgspec.structs.replace(told, notes=(*told.notes, self._regret()))
         return self.gathered.report(told, self.core.state.n_items)
+
+    def _regret(self) -> str:
+        mixture = self.mixture
+        best = mixture.names[int(np.argmin(mixture.losses))]
+        return (
+            f"The insured mixture is {mixture.regret():+.2e} nats an event behind '{best}', its best part in hindsight, over "
+            f"{int(mixture.loss[1])} events, warm-up included; what fixed share can lose to it is at most "
+            f"{mixture.regret_bound():.2e}."
+        )
 
     def _span(self) -> tuple[int, int]:
         ts_ms, options = self.columns.ts_ms, self.options
@@ -119,6 +135,8 @@ class _Replay:
         earliest = int(ts_ms[0]) + every
         moments = np.arange(first - 2 * every, int(ts_ms[stop - 1]), every)
         moments = moments[moments >= min(earliest, first)]
+        if self.options.freeze_ms is not None:
+            moments = moments[moments <= self.options.freeze_ms]
         least = self.settings.engine.least_fit_events
         return {int(place) for place in np.searchsorted(ts_ms, moments) if place >= least}
 
@@ -135,13 +153,16 @@ class _Replay:
             share=options.sample if scored else options.warm_sample, seed=options.seed + (1 if scored else 0),
             exclude_seen=options.exclude_seen, first_of_session=options.first_of_session,
         )  # fmt: skip
-        step = self.core.state.fold(self.columns.slice(a, b))
+        columns = self.columns.slice(a, b)
+        step = self.core.state.fold(columns)
         self.core.grow()
         if self.core.trail is not None:
             self.core.trail.add(step)
         self.hour.extend(step)
         listen = self._listen if scored else None
-        if options.freeze_ms is not None and len(step) and int(step.ts_ms[0]) >= options.freeze_ms:
+        frozen = options.freeze_ms is not None and len(step) > 0 and int(step.ts_ms[0]) >= options.freeze_ms
+        self.values.take(step, columns.position, self.gathered if scored else None, learn=not frozen)
+        if frozen:
             if scored:
                 self.core.judge_only(step, judging, self._listen)
             self.core.events += len(step)
@@ -176,7 +197,7 @@ class _Replay:
             ts_ms=step.ts_ms[at], ranks=np.concatenate((ranks, hour), axis=1), logps=logps, slices=slices,
             top_probability=np.minimum(promised, 1.0), lists={"mixture": shown},
         )  # fmt: skip
-        self.gathered.add(judged, self.popularity[: self.core.state.n_items], self._vectors())
+        self.gathered.add(judged, self.popularity[: self.core.state.n_items], self._vectors(), self._categories())
         self.rows = []
 
     def _vectors(self) -> F32 | None:
@@ -188,6 +209,18 @@ class _Replay:
             self.vectors = np.zeros((2 * self.core.state.n_items, known.shape[1]), dtype=np.float32)
             self.vectors[: len(known)] = known
         return self.vectors[: self.core.state.n_items]
+
+    def _categories(self) -> F32 | None:
+        """(N, C) which of the first categories each item is in; None where no item is in any."""
+        catalogue, n_items = self.core.state.catalogue, self.core.state.n_items
+        names = list(catalogue.categories.names.names())[:MOST_CATEGORIES]
+        if not names:
+            return None
+        if self._marked != (catalogue.version, n_items):
+            marks = [catalogue.in_categories([name], n_items) for name in names]
+            self._marks = np.stack(marks, axis=1).astype(np.float32)
+            self._marked = (catalogue.version, n_items)
+        return self._marks
 
     def _count(self, step: Step) -> None:
         need = self.core.state.n_items
@@ -208,12 +241,12 @@ class _Replay:
         self.vectors = np.zeros((0, 0), dtype=np.float32)
 
 
-def replace_conditions(
-    conditions: Conditions, options: ReplayOptions, settings: Settings, first_ms: int, last_ms: int, learned: int
+def _conditions(
+    conditions: Conditions, options: ReplayOptions, settings: Settings, span_ms: tuple[int, int], learned: int
 ) -> Conditions:
     """The conditions with what the replay knows filled in."""
     return msgspec.structs.replace(
-        conditions, settings_digest=settings.digest(), start=moment_text(first_ms), end=moment_text(last_ms),
+        conditions, settings_digest=settings.digest(), start=moment_text(span_ms[0]), end=moment_text(span_ms[1]),
         sample=options.sample, seed=options.seed, shuffled=options.shuffle, learned_events=learned,
     )  # fmt: skip
 

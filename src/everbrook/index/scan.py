@@ -36,6 +36,7 @@ def exact(vectors: F32, row: int, query: F32) -> np.float32:
 
 @njit(cache=True)
 def score_rows(vectors: F32, rows: I32, query: F32, out: F32) -> None:
+    """Scores of given rows into `out`."""
     for m in range(len(rows)):
         out[m] = exact(vectors, rows[m], query)
 
@@ -112,10 +113,9 @@ def raise_floor(heap: F64, filled: int, low: float) -> int:
 
 
 @njit(cache=True)
-def settle(vectors: F32, query: F32, heap: F64, found: I32, upper: F64, count: int) -> tuple[I32, F32]:
-    """Exact scores of the candidates that the final floor leaves; the best `len(heap)`, best first."""
-    top = len(heap)
-    floor = heap[0]
+def settle(vectors: F32, query: F32, heap: F64, filled: int, found: I32, upper: F64, count: int) -> tuple[I32, F32]:
+    """The candidates that the final floor leaves, in row order, and their exact scores."""
+    floor = heap[0] if filled == len(heap) else -np.inf
     kept = 0
     for c in range(count):
         if upper[c] >= floor:
@@ -124,21 +124,14 @@ def settle(vectors: F32, query: F32, heap: F64, found: I32, upper: F64, count: i
     scores = np.empty(kept, np.float32)
     for c in range(kept):
         scores[c] = exact(vectors, found[c], query)
-    # Candidates come in row order and the sort is stable, so that equal scores stay in row order.
-    order = np.argsort(-scores, kind="mergesort")[: min(top, kept)]
-    rows = np.empty(len(order), np.int32)
-    best = np.empty(len(order), np.float32)
-    for j in range(len(order)):
-        rows[j] = found[order[j]]
-        best[j] = scores[order[j]]
-    return rows, best
+    return found[:kept], scores
 
 
 @njit(cache=True)
 def search_codes(
     vectors: F32, codes: I8, scales: F32, slack: F32, usable: Bool, query: F32, levels: int, top: int
 ) -> tuple[I32, F32]:
-    """Top rows by an int8 scan and an exact re-score."""
+    """Rows among which the top ones are, in row order, and their exact scores; by an int8 scan."""
     count, D = vectors.shape
     peak = 0.0
     norm = 0.0
@@ -174,14 +167,12 @@ def search_codes(
                 hits += 1
                 filled = raise_floor(heap, filled, middle - reach)
                 floor = heap[0] if filled == top else -np.inf
-    if filled < top:
-        heap[0] = -np.inf
-    return settle(vectors, query, heap, found, upper, hits)
+    return settle(vectors, query, heap, filled, found, upper, hits)
 
 
 @njit(cache=True)
 def search_rough(vectors: F32, rough: F32, norms: F32, usable: Bool, query: F32, top: int) -> tuple[I32, F32]:
-    """Top rows from float32 products of any summation order, by the same bounds."""
+    """The same from float32 products of any summation order."""
     count = len(rough)
     norm = 0.0
     for d in range(len(query)):
@@ -201,6 +192,4 @@ def search_rough(vectors: F32, rough: F32, norms: F32, usable: Bool, query: F32,
             hits += 1
             filled = raise_floor(heap, filled, rough[i] - reach)
             floor = heap[0] if filled == top else -np.inf
-    if filled < top:
-        heap[0] = -np.inf
-    return settle(vectors, query, heap, found, upper, hits)
+    return settle(vectors, query, heap, filled, found, upper, hits)

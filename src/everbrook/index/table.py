@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from everbrook.errors import InputError
 from everbrook.index import scan
 from everbrook.settings.index import IndexSettings
-from everbrook.types import F32, I32, NO_ROW, Arrays, Bool
+from everbrook.types import F32, I32, I64, NO_ROW, Arrays, Bool
 
 LARGEST = 1e15  # products of two such values still fit float32 with room for any width
 FIRST_ROWS = 1024
@@ -70,9 +70,7 @@ class ItemTable:
             raise InputError(f"Item rows must be >= 0; got {rows.min()}.")
         _check_values("Item vectors", values)
         self.grow(int(rows.max()) + 1)
-        scan.put_rows(
-            self._vectors, self._codes, self._scales, self._slack, self._norms, self._levels, rows, values
-        )
+        scan.put_rows(self._vectors, self._codes, self._scales, self._slack, self._norms, self._levels, rows, values)
         self._present[rows] = True
 
     def remove(self, rows: I32) -> None:
@@ -104,11 +102,14 @@ class ItemTable:
             return np.empty(0, np.int32), np.empty(0, np.float32)
         top = min(top, n)
         if self.settings.quantised:
-            return scan.search_codes(
+            found, scores = scan.search_codes(
                 self._vectors[:n], self._codes[:n], self._scales, self._slack, usable, query, self._levels, top
             )
-        rough = self._vectors[:n] @ query
-        return scan.search_rough(self._vectors[:n], rough, self._norms, usable, query, top)
+        else:
+            rough = self._vectors[:n] @ query
+            found, scores = scan.search_rough(self._vectors[:n], rough, self._norms, usable, query, top)
+        order = _best_first(scores, top)
+        return found[order], scores[order]
 
     def search_batch(self, queries: F32, top: int, visible: Bool | None = None) -> tuple[I32, F32]:
         """The same for many queries at once, by blocks of matrix products.
@@ -133,11 +134,10 @@ class ItemTable:
         for start in range(0, B, block):
             rough = queries[start : start + block] @ self._vectors[:n].T
             for b, line in enumerate(rough, start):
-                found, best = scan.search_rough(
-                    self._vectors[:n], line, self._norms, usable, queries[b], min(top, n)
-                )
-                rows[b, : len(found)] = found
-                scores[b, : len(found)] = best
+                found, best = scan.search_rough(self._vectors[:n], line, self._norms, usable, queries[b], min(top, n))
+                order = _best_first(best, top)
+                rows[b, : len(order)] = found[order]
+                scores[b, : len(order)] = best[order]
         return rows, scores
 
     def state(self) -> Arrays:
@@ -176,6 +176,11 @@ class ItemTable:
             raise InputError(f"A query must have {self.width} numbers; got {query.shape[-1]}.")
         _check_values("A query", query)
         return query
+
+
+def _best_first(scores: F32, top: int) -> I64:
+    """Where the best scores stand; a stable sort, so that equal ones stay in row order."""
+    return np.argsort(-scores, kind="stable")[:top]
 
 
 def _check_values(what: str, values: F32) -> None:

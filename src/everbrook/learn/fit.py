@@ -76,7 +76,7 @@ def fit(lesson: Lesson, sequence: SequenceSettings, settings: FitSettings, hooks
     Returns:
         The model of the best epoch where there is a validation and patience, else the last.
     """
-    with threads(settings.threads):
+    with threads(settings.threads), torch.random.fork_rng():
         return _Fit(lesson, sequence, settings, hooks or Hooks()).run()
 
 

@@ -39,7 +39,16 @@ class Collaborative:
     def __init__(self, settings: CollaborativeSettings | None = None) -> None:
         self.settings = settings or CollaborativeSettings()
         s = self.settings
-        floats = (0.0, s.distance_decay, s.before_factor, s.rarity_power, s.size_power, s.user_sharpness, s.kappa, s.least_rest)
+        floats = (
+            0.0,
+            s.distance_decay,
+            s.before_factor,
+            s.rarity_power,
+            s.size_power,
+            s.user_sharpness,
+            s.kappa,
+            s.least_rest,
+        )
         self._items = ItemSimilarities(s)
         self._users = NeighbourStore(
             Shape(
@@ -64,11 +73,14 @@ class Collaborative:
         self._last = None
 
     def propose(self, query: Query, limit: int) -> I32:
-        """Items by the greater of both probabilities; equal ones in row order."""
+        """Items by the greater of both probabilities."""
         found = self._find(query)
         rows = np.concatenate((found.items.items, found.users.items))
         best = np.concatenate((found.items.mass[:, 0], found.users.mass[:, 0]))
-        order = np.lexsort((rows, -best))[: 2 * limit]
+        if len(best) > 2 * limit:  # each item stands there at most twice
+            kept = np.argpartition(-best, 2 * limit - 1)[: 2 * limit]
+            rows, best = rows[kept], best[kept]
+        order = np.lexsort((rows, -best))
         _, first = np.unique(rows[order], return_index=True)
         return rows[order][np.sort(first)][:limit]
 

@@ -85,7 +85,9 @@ class ItemSimilarities:
     def state(self) -> Arrays:
         """All counts."""
         used = int(self._arrays["at"][kernels.USED])
-        return {name: self._arrays[name][:used] if name in ("keys", "weights") else self._arrays[name] for name in ARRAYS}
+        return {
+            name: self._arrays[name][:used] if name in ("keys", "weights") else self._arrays[name] for name in ARRAYS
+        }
 
     def load(self, arrays: Arrays) -> None:
         """Take over all counts."""
@@ -93,7 +95,9 @@ class ItemSimilarities:
         self._votes = np.zeros(len(self._arrays["counts"]), np.float32)
 
     def _recent(self, query: Query) -> I32:
-        return latest(np.ascontiguousarray(query.items, np.int32), len(self._arrays["counts"]), self.settings.query_items)
+        return latest(
+            np.ascontiguousarray(query.items, np.int32), len(self._arrays["counts"]), self.settings.query_items
+        )
 
     def _unit(self) -> float:
         clock, half_life_ms = self._arrays["clock"], 1e3 * self.settings.half_life_s

@@ -1,7 +1,7 @@
 """The inner loops of item-based filtering: which items share users, as hashed rows in one pool. Plain arrays only.
 
-Counts fade by growing what is added instead of shrinking what is there: an event at time t adds 2^((t - t0) / half-life),
-and all is divided again when that becomes large. A full row drops its weaker half.
+Counts fade by growing what is added instead of shrinking what is there: an event at time t adds
+2^((t - t0) / half-life), and all is divided again when that becomes large. A full row drops its weaker half.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 import numpy as np
 from numba import njit
 
+from everbrook.models.neighbours_kernels import kth_smallest
 from everbrook.types import F32, F64, I32, I64
 
 FIRST_ROOM = 8
@@ -31,6 +32,7 @@ MEMORY = 5000.0  # events after which that share forgets as fast as it learns
 
 @njit(cache=True)
 def room_class(room: int) -> int:
+    """Which list of free blocks holds blocks of this size, or the next larger."""
     found = 0
     while (FIRST_ROOM << found) < room:
         found += 1
@@ -47,16 +49,20 @@ def place_of(keys: I32, offset: int, room: int, key: int) -> int:
 
 
 @njit(cache=True)
-def refill(keys: I32, weights: F32, offset: int, room: int, old_keys: I32, old_weights: F32, floor: float) -> int:
-    """Clear a block and put in the entries above the floor; returns how many."""
+def refill(
+    keys: I32, weights: F32, offset: int, room: int, old_keys: I32, old_weights: F32, floor: float, most: int
+) -> int:
+    """Clear a block and put in the entries above the floor, and those at it up to `most`; returns how many."""
     keys[offset : offset + room] = EMPTY
     kept = 0
-    for j in range(len(old_keys)):
-        if old_keys[j] != EMPTY and old_weights[j] > floor:
-            e = place_of(keys, offset, room, old_keys[j])
-            keys[e] = old_keys[j]
-            weights[e] = old_weights[j]
-            kept += 1
+    for above in (True, False):
+        for j in range(len(old_keys)):
+            wanted = old_weights[j] > floor if above else old_weights[j] == floor and kept < most
+            if old_keys[j] != EMPTY and wanted:
+                e = place_of(keys, offset, room, old_keys[j])
+                keys[e] = old_keys[j]
+                weights[e] = old_weights[j]
+                kept += 1
     return kept
 
 
@@ -67,8 +73,14 @@ def make_room(row: int, at: I64, offsets: I64, rooms: I32, fills: I32, keys: I32
     old_keys = keys[offsets[row] : offsets[row] + room].copy()
     old_weights = weights[offsets[row] : offsets[row] + room].copy()
     if room >= limit:
-        floor = np.median(old_weights[old_keys != EMPTY])
-        fills[row] = refill(keys, weights, offsets[row], room, old_keys, old_weights, floor)
+        kept = np.empty(fills[row], np.float64)
+        n = 0
+        for j in range(room):
+            if old_keys[j] != EMPTY:
+                kept[n] = old_weights[j]
+                n += 1
+        floor = kth_smallest(kept, n // 2)
+        fills[row] = refill(keys, weights, offsets[row], room, old_keys, old_weights, floor, n // 2)
         return
     wider = max(FIRST_ROOM, 2 * room)
     c = room_class(wider)
@@ -86,12 +98,21 @@ def make_room(row: int, at: I64, offsets: I64, rooms: I32, fills: I32, keys: I32
         at[FREE + c] = offsets[row]
     offsets[row] = block
     rooms[row] = wider
-    fills[row] = refill(keys, weights, block, wider, old_keys, old_weights, -1.0)
+    fills[row] = refill(keys, weights, block, wider, old_keys, old_weights, -1.0, 0)
 
 
 @njit(cache=True)
 def add(
-    row: int, key: int, weight: float, at: I64, offsets: I64, rooms: I32, fills: I32, keys: I32, weights: F32, limit: int
+    row: int,
+    key: int,
+    weight: float,
+    at: I64,
+    offsets: I64,
+    rooms: I32,
+    fills: I32,
+    keys: I32,
+    weights: F32,
+    limit: int,
 ) -> None:
     """Strengthen an entry of a row."""
     if rooms[row] == 0:
@@ -131,8 +152,9 @@ def unit(clock: I64, ts_ms: int, half_life_ms: float, counts: F64, weights: F32)
 
 @njit(cache=True)
 def learn(
-    start: int, ts_ms: I64, items: I32, signal: F32, n: I32, history: I32, window: int, decay: float, half_life_ms: float,
-    limit: int, clock: I64, at: I64, offsets: I64, rooms: I32, fills: I32, keys: I32, weights: F32, counts: F64, returns: F64,
+    start: int, ts_ms: I64, items: I32, signal: F32, n: I32, history: I32, window: int, decay: float,
+    half_life_ms: float, limit: int, clock: I64, at: I64, offsets: I64, rooms: I32, fills: I32, keys: I32, weights: F32,
+    counts: F64, returns: F64,
 ) -> int:  # fmt: skip
     """Pair each new item with its user's latest ones, both ways; stops where the pool needs room, at that event."""
     found = np.empty(window, np.int32)
@@ -171,8 +193,8 @@ def learn(
 
 @njit(cache=True)
 def ask(
-    recent: I32, mine: I32, decay: float, shrinkage: float, sharpness: float, kappa: float, least_rest: float, unit_now: float,
-    returns: F64,
+    recent: I32, mine: I32, decay: float, shrinkage: float, sharpness: float, kappa: float, least_rest: float,
+    unit_now: float, returns: F64,
     offsets: I64, rooms: I32, keys: I32, weights: F32, counts: F64, votes: F32, items: I32,
 ) -> tuple[int, F32, float]:  # fmt: skip
     """Related items of the recent ones: how many (put into `items`), their probabilities, what is left to the base.

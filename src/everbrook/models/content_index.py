@@ -1,4 +1,4 @@
-"""Items by their features: rows that can be replaced at any time, and the items that resemble a profile. Not a model."""
+"""Items by their features: rows that can be replaced at any time, and items that resemble a profile. Not a model."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ class ContentIndex:
     def profile(self, recent: I32, decay: float, text: Profile, text_share: float) -> Profile:
         """The recent items (newest first) and a typed text as one unit vector."""
         a = self._arrays
-        return Profile(
-            *kernels.profile(
-                recent, decay, text.columns, text.values, text_share,
-                a["starts"], a["counts"], a["post_column"], a["post_value"], self._dense,
-            )
+        columns, values = kernels.profile(
+            recent, decay, text.columns, text.values, text_share,
+            a["starts"], a["counts"], a["post_column"], a["post_value"], self._dense,
         )  # fmt: skip
+        order = np.argsort(-values, kind="stable")
+        return Profile(columns[order], values[order])
 
     def alike(self, wanted: Profile, left_out: I32, budget: int) -> tuple[I32, F32]:
         """(C,) items that share features and (C,) their cosines, without those left out."""

@@ -70,7 +70,7 @@ def profile(
     recent: I32, decay: float, text_columns: I32, text_values: F32, text_share: float,
     starts: I64, counts: I32, post_column: I32, post_value: F32, dense: F32,
 ) -> tuple[I32, F32]:  # fmt: skip
-    """What the asker is about, as a unit vector: features, most telling first. `dense` must be zeros, and is again."""
+    """What the asker is about, as a unit vector, in no order. `dense` must be zeros, and is again."""
     room = len(text_columns)
     for row in recent:
         room += counts[row]
@@ -104,8 +104,7 @@ def profile(
         norm += np.float64(values[j]) ** 2
     if norm > 0:
         values /= np.float32(math.sqrt(norm))
-    order = np.argsort(-values, kind="mergesort")
-    return columns[:n][order], values[order]
+    return columns[:n], values
 
 
 @njit(cache=True)
@@ -169,7 +168,15 @@ def soften(cosines: F32, temperatures: F64, least_rest: float, mass: F32, rest: 
 
 @njit(cache=True)
 def nearest_of(
-    recent: I32, rows: I32, decay: float, starts: I64, counts: I32, post_column: I32, post_value: F32, dense: F32, out: I32
+    recent: I32,
+    rows: I32,
+    decay: float,
+    starts: I64,
+    counts: I32,
+    post_column: I32,
+    post_value: F32,
+    dense: F32,
+    out: I32,
 ) -> None:
     """For each row, the recent item that resembles it most, by its place. `dense` must be zeros, and is again."""
     best = np.zeros(len(rows), np.float32)

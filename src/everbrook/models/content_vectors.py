@@ -1,4 +1,4 @@
-"""Items by given vectors (of pictures, of texts): a table of unit vectors and the nearest ones by a full scan. Not a model."""
+"""Items by given vectors (of pictures, of texts): a table of unit vectors, searched by a full scan. Not a model."""
 
 from __future__ import annotations
 

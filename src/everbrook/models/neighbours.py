@@ -24,7 +24,16 @@ class SessionNeighbours:
     def __init__(self, settings: NeighboursSettings | None = None) -> None:
         self.settings = settings or NeighboursSettings()
         s = self.settings
-        floats = (s.match_decay, s.distance_decay, s.before_factor, s.rarity_power, 0.0, s.sharpness, s.kappa, s.least_rest)
+        floats = (
+            s.match_decay,
+            s.distance_decay,
+            s.before_factor,
+            s.rarity_power,
+            0.0,
+            s.sharpness,
+            s.kappa,
+            s.least_rest,
+        )
         self._store = NeighbourStore(
             Shape(
                 groups=s.sessions, group_items=s.session_items, sample=s.sample, nearest=s.nearest,

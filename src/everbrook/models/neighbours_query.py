@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from everbrook.models.neighbours_kernels import NEXT_GROUP, NONE, alive
+from everbrook.models.neighbours_kernels import NEXT_GROUP, NONE, alive, kth_smallest
 from everbrook.types import F32, F64, I32, I64
 
 # Places in the vector of float settings.
@@ -48,7 +48,7 @@ def gather(
         pull = np.float32((len(recent) - p) / len(recent))
         item = recent[p]
         size = sizes[item]
-        for back in range(min(min(counts[item], size), sample)):
+        for back in range(min(counts[item], size, sample)):
             group = pool[blocks[item] + (counts[item] - 1 - back) % size]
             if group == own or not alive(at, group, slots):
                 continue
@@ -75,7 +75,7 @@ def nearest(at: I64, near: F32, touched: I64, found: int, slots: int, k: int) ->
     oldest = at[NEXT_GROUP] - slots
     for j in range(found):
         keys[j] = np.float64(near[touched[j] % slots]) + 1e-6 * ((touched[j] - oldest) / slots)
-    floor = np.partition(keys, found - k)[found - k]
+    floor = kth_smallest(keys.copy(), found - k)
     best = np.empty(k, np.int64)
     kept = 0
     for j in range(found):
@@ -180,6 +180,7 @@ def ask(
 
 @njit(cache=True)
 def mark(items: I32, place: I32, value: int) -> None:
+    """Write a value at the places of items."""
     for item in items:
         if 0 <= item < len(place):
             place[item] = value

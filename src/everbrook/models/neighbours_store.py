@@ -98,7 +98,8 @@ class NeighbourStore:
         items, mass, rest = asking.ask(
             a["at"], a["pool"], a["blocks"], a["sizes"], a["counts"], a["members"], a["lengths"],
             self._near, self._first, self._touched, self._votes, self._place,
-            recent, np.ascontiguousarray(mine, np.int32), self._own(actor), self.shape.sample, self.shape.nearest, self.shape.floats,
+            recent, np.ascontiguousarray(mine, np.int32), self._own(actor),
+            self.shape.sample, self.shape.nearest, self.shape.floats,
         )  # fmt: skip
         return Answer(items, mass, rest)
 

@@ -15,7 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from everbrook.models.decay import fade
-from everbrook.types import F32, F64, I32, I64, Arrays
+from everbrook.types import F32, F64, I32, I64, Arrays, Bool
 
 OFFSET, LENGTH, ROOM, TOUCHED = 0, 1, 2, 3
 """Columns of `head`."""
@@ -25,6 +25,8 @@ FIRST = 4
 """Entries of the smallest block."""
 CLASSES = 16
 LONGEST_S = 2**31 - 1
+Store = tuple[I64, F64, I32, I32, F32, I64, I64]
+"""What the loops are given: head (N, 4), totals (N, C), others (P,), last (P,), counts (P, C), free, meta."""
 
 
 class PairStore:
@@ -52,6 +54,11 @@ class PairStore:
             size = max(wanted, len(self.others) * 3 // 2)
             self.others, self.last = _resized(self.others, size), _resized(self.last, size)
             self.counts = _resized(self.counts, size)
+
+    @property
+    def arrays(self) -> Store:
+        """All arrays in one tuple, for the loops."""
+        return self.head, self.totals, self.others, self.last, self.counts, self.free, self.meta
 
     def state(self) -> Arrays:
         """Everything counted; the unused end of the pool is left out."""
@@ -85,13 +92,13 @@ def _resized(array: NDArray[Any], rows: int) -> NDArray[Any]:
 
 
 @njit(cache=True)
-def seconds_since_first(ts_ms, meta):
+def seconds_since_first(ts_ms: int, meta: I64) -> int:
     """The store's own time: whole seconds since the first event, held within 68 years of it on either side."""
     return min(max((ts_ms - meta[ORIGIN_MS]) // 1000, -LONGEST_S), LONGEST_S)
 
 
 @njit(cache=True)
-def find(others, start, length, target):
+def find(others: I32, start: int, length: int, target: int) -> int:
     """Where `target` stands among the entries of a row; -1 where it does not."""
     for e in range(start, start + length):
         if others[e] == target:
@@ -100,7 +107,7 @@ def find(others, start, length, target):
 
 
 @njit(cache=True)
-def take_block(room, others, free, meta):
+def take_block(room: int, others: I32, free: I64, meta: I64) -> int:
     """The offset of a block of so many entries: one given back, or the pool's next."""
     size_class = 0
     while (FIRST << size_class) < room:
@@ -115,7 +122,7 @@ def take_block(room, others, free, meta):
 
 
 @njit(cache=True)
-def give_block(block, room, others, free):
+def give_block(block: int, room: int, others: I32, free: I64) -> None:
     """Leave a block to whoever wants one of its size next."""
     size_class = 0
     while (FIRST << size_class) < room:
@@ -125,65 +132,114 @@ def give_block(block, room, others, free):
 
 
 @njit(cache=True)
-def prune(row, head, totals, others, last, counts, rates):
-    """Drop the weakest quarter of a row: those with the least sum of shares over the counters."""
-    C = totals.shape[1]
+def comes_later(values: F64, a: int, b: int) -> bool:
+    """Whether place a sorts after place b: by value, of equals by place."""
+    return values[a] > values[b] or (values[a] == values[b] and a > b)
+
+
+@njit(cache=True)
+def sift(values: F64, heap: I64, at: int, n: int) -> None:
+    """Let the place at `at` sink until the latest of its branch stands on top."""
+    while 2 * at + 1 < n:
+        child = 2 * at + 1
+        if child + 1 < n and comes_later(values, heap[child + 1], heap[child]):
+            child += 1
+        if not comes_later(values, heap[child], heap[at]):
+            return
+        heap[at], heap[child] = heap[child], heap[at]
+        at = child
+
+
+@njit(cache=True)
+def least(values: F64, count: int) -> I64:
+    """Places of the least values, least first, of equals the first; a heap, quicker to compile than numpy's sort."""
+    n = min(count, values.shape[0])
+    heap = np.empty(n, np.int64)
+    for i in range(n):
+        heap[i] = i
+    for i in range(n // 2 - 1, -1, -1):
+        sift(values, heap, i, n)
+    if n:
+        for i in range(n, values.shape[0]):
+            if values[i] < values[heap[0]]:
+                heap[0] = i
+                sift(values, heap, 0, n)
+    for end in range(n - 1, 0, -1):
+        heap[0], heap[end] = heap[end], heap[0]
+        sift(values, heap, 0, end)
+    return heap
+
+
+@njit(cache=True)
+def weakest(row: int, store: Store, rates: F64) -> Bool:
+    """Which quarter of a row's entries has the least sum of shares over the counters."""
+    head, totals, _, last, counts, _, _ = store
     H = rates.shape[0]  # counters stand by kind, then by half-life
     start, n, now = head[row, OFFSET], head[row, LENGTH], head[row, TOUCHED]
     strength = np.zeros(n)
     for j in range(n):
         for h in range(H):
             f = fade((now - last[start + j]) * rates[h])
-            for c in range(h, C, H):
+            for c in range(h, totals.shape[1], H):
                 if totals[row, c] > 0.0:
                     strength[j] += counts[start + j, c] * f / totals[row, c]
     doomed = np.zeros(n, np.bool_)
-    doomed[np.argsort(strength)[: max(1, n // 4)]] = True
+    for j in least(strength, max(1, n // 4)):
+        doomed[j] = True
+    return doomed
+
+
+@njit(cache=True)
+def prune(row: int, store: Store, rates: F64) -> None:
+    """Drop the weakest quarter of a row, and what it weighs from the row's totals."""
+    head, totals, others, last, counts, _, _ = store
+    H = rates.shape[0]
+    start, now = head[row, OFFSET], head[row, TOUCHED]
+    doomed = weakest(row, store, rates)
     kept = start
-    for j in range(n):
+    for j in range(head[row, LENGTH]):
         e = start + j
         if doomed[j]:
             for h in range(H):
                 f = fade((now - last[e]) * rates[h])
-                for c in range(h, C, H):
+                for c in range(h, totals.shape[1], H):
                     totals[row, c] = max(0.0, totals[row, c] - counts[e, c] * f)
             continue
-        if kept != e:
-            others[kept], last[kept] = others[e], last[e]
-            for c in range(C):
-                counts[kept, c] = counts[e, c]
+        others[kept], last[kept] = others[e], last[e]
+        for c in range(counts.shape[1]):
+            counts[kept, c] = counts[e, c]
         kept += 1
     head[row, LENGTH] = kept - start
 
 
 @njit(cache=True)
-def add_entry(row, target, now, head, totals, others, last, counts, free, meta, rates, row_limit):
+def add_entry(row: int, target: int, now: int, store: Store, rates: F64, row_limit: int) -> int:
     """A new entry with counts 0 at the end of a row, making room for it; gives its place."""
-    if head[row, LENGTH] == head[row, ROOM] or head[row, LENGTH] >= row_limit:
-        if head[row, LENGTH] >= row_limit:
-            prune(row, head, totals, others, last, counts, rates)
-        else:
-            old, room = head[row, OFFSET], head[row, ROOM]
-            block = take_block(max(FIRST, 2 * room), others, free, meta)
-            for j in range(head[row, LENGTH]):
-                others[block + j], last[block + j] = others[old + j], last[old + j]
-                for c in range(counts.shape[1]):
-                    counts[block + j, c] = counts[old + j, c]
-            if room:
-                give_block(old, room, others, free)
-            head[row, OFFSET], head[row, ROOM] = block, max(FIRST, 2 * room)
+    head, _, others, last, counts, free, meta = store
+    length, room = head[row, LENGTH], head[row, ROOM]
+    if length >= row_limit:
+        prune(row, store, rates)
+    elif length == room:
+        old, block = head[row, OFFSET], take_block(max(FIRST, 2 * room), others, free, meta)
+        for j in range(length):
+            others[block + j], last[block + j] = others[old + j], last[old + j]
+            for c in range(counts.shape[1]):
+                counts[block + j, c] = counts[old + j, c]
+        if room:
+            give_block(old, room, others, free)
+        head[row, OFFSET], head[row, ROOM] = block, max(FIRST, 2 * room)
     e = head[row, OFFSET] + head[row, LENGTH]
     head[row, LENGTH] += 1
-    others[e] = target
-    last[e] = now
+    others[e], last[e] = target, now
     for c in range(counts.shape[1]):
         counts[e, c] = 0.0
     return e
 
 
 @njit(cache=True)
-def freshen(row, now, head, totals, rates):
+def freshen(row: int, now: int, store: Store, rates: F64) -> None:
     """Bring a row's totals to the present; what comes late leaves them as they are."""
+    head, totals = store[0], store[1]
     dt = float(now - head[row, TOUCHED])
     if dt <= 0.0:
         return
@@ -196,8 +252,9 @@ def freshen(row, now, head, totals, rates):
 
 
 @njit(cache=True)
-def strengthen(row, e, now, kind, weight, head, totals, last, counts, rates):
-    """Add to one kind of counters of an entry and of its freshened row."""
+def strengthen(row: int, e: int, now: int, kind: int, weight: float, store: Store, rates: F64) -> None:
+    """Add to one kind of counters of an entry and of its freshened row; what comes late has faded since."""
+    head, totals, _, last, counts, _, _ = store
     H = rates.shape[0]
     dt = float(now - last[e])
     late = float(head[row, TOUCHED] - now)

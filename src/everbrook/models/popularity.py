@@ -6,14 +6,16 @@ has 1.7 to 3.3 slots for each pair of scenario and item that occurred.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from everbrook.models import popularity_kernels as kernels
 from everbrook.models.decay import half_life_name, rates_per_s
 from everbrook.settings.popularity import PopularitySettings
 from everbrook.types import F32, I32, NO_ROW, Arrays, Query, Step
 
-_COUNTED = ("counts", "last", "totals", "clock", "top_items", "top_keys")
 _FIRST_SLOTS = 1024
 
 
@@ -31,7 +33,7 @@ class Popularity:
 
     def _clear(self) -> None:
         K, S, C = len(self._rates), len(self._scenario_rates), self.settings.top_items
-        self._all = {
+        self._all: Arrays = {
             "counts": np.zeros((0, K)),
             "last": np.zeros(0, np.int64),
             "totals": np.zeros(K),
@@ -39,7 +41,7 @@ class Popularity:
             "top_items": np.full((K, C), -1, np.int32),
             "top_keys": np.full((K, C), -np.inf),
         }
-        self._within = {
+        self._within: Arrays = {
             "keys": np.full(_FIRST_SLOTS, kernels.EMPTY, np.int64),
             "counts": np.zeros((_FIRST_SLOTS, S)),
             "last": np.zeros(_FIRST_SLOTS, np.int64),
@@ -180,7 +182,7 @@ class Popularity:
             (self._all if part == "all" else self._within)[key] = np.array(array)
 
 
-def _grown(array, rows: int, fill: float = 0):  # type: ignore[no-untyped-def]
+def _grown(array: NDArray[Any], rows: int, fill: float = 0) -> NDArray[Any]:
     """The array with room for at least so many rows (by doubling)."""
     if rows <= len(array):
         return array

@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 
 from everbrook.models.decay import fade
+from everbrook.types import F32, F64, I16, I32, I64
 
 CLOCK, ORIGIN, STARTED, USED = 0, 1, 2, 3
 EMPTY = -1
@@ -20,7 +21,7 @@ MULTIPLIER = np.int64(-7046029254386353131)  # 2^64 / golden ratio, odd: Fibonac
 
 
 @njit(cache=True)
-def place(top_items, top_keys, item, key):
+def place(top_items: I32, top_keys: F64, item: int, key: float) -> None:
     """Put an item whose key has grown into a list in descending order of keys, in place; the last one falls out."""
     p = top_items.shape[0] - 1
     if key <= top_keys[p]:
@@ -39,7 +40,7 @@ def place(top_items, top_keys, item, key):
 
 
 @njit(cache=True)
-def touch(counts, last, ts, weight, rates):
+def touch(counts: F64, last: int, ts: int, weight: float, rates: F64) -> int:
     """Add `weight` at time ts to one line of counts kept as of `last`; gives the new `last`."""
     dt = float(ts - last)
     if dt >= 0:
@@ -52,7 +53,21 @@ def touch(counts, last, ts, weight, rates):
 
 
 @njit(cache=True)
-def observe_all(ts, item, weight, counts, last, totals, clock, rates, kappa, top_items, top_keys, mass, rest):
+def observe_all(
+    ts: I64,
+    item: I32,
+    weight: F32,
+    counts: F64,
+    last: I64,
+    totals: F64,
+    clock: I64,
+    rates: F64,
+    kappa: float,
+    top_items: I32,
+    top_keys: F64,
+    mass: F32,
+    rest: F32,
+) -> None:
     """Counts over everybody: mass and rest of each event in the first K columns, then learn it."""
     K = rates.shape[0]
     for b in range(ts.shape[0]):
@@ -78,7 +93,9 @@ def observe_all(ts, item, weight, counts, last, totals, clock, rates, kappa, top
 
 
 @njit(cache=True)
-def score_all(now, rows, counts, last, totals, clock, rates, kappa, mass, rest):
+def score_all(
+    now: int, rows: I32, counts: F64, last: I64, totals: F64, clock: I64, rates: F64, kappa: float, mass: F32, rest: F32
+) -> None:
     """Mass of the given rows and rest, over everybody."""
     K = rates.shape[0]
     seen = max(now, clock[CLOCK])
@@ -95,7 +112,7 @@ def score_all(now, rows, counts, last, totals, clock, rates, kappa, mass, rest):
 
 
 @njit(cache=True)
-def slot_of(keys, key):
+def slot_of(keys: I64, key: int) -> int:
     """Where a pair stands, or the empty place where it would."""
     mask = keys.shape[0] - 1
     slot = ((key * MULTIPLIER) >> 24) & mask
@@ -105,31 +122,31 @@ def slot_of(keys, key):
 
 
 @njit(cache=True)
-def pair_key(scenario, item):
+def pair_key(scenario: int, item: int) -> int:
     """One number for a scenario and an item."""
-    return (np.int64(scenario) << 32) | np.int64(item)
+    return int((np.int64(scenario) << 32) | np.int64(item))
 
 
 @njit(cache=True)
 def observe_scenarios(
-    start,
-    ts,
-    item,
-    scenario,
-    weight,
-    keys,
-    counts,
-    last,
-    totals,
-    total_last,
-    clock,
-    rates,
-    kappa,
-    top_items,
-    top_keys,
-    mass,
-    rest,
-):
+    start: int,
+    ts: I64,
+    item: I32,
+    scenario: I16,
+    weight: F32,
+    keys: I64,
+    counts: F64,
+    last: I64,
+    totals: F64,
+    total_last: I64,
+    clock: I64,
+    rates: F64,
+    kappa: float,
+    top_items: I32,
+    top_keys: F64,
+    mass: F32,
+    rest: F32,
+) -> int:
     """The same within scenarios, from event `start` on; stops where the table needs room and gives that event."""
     K = rates.shape[0]
     at = mass.shape[1] - K
@@ -172,7 +189,20 @@ def observe_scenarios(
 
 
 @njit(cache=True)
-def score_scenario(now, scenario, rows, keys, counts, last, totals, total_last, rates, kappa, mass, rest):
+def score_scenario(
+    now: int,
+    scenario: int,
+    rows: I32,
+    keys: I64,
+    counts: F64,
+    last: I64,
+    totals: F64,
+    total_last: I64,
+    rates: F64,
+    kappa: float,
+    mass: F32,
+    rest: F32,
+) -> None:
     """Mass of the given rows and rest within one scenario."""
     K = rates.shape[0]
     at = mass.shape[1] - K
@@ -191,7 +221,18 @@ def score_scenario(now, scenario, rows, keys, counts, last, totals, total_last, 
 
 
 @njit(cache=True)
-def move_pairs(keys, counts, last, totals, total_last, rates, floor, new_keys, new_counts, new_last):
+def move_pairs(
+    keys: I64,
+    counts: F64,
+    last: I64,
+    totals: F64,
+    total_last: I64,
+    rates: F64,
+    floor: float,
+    new_keys: I64,
+    new_counts: F64,
+    new_last: I64,
+) -> int:
     """Copy the pairs whose share of their scenario is at least `floor` (the best of their columns); gives how many.
 
     What is left behind is taken from its scenario's totals.
@@ -215,7 +256,7 @@ def move_pairs(keys, counts, last, totals, total_last, rates, floor, new_keys, n
 
 
 @njit(cache=True)
-def share_of(slot, keys, counts, last, totals, total_last, rates):
+def share_of(slot: int, keys: I64, counts: F64, last: I64, totals: F64, total_last: I64, rates: F64) -> float:
     """A pair's share of its scenario, in the column where it is greatest."""
     s = keys[slot] >> 32
     dt = float(total_last[s] - last[slot])
@@ -227,7 +268,9 @@ def share_of(slot, keys, counts, last, totals, total_last, rates):
 
 
 @njit(cache=True)
-def weakest_share(keys, counts, last, totals, total_last, rates, quantile):
+def weakest_share(
+    keys: I64, counts: F64, last: I64, totals: F64, total_last: I64, rates: F64, quantile: float
+) -> float:
     """The share below which that part of the pairs lies."""
     shares = np.empty(keys.shape[0])
     n = 0
@@ -239,7 +282,7 @@ def weakest_share(keys, counts, last, totals, total_last, rates, quantile):
 
 
 @njit(cache=True)
-def merge_lists(lists, limit):
+def merge_lists(lists: I32, limit: int) -> I32:
     """Take turns through the rows of `lists` (-1 ends one), best first, each item once; at most `limit`."""
     K, C = lists.shape
     size = 16

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from everbrook.models.pairs import least
 from everbrook.models.transitions_kernels import slot_in, table_for
+from everbrook.types import F32, F64, I16, I32, I64
 
 RANKS, GAPS, TIMES, KINDS = 9, 10, 4, 16
 CELLS = max(RANKS * GAPS * TIMES * 2, KINDS * RANKS * GAPS)
@@ -19,13 +21,13 @@ _RANK_BUCKETS = np.array([0, 1, 2, 3, 4, 4, 5, 5, 5, 6, 6, 6, 6, 6, 6, 7, 7, 7, 
 
 
 @njit(cache=True)
-def rank_bucket(rank):
+def rank_bucket(rank: int) -> int:
     """0-3 apart, then coarser: 4-5, 6-8, 9-14, 15-24, the rest."""
     return _RANK_BUCKETS[rank] if rank < _RANK_BUCKETS.shape[0] else RANKS - 1
 
 
 @njit(cache=True)
-def gap_bucket(gap_ms):
+def gap_bucket(gap_ms: float) -> int:
     """From within ten seconds to more than a month ago."""
     g = 0
     while g < GAPS - 1 and gap_ms > 1000.0 * _GAPS_S[g]:
@@ -34,7 +36,9 @@ def gap_bucket(gap_ms):
 
 
 @njit(cache=True)
-def own_items(now, items, times, kinds, n, session_n, window, table, own, cells):
+def own_items(
+    now: int, items: I32, times: I64, kinds: I16, n: int, session_n: int, window: int, table: I32, own: I32, cells: I64
+) -> int:
     """The distinct items of the last events, nearest first, each with its cell per column (-1: none), and how many."""
     table[:] = -1
     count = np.zeros(window, np.int64)
@@ -61,7 +65,7 @@ def own_items(now, items, times, kinds, n, session_n, window, table, own, cells)
 
 
 @njit(cache=True)
-def chances(m, cells, table, parents, prior, chance, rest):
+def chances(m: int, cells: I64, table: F64, parents: F64, prior: float, chance: F64, rest: F32) -> None:
     """The probability of each own item in each column, and what is left; a column without items is asleep."""
     for col in range(3):
         total, asked = 0.0, 0
@@ -82,7 +86,7 @@ def chances(m, cells, table, parents, prior, chance, rest):
 
 
 @njit(cache=True)
-def learn(cell, hit, memory):
+def learn(cell: F64, hit: float, memory: float) -> None:
     """One more trial; beyond the memory old ones are halved."""
     if cell[1] >= memory:
         cell[0] *= 0.5
@@ -92,7 +96,23 @@ def learn(cell, hit, memory):
 
 
 @njit(cache=True)
-def observe(ts, item, weight, n, session_n, items, times, kinds, table, parents, window, memory, prior, mass, rest):
+def observe(
+    ts: I64,
+    item: I32,
+    weight: F32,
+    n: I32,
+    session_n: I32,
+    items: I32,
+    times: I64,
+    kinds: I16,
+    table: F64,
+    parents: F64,
+    window: int,
+    memory: float,
+    prior: float,
+    mass: F32,
+    rest: F32,
+) -> None:
     """Test, then train, event by event."""
     places, own = table_for(window), np.empty(window, np.int32)
     cells, chance = np.empty((window, 3), np.int64), np.empty((window, 3))
@@ -117,7 +137,18 @@ def observe(ts, item, weight, n, session_n, items, times, kinds, table, parents,
 
 
 @njit(cache=True)
-def ask(now, items, times, kinds, session_n, table, parents, window, prior, rest):
+def ask(
+    now: int,
+    items: I32,
+    times: I64,
+    kinds: I16,
+    session_n: int,
+    table: F64,
+    parents: F64,
+    window: int,
+    prior: float,
+    rest: F32,
+) -> tuple[I32, F64, I32]:
     """The own items, nearest first, and their chances in each column."""
     places, own = table_for(window), np.empty(window, np.int32)
     cells, chance = np.empty((window, 3), np.int64), np.empty((window, 3))
@@ -127,7 +158,20 @@ def ask(now, items, times, kinds, session_n, table, parents, window, prior, rest
 
 
 @njit(cache=True)
-def score(now, items, times, kinds, session_n, rows, table, parents, window, prior, mass, rest):
+def score(
+    now: int,
+    items: I32,
+    times: I64,
+    kinds: I16,
+    session_n: int,
+    rows: I32,
+    table: F64,
+    parents: F64,
+    window: int,
+    prior: float,
+    mass: F32,
+    rest: F32,
+) -> None:
     """Chances of the given rows."""
     own, chance, places = ask(now, items, times, kinds, session_n, table, parents, window, prior, rest)
     for i in range(rows.shape[0]):
@@ -137,11 +181,26 @@ def score(now, items, times, kinds, session_n, rows, table, parents, window, pri
 
 
 @njit(cache=True)
-def propose(now, items, times, kinds, session_n, limit, table, parents, window, prior):
+def propose(
+    now: int,
+    items: I32,
+    times: I64,
+    kinds: I16,
+    session_n: int,
+    limit: int,
+    table: F64,
+    parents: F64,
+    window: int,
+    prior: float,
+) -> I32:
     """The own items by the sum of their chances."""
     rest = np.empty(3, np.float32)
     own, chance, _ = ask(now, items, times, kinds, session_n, table, parents, window, prior, rest)
     value = np.empty(own.shape[0])
     for d in range(own.shape[0]):
         value[d] = -(chance[d, 0] + chance[d, 1] + chance[d, 2])
-    return own[np.argsort(value, kind="mergesort")[:limit]]
+    places = least(value, limit)
+    rows = np.empty(places.shape[0], np.int32)
+    for i in range(rows.shape[0]):
+        rows[i] = own[places[i]]
+    return rows

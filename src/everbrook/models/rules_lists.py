@@ -75,7 +75,8 @@ class RuleList:
     def state(self) -> Arrays:
         """Members, values and counts."""
         return {
-            "member": self._member, "value": self._value, "counts": self._counts, "settled": self._settled, "clock": self._clock,
+            "member": self._member, "value": self._value, "counts": self._counts, "settled": self._settled,
+            "clock": self._clock,
         }  # fmt: skip
 
     def load(self, arrays: Arrays) -> None:

@@ -109,7 +109,7 @@ def pauses_before(ts_s: Tensor) -> Tensor:
 
 def pause_codes(pauses_s: Tensor) -> Tensor:
     """Code pauses by PAUSES_S: 0 up to the first border."""
-    return torch.bucketize(pauses_s, torch.tensor(PAUSES_S, dtype=pauses_s.dtype, device=pauses_s.device))
+    return torch.bucketize(pauses_s.contiguous(), torch.tensor(PAUSES_S, dtype=pauses_s.dtype, device=pauses_s.device))
 
 
 def check(settings: SequenceSettings) -> None:

@@ -40,7 +40,7 @@ class _Answer:
 class SequenceExpert:
     """One column: the live sequence model; asleep without a model, without a known history, or where not prepared."""
 
-    names = ("sequence/live",)
+    names: tuple[str, ...] = ("sequence/live",)
 
     def __init__(self, settings: SequenceSettings | None = None, model: SequenceModel | None = None) -> None:
         self.settings = settings or SequenceSettings()

@@ -74,6 +74,11 @@ def score_rows(table: F32, state: F32, log_total: float, rows: I32, mass: F32) -
 
 
 @njit(cache=True)
+def _worse(scores: F32, rows: I32, one: int, other: int) -> bool:
+    return scores[one] < scores[other] or (scores[one] == scores[other] and rows[one] > rows[other])
+
+
+@njit(cache=True)
 def best_rows(scores: F32, limit: int) -> I32:
     """The rows of the highest scores, best first, ties by row: a heap of `limit` that most rows never enter."""
     limit = min(limit, len(scores))
@@ -85,7 +90,7 @@ def best_rows(scores: F32, limit: int) -> I32:
         if size < limit:
             place = size
             size += 1
-            while place > 0 and heap[(place - 1) // 2] > score:
+            while place > 0 and heap[(place - 1) // 2] >= score:  # of equal scores the later row is nearer the top
                 heap[place], rows[place] = heap[(place - 1) // 2], rows[(place - 1) // 2]
                 place = (place - 1) // 2
             heap[place], rows[place] = score, row
@@ -95,7 +100,7 @@ def best_rows(scores: F32, limit: int) -> I32:
                 child = 2 * place + 1
                 if child >= limit:
                     break
-                if child + 1 < limit and heap[child + 1] < heap[child]:
+                if child + 1 < limit and _worse(heap, rows, child + 1, child):
                     child += 1
                 if heap[child] >= score:
                     break

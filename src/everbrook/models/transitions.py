@@ -49,55 +49,23 @@ class Transitions:
 
     def observe(self, step: Step, mass: F32, rest: F32) -> None:
         """Ask what follows, then count what did, event by event."""
-        p, done = self._pairs, 0
+        base = (self._base_counts, self._base_last, self._base_totals, self._base_rates)
+        done, pairs = 0, self._pairs
         while True:
             done = kernels.observe(
-                done,
-                step.ts_ms,
-                step.item,
-                step.weight,
-                step.n,
-                step.session_n,
-                step.items,
-                p.head,
-                p.totals,
-                p.others,
-                p.last,
-                p.counts,
-                p.free,
-                p.meta,
-                self._rates,
-                self._knobs,
-                self._trust,
-                self._base_counts,
-                self._base_last,
-                self._base_totals,
-                self._base_rates,
-                mass,
-                rest,
-            )
+                done, step.ts_ms, step.item, step.weight, step.n, step.session_n, step.items,
+                pairs.arrays, self._rates, self._knobs, self._trust, base, mass, rest,
+            )  # fmt: skip
             if done >= len(step):
                 return
-            p.reserve(2 * self.settings.learn_window * 4 * p.row_limit + 64)
+            pairs.reserve(2 * kernels.room_for_one(self._knobs))
 
     def propose(self, query: Query, limit: int) -> I32:
         """The followers with the greatest sum of masses over the columns."""
-        p = self._pairs
-        return kernels.propose(
-            query.now_ms,
-            query.items,
-            query.session_n,
-            limit,
-            p.head,
-            p.totals,
-            p.others,
-            p.last,
-            p.counts,
-            p.meta,
-            self._rates,
-            self._knobs,
-            self._trust,
+        rows = kernels.propose(
+            query.now_ms, query.items, query.session_n, limit, self._pairs.arrays, self._rates, self._knobs, self._trust
         )
+        return rows[rows >= 0].astype(np.int32)
 
     def score(self, query: Query, rows: I32, mass: F32, rest: F32) -> None:
         """Masses of the given items as followers of the query's last items."""
@@ -105,29 +73,15 @@ class Transitions:
 
     def because(self, query: Query, rows: I32) -> I32:
         """The asked item whose row gave the most mass, summed over the columns."""
-        mass, rest = np.empty((len(rows), len(self.names)), np.float32), np.empty(len(self.names), np.float32)
-        return self._score(query, rows, mass, rest)
+        K = len(self.names)
+        return self._score(query, rows, np.empty((len(rows), K), np.float32), np.empty(K, np.float32))
 
     def _score(self, query: Query, rows: I32, mass: F32, rest: F32) -> I32:
-        p, best = self._pairs, np.empty(len(rows), np.int32)
+        best = np.empty(len(rows), np.int32)
         kernels.score(
-            query.now_ms,
-            query.items,
-            query.session_n,
-            rows,
-            p.head,
-            p.totals,
-            p.others,
-            p.last,
-            p.counts,
-            p.meta,
-            self._rates,
-            self._knobs,
-            self._trust,
-            mass,
-            rest,
-            best,
-        )
+            query.now_ms, query.items, query.session_n, rows, self._pairs.arrays, self._rates, self._knobs, self._trust,
+            mass, rest, best,
+        )  # fmt: skip
         return best
 
     def state(self) -> Arrays:

@@ -22,12 +22,15 @@ from everbrook.models.pairs import (
     STARTED,
     TOUCHED,
     USED,
+    Store,
     add_entry,
     find,
     freshen,
+    least,
     seconds_since_first,
     strengthen,
 )
+from everbrook.types import F32, F64, I32, I64, Bool
 
 NEXT, AFTER, BEFORE = 0, 1, 2
 """Kinds of counters."""
@@ -40,14 +43,18 @@ LEARN_WINDOW, LEARN_DECAY, QUERY_WINDOW, QUERY_DECAY, ACROSS, ROW_LIMIT, BACKWAR
 """Places of the array of knobs."""
 
 
+Base = tuple[F64, I64, F64, F64]
+"""The expert's own popularity: counts (N, R), last touch (N + 1,) with the totals' clock at the end, totals, rates."""
+
+
 @njit(cache=True)
-def bucket_of(evidence):
+def bucket_of(evidence: float) -> int:
     """A doubling of evidence is a bucket further."""
     return min(max(math.frexp(evidence)[1] + 10, 0), BUCKETS - 1)
 
 
 @njit(cache=True)
-def last_items(items, n, session_n, window, found, inside):
+def last_items(items: I32, n: int, session_n: int, window: int, found: I32, inside: Bool) -> int:
     """The last distinct items, nearest first, and whether they belong to the session; gives how many."""
     m = 0
     p = n - 1
@@ -68,11 +75,16 @@ def last_items(items, n, session_n, window, found, inside):
 
 
 @njit(cache=True)
-def shares_of_rows(now, found, inside, m, head, totals, rates, knobs, share, evidence):
+def shares_of_rows(
+    now: int, found: I32, inside: Bool, m: int, store: Store, rates: F64, knobs: F64, share: F64, evidence: F64
+) -> None:
     """What one count in row j weighs in each column: share (m, 3H); evidence (3H,) in counts; 0 where there is none."""
+    head, totals = store[0], store[1]
     H = rates.shape[0]
-    share[:m] = 0.0
-    evidence[:] = 0.0
+    for col in range(3 * H):
+        evidence[col] = 0.0
+        for j in range(m):
+            share[j, col] = 0.0
     weights = np.zeros(3 * H)
     weight = 1.0
     for j in range(min(m, int(knobs[QUERY_WINDOW]))):
@@ -100,19 +112,22 @@ def shares_of_rows(now, found, inside, m, head, totals, rates, knobs, share, evi
 
 
 @njit(cache=True)
-def base_of(item, now, counts, last, totals, rates):
+def base_of(item: int, now: int, base: Base) -> float:
     """The expert's own rough idea of an item's popularity, to weigh against what its rows say."""
+    counts, last, totals, rates = base
     seen = max(now, last[-1])
     p = 0.0
     for k in range(rates.shape[0]):
         total = totals[k] * fade((seen - last[-1]) * rates[k])
-        p += (counts[item, k] * fade((seen - last[item]) * rates[k]) + 0.01) / (total + 0.01 * counts.shape[0])
+        count = counts[item, k] * fade((seen - last[item]) * rates[k])
+        p += (count + 0.01) / (total + 0.01 * counts.shape[0])
     return p / rates.shape[0]
 
 
 @njit(cache=True)
-def count_base(item, now, weight, counts, last, totals, rates):
+def count_base(item: int, now: int, weight: float, base: Base) -> None:
     """Learn popularity; times before the last touch count as then."""
+    counts, last, totals, rates = base
     for k in range(rates.shape[0]):
         counts[item, k] = counts[item, k] * fade((now - last[item]) * rates[k]) + weight
         totals[k] = totals[k] * fade((now - last[-1]) * rates[k]) + weight
@@ -121,114 +136,124 @@ def count_base(item, now, weight, counts, last, totals, rates):
 
 
 @njit(cache=True)
+def read_one(
+    now: int, y: int, found: I32, m: int, store: Store, rates: F64, knobs: F64, share: F64, entry: I64, got: F64
+) -> None:
+    """What each column gives item y; notes where y stands in each of the m rows."""
+    head, _, others, last, counts, _, _ = store
+    H, asked = rates.shape[0], int(knobs[QUERY_WINDOW])
+    for col in range(3 * H):
+        got[col] = 0.0
+    for j in range(m):
+        row = found[j]
+        e = find(others, head[row, OFFSET], head[row, LENGTH], y)
+        entry[j] = e
+        if e < 0 or j >= asked:
+            continue
+        dt = float(max(now, head[row, TOUCHED]) - last[e])
+        for h in range(H):
+            f = fade(dt * rates[h])
+            after = counts[e, AFTER * H + h] * f
+            got[h] += share[j, h] * counts[e, h] * f
+            got[H + h] += share[j, H + h] * after
+            got[2 * H + h] += share[j, 2 * H + h] * (after + knobs[BACKWARD] * counts[e, BEFORE * H + h] * f)
+
+
+@njit(cache=True)
+def tell(evidence: F64, got: F64, trust: F64, mass: F32, rest: F32) -> None:
+    """Write one event's mass and rest."""
+    for col in range(evidence.shape[0]):
+        if evidence[col] <= 0.0:
+            mass[col], rest[col] = 0.0, np.nan
+            continue
+        lam = trust[col, bucket_of(evidence[col]), 0]
+        mass[col], rest[col] = (1.0 - lam) * got[col], lam
+
+
+@njit(cache=True)
+def blame_base(p: float, evidence: F64, got: F64, trust: F64) -> None:
+    """Fit the interpolation weights: one step of expectation maximisation, with p the base's probability."""
+    for col in range(evidence.shape[0]):
+        if evidence[col] > 0.0:
+            cell = trust[col, bucket_of(evidence[col])]
+            blame = cell[0] * p / (cell[0] * p + (1.0 - cell[0]) * got[col] + 1e-30)
+            cell[1] = min(cell[1] + 1.0, MEMORY)
+            cell[0] = min(max(cell[0] + (blame - cell[0]) / cell[1], 1e-3), 1.0 - 1e-3)
+
+
+@njit(cache=True)
+def learn_one(
+    now: int, y: int, w: float, found: I32, inside: Bool, m: int, entry: I64, store: Store, rates: F64, knobs: F64
+) -> None:
+    """Count y as what came after each of the m items, and them as what came before y."""
+    head, others = store[0], store[2]
+    row_limit = int(knobs[ROW_LIMIT])
+    freshen(y, now, store, rates)
+    for j in range(min(m, int(knobs[LEARN_WINDOW]))):
+        v = w if inside[j] else w * knobs[ACROSS]
+        w *= knobs[LEARN_DECAY]
+        row = found[j]
+        if row == y or v <= 0.0:  # coming back to an item is another expert's matter
+            continue
+        e = entry[j]
+        freshen(row, now, store, rates)
+        if e < 0:
+            e = add_entry(row, y, now, store, rates, row_limit)
+        if j == 0:
+            strengthen(row, e, now, NEXT, v, store, rates)
+        strengthen(row, e, now, AFTER, v, store, rates)
+        if knobs[BACKWARD] > 0.0:
+            e = find(others, head[y, OFFSET], head[y, LENGTH], row)
+            if e < 0:
+                e = add_entry(y, row, now, store, rates, row_limit)
+            strengthen(y, e, now, BEFORE, v, store, rates)
+
+
+@njit(cache=True)
 def observe(
-    start,
-    ts,
-    item,
-    weight,
-    n,
-    session_n,
-    items,
-    head,
-    totals,
-    others,
-    last,
-    counts,
-    free,
-    meta,
-    rates,
-    knobs,
-    trust,
-    base_counts,
-    base_last,
-    base_totals,
-    base_rates,
-    mass,
-    rest,
-):
+    start: int, ts: I64, item: I32, weight: F32, n: I32, session_n: I32, items: I32,
+    store: Store, rates: F64, knobs: F64, trust: F64, base: Base, mass: F32, rest: F32,
+) -> int:  # fmt: skip
     """Test, then train, from event `start` on; stops where the pool needs room and gives that event's number."""
-    H = rates.shape[0]
-    asked, learned = int(knobs[QUERY_WINDOW]), int(knobs[LEARN_WINDOW])
-    window, row_limit, back = max(asked, learned), int(knobs[ROW_LIMIT]), knobs[BACKWARD]
+    H, learned, meta = rates.shape[0], int(knobs[LEARN_WINDOW]), store[6]
+    window, room = max(int(knobs[QUERY_WINDOW]), learned), room_for_one(knobs)
     found, inside = np.empty(window, np.int32), np.empty(window, np.bool_)
     share, evidence = np.empty((window, 3 * H)), np.empty(3 * H)
-    entry = np.empty(window, np.int64)
-    bucket = np.empty(3 * H, np.int64)
-    got = np.empty(3 * H)
+    entry, got = np.empty(window, np.int64), np.empty(3 * H)
     for b in range(start, ts.shape[0]):
-        if meta[USED] + learned * 4 * row_limit + 64 > others.shape[0]:
+        if meta[USED] + room > store[2].shape[0]:
             return b
         if meta[STARTED] == 0:
             meta[STARTED], meta[ORIGIN_MS] = 1, ts[b]
-        now = seconds_since_first(ts[b], meta)
-        y = item[b]
+        now, y = seconds_since_first(ts[b], meta), item[b]
         m = last_items(items[b], n[b], session_n[b], window, found, inside)
-        shares_of_rows(now, found, inside, m, head, totals, rates, knobs, share, evidence)
-        got[:] = 0.0
-        for j in range(m):
-            row = found[j]
-            e = find(others, head[row, OFFSET], head[row, LENGTH], y)
-            entry[j] = e
-            if e < 0 or j >= asked:
-                continue
-            dt = float(max(now, head[row, TOUCHED]) - last[e])
-            for h in range(H):
-                f = fade(dt * rates[h])
-                after = counts[e, AFTER * H + h] * f
-                got[h] += share[j, h] * counts[e, h] * f
-                got[H + h] += share[j, H + h] * after
-                got[2 * H + h] += share[j, 2 * H + h] * (after + back * counts[e, BEFORE * H + h] * f)
-        for col in range(3 * H):
-            if evidence[col] <= 0.0:
-                mass[b, col], rest[b, col] = 0.0, np.nan
-                continue
-            bucket[col] = bucket_of(evidence[col])
-            lam = trust[col, bucket[col], 0]
-            mass[b, col], rest[b, col] = (1.0 - lam) * got[col], lam
-        w = weight[b]
-        if not w > 0.0:
-            continue
-        p = base_of(y, now, base_counts, base_last, base_totals, base_rates)
-        for col in range(3 * H):
-            if evidence[col] > 0.0:
-                cell = trust[col, bucket[col]]
-                blame = cell[0] * p / (cell[0] * p + (1.0 - cell[0]) * got[col] + 1e-30)
-                cell[1] = min(cell[1] + 1.0, MEMORY)
-                cell[0] = min(max(cell[0] + (blame - cell[0]) / cell[1], 1e-3), 1.0 - 1e-3)
-        count_base(y, now, w, base_counts, base_last, base_totals, base_rates)
-        step = w
-        freshen(y, now, head, totals, rates)
-        for j in range(min(m, learned)):
-            v = step if inside[j] else step * knobs[ACROSS]
-            step *= knobs[LEARN_DECAY]
-            row = found[j]
-            if row == y or v <= 0.0:
-                continue
-            e = entry[j]
-            freshen(row, now, head, totals, rates)
-            if e < 0:
-                e = add_entry(row, y, now, head, totals, others, last, counts, free, meta, rates, row_limit)
-            if j == 0:
-                strengthen(row, e, now, NEXT, v, head, totals, last, counts, rates)
-            strengthen(row, e, now, AFTER, v, head, totals, last, counts, rates)
-            if back > 0.0:
-                e = find(others, head[y, OFFSET], head[y, LENGTH], row)
-                if e < 0:
-                    e = add_entry(y, row, now, head, totals, others, last, counts, free, meta, rates, row_limit)
-                strengthen(y, e, now, BEFORE, v, head, totals, last, counts, rates)
+        shares_of_rows(now, found, inside, m, store, rates, knobs, share, evidence)
+        read_one(now, y, found, m, store, rates, knobs, share, entry, got)
+        tell(evidence, got, trust, mass[b], rest[b])
+        if weight[b] > 0.0:
+            blame_base(base_of(y, now, base), evidence, got, trust)
+            count_base(y, now, weight[b], base)
+            learn_one(now, y, weight[b], found, inside, m, entry, store, rates, knobs)
     return ts.shape[0]
 
 
 @njit(cache=True)
-def ask(now_ms, items, session_n, head, totals, meta, rates, knobs, trust, rest):
+def room_for_one(knobs: F64) -> int:
+    """Entries that one event may take from the pool at most: every pair moves both its rows to new blocks."""
+    return int(knobs[LEARN_WINDOW]) * 4 * int(knobs[ROW_LIMIT]) + 64
+
+
+@njit(cache=True)
+def ask(
+    now_ms: int, items: I32, session_n: int, store: Store, rates: F64, knobs: F64, trust: F64, rest: F32
+) -> tuple[int, I32, F64]:
     """What `score` and `propose` have in common: the rows to ask, what a count in each weighs, the base's rest."""
-    H = rates.shape[0]
-    asked = int(knobs[QUERY_WINDOW])
+    H, asked = rates.shape[0], int(knobs[QUERY_WINDOW])
     found, inside = np.empty(asked, np.int32), np.empty(asked, np.bool_)
     share, evidence = np.zeros((asked, 3 * H)), np.empty(3 * H)
-    now = seconds_since_first(now_ms, meta)
+    now = seconds_since_first(now_ms, store[6])
     m = last_items(items, items.shape[0], session_n, asked, found, inside)
-    shares_of_rows(now, found, inside, m, head, totals, rates, knobs, share, evidence)
+    shares_of_rows(now, found, inside, m, store, rates, knobs, share, evidence)
     for col in range(3 * H):
         if evidence[col] <= 0.0:
             rest[col] = np.nan
@@ -241,7 +266,7 @@ def ask(now_ms, items, session_n, head, totals, meta, rates, knobs, trust, rest)
 
 
 @njit(cache=True)
-def table_for(n):
+def table_for(n: int) -> I32:
     """An empty open-addressing table for n numbers."""
     size = 16
     while size < 2 * n:
@@ -250,7 +275,7 @@ def table_for(n):
 
 
 @njit(cache=True)
-def slot_in(table, known, item):
+def slot_in(table: I32, known: I32, item: int) -> int:
     """Where a number's place is noted in the table, or could be."""
     mask = table.shape[0] - 1
     slot = (np.int64(item) * 2654435761 >> 12) & mask
@@ -261,22 +286,24 @@ def slot_in(table, known, item):
 
 @njit(cache=True)
 def score(
-    now_ms, items, session_n, rows, head, totals, others, last, counts, meta, rates, knobs, trust, mass, rest, best
-):
+    now_ms: int, items: I32, session_n: int, rows: I32, store: Store, rates: F64, knobs: F64, trust: F64,
+    mass: F32, rest: F32, best: I32,
+) -> None:  # fmt: skip
     """Mass of the given rows and rest; `best` (M,) is the item of the history that gave most, -1 where none did."""
-    H, back = rates.shape[0], knobs[BACKWARD]
-    now, found, share = ask(now_ms, items, session_n, head, totals, meta, rates, knobs, trust, rest)
-    M = rows.shape[0]
+    head, _, others, last, counts, _, _ = store
+    H, back, M = rates.shape[0], knobs[BACKWARD], rows.shape[0]
+    now, found, share = ask(now_ms, items, session_n, store, rates, knobs, trust, rest)
     table = table_for(M)
     same = np.full(M, -1, np.int32)  # a row that is asked for twice takes its answer from the first
     for m in range(M):
         slot = slot_in(table, rows, rows[m])
+        same[m] = table[slot]
         if table[slot] < 0:
             table[slot] = m
-        else:
-            same[m] = table[slot]
-    mass[:, : 3 * H] = 0.0
-    best[:] = -1
+    for m in range(M):
+        best[m] = -1
+        for col in range(3 * H):
+            mass[m, col] = 0.0
     most = np.zeros(M)
     for j in range(found.shape[0]):
         start, seen = head[found[j], OFFSET], max(now, head[found[j], TOUCHED])
@@ -300,16 +327,19 @@ def score(
                 best[m] = found[j]
     for m in range(M):
         if same[m] >= 0:
-            mass[m] = mass[same[m]]
             best[m] = best[same[m]]
+            for col in range(3 * H):
+                mass[m, col] = mass[same[m], col]
 
 
 @njit(cache=True)
-def propose(now_ms, items, session_n, limit, head, totals, others, last, counts, meta, rates, knobs, trust):
-    """The items with the greatest sum of masses over the columns, best first."""
+def propose(
+    now_ms: int, items: I32, session_n: int, limit: int, store: Store, rates: F64, knobs: F64, trust: F64
+) -> I64:
+    """The items with the greatest sum of masses over the columns, best first; -1 from where there is none."""
+    head, _, others, last, counts, _, _ = store
     H, back = rates.shape[0], knobs[BACKWARD]
-    rest = np.empty(3 * H, np.float32)
-    now, found, share = ask(now_ms, items, session_n, head, totals, meta, rates, knobs, trust, rest)
+    now, found, share = ask(now_ms, items, session_n, store, rates, knobs, trust, np.empty(3 * H, np.float32))
     most = 0
     for j in range(found.shape[0]):
         most += head[found[j], LENGTH]
@@ -320,8 +350,7 @@ def propose(now_ms, items, session_n, limit, head, totals, others, last, counts,
         for e in range(start, start + head[found[j], LENGTH]):
             slot = slot_in(table, known, others[e])
             if table[slot] < 0:
-                table[slot] = n
-                known[n] = others[e]
+                table[slot], known[n] = n, others[e]
                 n += 1
             dt = float(seen - last[e])
             sum_ = 0.0
@@ -329,14 +358,8 @@ def propose(now_ms, items, session_n, limit, head, totals, others, last, counts,
                 after = (share[j, H + h] + share[j, 2 * H + h]) * counts[e, AFTER * H + h]
                 before = share[j, 2 * H + h] * back * counts[e, BEFORE * H + h]
                 sum_ += fade(dt * rates[h]) * (share[j, h] * counts[e, h] + after + before)
-            value[table[slot]] += sum_
-    if n > 2 * limit:  # cut first: sorting a few is cheaper than sorting all
-        floor = np.partition(value[:n], n - limit)[n - limit]
-        kept = 0
-        for i in range(n):
-            if value[i] >= floor:
-                known[kept], value[kept] = known[i], value[i]
-                kept += 1
-        n = kept
-    order = np.argsort(-value[:n], kind="mergesort")
-    return known[order[:limit]]
+            value[table[slot]] -= sum_
+    out = least(value[:n], limit)
+    for i in range(out.shape[0]):
+        out[i] = known[out[i]] if value[out[i]] < 0.0 else -1
+    return out

@@ -102,7 +102,9 @@ def because(mixture: Mixture, listed: Listed, query: Query) -> dict[int, I32]:
     return {i: family.because(query, listed.rows) for i, family in enumerate(mixture.experts)}
 
 
-def reasons_for(mixture: Mixture, given: F64, brought: dict[int, I32], place: int, most: int) -> list[tuple[str, float, int]]:
+def reasons_for(
+    mixture: Mixture, given: F64, brought: dict[int, I32], place: int, most: int
+) -> list[tuple[str, float, int]]:
     """The experts that brought one item: (column name, share, past item row or NO_ROW), greatest share first."""
     family_of = [i for i, family in enumerate(mixture.experts) for _ in family.names]
     found: list[tuple[str, float, int]] = []

@@ -238,6 +238,14 @@ class Mixture:
         """Nats an event by which the mixture is behind its best expert in hindsight (negative: ahead)."""
         return float((self.loss[0] - self.losses.min()) / max(self.loss[1], 1.0))
 
+    def regret_bound(self) -> float:
+        """Most nats an event that fixed share can be behind any one expert after the events so far.
+
+        Source: Herbster & Warmuth (1998), theorem 1 without switches: ln K - (T - 1) ln(1 - switch rate).
+        """
+        count, events = len(self.names), max(float(self.loss[1]), 1.0)
+        return float((np.log(count) - events * np.log1p(-self.settings.switch_rate)) / events)
+
     def state(self) -> Arrays:
         """Everything learned, families' arrays under 'i/name'."""
         arrays: Arrays = {

@@ -33,6 +33,7 @@ from everbrook.settings.serve import ServeSettings
 from everbrook.settings.source import Given, compose, from_arguments, from_environment, from_toml
 from everbrook.settings.state import StateSettings
 from everbrook.settings.transitions import TransitionsSettings
+from everbrook.settings.values import ValuesSettings
 
 __all__ = ["Described", "Loaded", "Settings", "describe", "load_settings"]
 
@@ -57,6 +58,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     mixture: MixtureSettings = msgspec.field(default_factory=MixtureSettings)
     rank: RankSettings = msgspec.field(default_factory=RankSettings)
     engine: EngineSettings = msgspec.field(default_factory=EngineSettings)
+    values: ValuesSettings = msgspec.field(default_factory=ValuesSettings)
     serve: ServeSettings = msgspec.field(default_factory=ServeSettings)
 
     def digest(self) -> str:

@@ -15,10 +15,14 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     order: Annotated[
         Literal["newest", "popular", "highest", "lowest", "manual"], Meta(description="What stands first.")
     ] = "newest"
-    scenarios: Annotated[tuple[str, ...], Meta(description="Scenarios in which the rule applies; all where empty.")] = ()
+    scenarios: Annotated[
+        tuple[str, ...], Meta(description="Scenarios in which the rule applies; all where empty.")
+    ] = ()
     categories: Annotated[tuple[str, ...], Meta(description="An item must have one of these; any where empty.")] = ()
     tags: Annotated[tuple[str, ...], Meta(description="An item must have one of these; any where empty.")] = ()
-    kinds: Annotated[tuple[str, ...], Meta(description="Kinds of events that count for 'popular'; all where empty.")] = ()
+    kinds: Annotated[
+        tuple[str, ...], Meta(description="Kinds of events that count for 'popular'; all where empty.")
+    ] = ()
     property: Annotated[str, Meta(description="The numeric property by which 'highest' and 'lowest' order.")] = ""
     items: Annotated[tuple[str, ...], Meta(description="The items of a 'manual' list, first one first.")] = ()
     max_age_s: Annotated[
@@ -37,9 +41,8 @@ class RulesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Rule-based lists, one column each."""
 
     rules: Annotated[tuple[Rule, ...], Meta(description="The lists.")] = (Rule(name="newest"),)
-    least_rest: Annotated[
-        float, Meta(description="Share that each list leaves to the base.", ge=0, lt=1)
-    ] = 0.2
+    least_rest: Annotated[float, Meta(description="Share that each list leaves to the base.", ge=0, lt=1,
+                                      extra={"unit": "share"})] = 0.2
     refresh_events: Annotated[
         int, Meta(description="Events after which 'popular' lists are ordered anew.", ge=1, extra={"unit": "events"})
     ] = 256

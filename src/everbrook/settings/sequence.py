@@ -16,8 +16,9 @@ class SequenceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         Meta(description="Which network reads a history: attention over it, or a recurrent state."),
     ] = "transformer"
     width: Annotated[int, Meta(description="Width of an item's vector.", ge=4, extra={"unit": "numbers"})] = 64
-    layers: Annotated[int, Meta(description="Blocks on top of each other.", ge=1, le=32)] = 2
-    heads: Annotated[int, Meta(description="Attention heads of a block; must divide the width.", ge=1, le=64)] = 2
+    layers: Annotated[int, Meta(description="Blocks on top of each other.", ge=1, le=32, extra={"unit": "layers"})] = 2
+    heads: Annotated[int, Meta(description="Attention heads of a block; must divide the width.", ge=1, le=64,
+                               extra={"unit": "heads"})] = 2
     history: Annotated[
         int, Meta(description="How many of an actor's last events the model reads.", ge=1, extra={"unit": "events"})
     ] = 50
@@ -26,23 +27,29 @@ class SequenceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         Meta(description="How the transformer weighs the past: softmax as SASRec, or pointwise SiLU as HSTU."),
     ] = "softmax"
     time_buckets: Annotated[
-        int, Meta(description="Buckets of the logarithm of a time gap; 0 leaves time out.", ge=0, le=64)
+        int, Meta(description="Buckets of the logarithm of a time gap; 0 leaves time out.", ge=0, le=64,
+                  extra={"unit": "buckets"})
     ] = 32
     kinds: Annotated[
-        int, Meta(description="Event kinds that have a vector of their own; later ones share the last.", ge=1, le=1024)
+        int, Meta(description="Event kinds that have a vector of their own; later ones share the last.", ge=1, le=1024,
+                  extra={"unit": "kinds"})
     ] = 32
     dropout: Annotated[
-        float, Meta(description="Share of hidden numbers that training drops within a block.", ge=0, lt=1)
+        float, Meta(description="Share of hidden numbers that training drops within a block.", ge=0, lt=1,
+                    extra={"unit": "share"})
     ] = 0.3
     item_dropout: Annotated[
-        float, Meta(description="Share of numbers of an item's vector that training drops at the input.", ge=0, lt=1)
+        float, Meta(description="Share of numbers of an item's vector that training drops at the input.", ge=0, lt=1,
+                    extra={"unit": "share"})
     ] = 0.3
     cosine: Annotated[
         bool, Meta(description="Score by the cosine of state and item rather than their product (NISER, 2019).")
     ] = True
     sharpness: Annotated[
-        float, Meta(description="What the cosine is multiplied by before the softmax.", gt=0, le=100)
+        float, Meta(description="What the cosine is multiplied by before the softmax.", gt=0, le=100,
+                    extra={"unit": "1"})
     ] = 14.0
     rest: Annotated[
-        float, Meta(description="Share of probability left for items that the model does not know.", gt=0, lt=1)
+        float, Meta(description="Share of probability left for items that the model does not know.", gt=0, lt=1,
+                    extra={"unit": "share"})
     ] = 0.001

@@ -48,7 +48,10 @@ class StateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     scenarios: Annotated[
         tuple[str, ...],
         Meta(description="Scenarios that are known before any event names them."),
-    ] = ()
+    ] = ("home", "product", "cart", "search", "feed", "playlist")
+    closed: Annotated[
+        bool, Meta(description="Refuse events of a kind or scenario that these settings do not name.")
+    ] = False
     counter_half_lives_s: Annotated[
         tuple[Annotated[float, Meta(gt=0.0)], ...],
         Meta(description="Half-lives of the event counters of each item, kind and scenario.", extra={"unit": "s"}),

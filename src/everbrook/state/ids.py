@@ -51,9 +51,11 @@ class IdMap:
 
     def rows(self, names: list[str], create: bool = False) -> I32:
         """The row of each id, NO_ROW where it is not known and not to be made."""
-        if create:
-            return np.fromiter(map(self.add, names), np.int32, len(names))
         get = self._rows.get
+        if create:
+            first = len(self._names)
+            if self._add_all(names) == len(names):  # all new, as in an import
+                return np.arange(first, first + len(names), dtype=np.int32)
         return np.fromiter((get(name, NO_ROW) for name in names), np.int32, len(names))
 
     def coded_rows(self, coded: Coded) -> I32:
@@ -74,9 +76,23 @@ class IdMap:
         if not codes.flags.writeable:
             codes = codes.copy()  # numba would compile a second time for read-only arrays
         rows = self._rows_of(coded.names)
-        for code in _unknown_codes(codes, rows).tolist():
-            rows[code] = self.add(coded.names[code])
+        unknown = _unknown_codes(codes, rows)
+        if len(unknown):
+            names = [coded.names[code] for code in unknown.tolist()]
+            rows[unknown] = self.rows(names, create=True)
         return rows[codes]
+
+    def _add_all(self, names: list[str]) -> int:
+        """Make rows for those that have none, in order; loops in C, for imports bring millions.
+
+        Returns:
+            How many rows were made.
+        """
+        known = self._rows
+        fresh = dict.fromkeys([name for name in names if name not in known])
+        known.update(zip(fresh, range(len(self._names), len(self._names) + len(fresh)), strict=True))
+        self._names.extend(fresh)
+        return len(fresh)
 
     def _rows_of(self, names: list[str]) -> I32:
         known = self._coded_rows[:-1] if names is self._coded_names else self._coded_rows[:0]

@@ -81,7 +81,7 @@ def test_the_variables_name_of_a_config_file_is_heeded(
 
 
 def test_an_unknown_command_ends_with_the_exit_code_of_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["recomend"]) == InputError.exit_code
+    assert main(["recommends"]) == InputError.exit_code
     assert "invalid choice" in capsys.readouterr().err
 
 
@@ -101,4 +101,5 @@ def test_exit_codes_of_errors_are_distinct() -> None:
 def test_commands_on_a_missing_directory_say_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for command in ("status", "fit", "recommend"):
         assert main([command, "--data", str(tmp_path / "none")]) == NotFoundError.exit_code
-        assert "must exist; got no such directory. Make one: everbrook import FILE --data DIR" in capsys.readouterr().err
+        told = capsys.readouterr().err
+        assert "must exist; got no such directory. Make one: everbrook import FILE --data DIR" in told

@@ -5,7 +5,8 @@ from everbrook.events.records import ItemChange
 from everbrook.models.rules import Names, Rules
 from everbrook.settings.rules import Rule, RulesSettings
 from everbrook.testing.contracts import EXPERT_CHECKS, Capabilities
-from everbrook.types import NO_ROW
+from everbrook.testing.streams import fold_step, plain_marks
+from everbrook.types import NO_ROW, Query
 
 SHELF = RulesSettings(
     rules=(
@@ -37,3 +38,76 @@ def shelf():
 @pytest.mark.parametrize("make", [Rules, shelf])
 def test_rules_keep_the_contract(name, make):
     EXPERT_CHECKS[name](make, Capabilities(observe_sleeps=True))
+
+
+def asked(now_ms=1_000_000, scenario=NO_ROW):
+    none = np.zeros(0, np.int32)
+    return Query(now_ms, NO_ROW, scenario, none, none.astype(np.int64), none.astype(np.int16), 0)
+
+
+def column(rules, name, query, items=48):
+    mass, rest = np.empty((items, len(rules.names)), np.float32), np.empty(len(rules.names), np.float32)
+    rules.score(query, np.arange(items, dtype=np.int32), mass, rest)
+    k = rules.names.index(f"rules/{name}")
+    return mass[:, k], rest[k]
+
+
+def order(rules, name, query):
+    mass, _ = column(rules, name, query)
+    rows = np.flatnonzero(mass)
+    return rows[np.argsort(-mass[rows], kind="stable")].tolist()
+
+
+def test_the_newest_stand_first_and_hidden_ones_nowhere():
+    assert order(shelf(), "newest", asked()) == [9, 8, 6, 5, 4, 3, 2, 1, 0]
+
+
+def test_probability_falls_by_place_and_leaves_its_rest():
+    mass, rest = column(shelf(), "newest", asked())
+    assert mass[8] / mass[9] == pytest.approx(0.97)
+    assert mass.sum() + rest == pytest.approx(1)
+
+
+def test_a_manual_list_keeps_its_order_and_applies_in_its_scenario_only():
+    rules = shelf()
+    assert order(rules, "cart", asked(scenario=0)) == [3, 1]
+    assert np.isnan(column(rules, "cart", asked(scenario=1))[1])
+    assert np.isnan(column(rules, "cart", asked())[1])
+
+
+def test_a_category_and_a_property_choose_and_order():
+    assert order(shelf(), "dear", asked()) == [1, 3, 5, 9]
+
+
+def test_items_beyond_the_age_are_left_out():
+    assert order(shelf(), "young", asked(now_ms=18_000)) == [9, 8]
+    assert np.isnan(column(shelf(), "young", asked(now_ms=10**9))[1])
+
+
+def test_expired_items_are_left_out_from_that_moment():
+    rules = Rules()
+    rules.put(np.arange(2, dtype=np.int32), [ItemChange(id=f"{i}", ts=i, expires=100 * (1 + i)) for i in range(2)])
+    assert order(rules, "newest", asked(99)) == [1, 0]
+    assert order(rules, "newest", asked(100)) == [1]
+
+
+def test_popular_counts_fade_and_only_named_kinds_count():
+    settings = RulesSettings(
+        rules=(Rule(name="p", order="popular", half_life_s=60.0, kinds=("buy",)),), refresh_events=1
+    )
+    rules = Rules(settings, NAMES)
+    rules.grow(48, 4)
+    marks = plain_marks(7)
+    marks.kind[:] = [1, 1, 1, 1, 0, 0, 0]
+    times = np.array([0, 0, 600_000, 600_000, 600_000, 600_000, 600_000])
+    step = fold_step(times, np.zeros(7, "i4"), np.array([1, 1, 2, 3, 4, 4, 4], "i4"), marks)
+    rules.observe(step, np.empty((7, 1), np.float32), np.empty((7, 1), np.float32))
+    assert order(rules, "p", asked()) == [2, 3, 1]
+
+
+def test_an_item_is_born_by_its_first_event_where_no_record_says():
+    rules = Rules()
+    rules.grow(48, 4)
+    step = fold_step(np.array([5, 9, 20]), np.zeros(3, "i4"), np.array([7, 8, 7], "i4"))
+    rules.observe(step, np.empty((3, 1), np.float32), np.empty((3, 1), np.float32))
+    assert order(rules, "newest", asked()) == [8, 7]

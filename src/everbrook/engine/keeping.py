@@ -1,0 +1,86 @@
+"""What is published, and how a core and it are kept on disk and found again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from everbrook.engine.core import Core
+from everbrook.learn.checkpoints import load_newest, prune, save_checkpoint
+from everbrook.models.sequence import SequenceModel
+from everbrook.models.sequence_file import load as load_model
+from everbrook.models.sequence_file import save as save_model
+from everbrook.settings import Settings
+
+FOLDER = "checkpoints"
+MODEL_FILE = "model.safetensors"
+
+
+UNLEARNED = ("data", "engine", "fit", "index", "log", "rank", "serve")
+"""Groups of settings whose change leaves what was learned as it is."""
+
+
+def learned_digest(settings: Settings) -> str:
+    """A short hash of the settings that shape what is learned: under others, a checkpoint is of no use."""
+    values = msgspec.to_builtins(settings)
+    kept = {name: group for name, group in values.items() if name not in UNLEARNED}
+    return hashlib.sha256(msgspec.json.encode(kept, order="deterministic")).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What is published: which model answers, and up to where it has learned. Nothing changes it."""
+
+    version: str
+    offset: int
+    published_ms: int
+    settings: str  # digest
+    model: SequenceModel | None = None  # None: the counting experts answer alone
+
+
+def keep(path: Path, core: Core, snapshot: Snapshot, checkpoints: int) -> Path:
+    """Write a checkpoint of a core and what is published, cut at one offset; only the newest few stay.
+
+    Args:
+        path: the data directory.
+        core: what was learned.
+        snapshot: what is published.
+        checkpoints: how many stay.
+    """
+    notes = {
+        "settings": snapshot.settings, "version": snapshot.version, "model_offset": snapshot.offset,
+        "published_ms": snapshot.published_ms,
+    }  # fmt: skip
+    extra: dict[str, Callable[[Path], None]] = {}
+    model = snapshot.model
+    if model is not None:
+        extra[MODEL_FILE] = lambda file: save_model(model, file)
+    kept = save_checkpoint(path / FOLDER, core.offset, core.parts(), notes, extra)
+    prune(path / FOLDER, checkpoints)
+    return kept
+
+
+def recover(path: Path, core: Core, end: int, digest: str) -> Snapshot | None:
+    """Fill a core from the newest whole checkpoint that was made under the same settings.
+
+    Args:
+        path: the data directory.
+        core: one that has seen nothing.
+        end: of the log; a checkpoint beyond it is of another log.
+        digest: of the settings.
+
+    Returns:
+        What was published then; None where there is no such checkpoint.
+    """
+    found = load_newest(path / FOLDER, digest)
+    if found is None or found.offset > end:
+        return None
+    core.load(found.parts)
+    file = found.path / MODEL_FILE
+    model = load_model(file)[0] if file.exists() else None
+    notes = found.notes
+    return Snapshot(notes["version"], notes["model_offset"], notes["published_ms"], digest, model)
