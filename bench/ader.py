@@ -1,8 +1,8 @@
 """The ADER protocol on 17 weeks of shop sessions: learn weeks 0..t, test week t+1 with everything frozen, t = 0..15.
 
 Source: ADER (Mi, Lin, Faltings, RecSys 2020): weights stand still within a test week, targets that training has not
-seen are left out, each next click is ranked among all items seen so far. While a week is learned afterwards, the model
-fitted before it is still the one that answers, so that it earns its weight in the mixture on clicks it has not seen.
+seen are left out, each next click is ranked among all items seen so far. When a week is learned after its test, the
+mixture comes first, every expert still as it stood before the week, as in the test; then the experts; then the fit.
 """
 
 from __future__ import annotations
@@ -70,9 +70,12 @@ class Protocol:
         return steps
 
     def _learn(self, steps: list[Step]) -> None:
-        judging = Judging(share=self.warm, first_of_session=False)
+        judging = Judging(share=self.warm, seed=100, first_of_session=False)
         for step in steps:
-            self.core.learn(step, judging)
+            self.core.judge_only(step, judging)
+        for step in steps:
+            self.core.mixture.observe(step, np.ones(len(step), dtype=np.bool_))
+            self.core.events += len(step)
             if self.core.trail is not None:
                 self.core.trail.add(step)
 
@@ -93,7 +96,7 @@ class Protocol:
         def listen(step: Step, b: int, judgement: Judgement) -> None:
             ranks.append(judgement.ranks)
 
-        judging = Judging(share=self.sample, seed=week, first_of_session=False)
+        judging = Judging(share=self.sample, seed=week, first_of_session=False, learn=False)
         for step in steps:
             self.core.judge_only(step, judging, listen, among=known[step.item])
         all_ranks = np.array(ranks)

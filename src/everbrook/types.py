@@ -93,7 +93,10 @@ class Expert(Protocol):
     Only `observe`, `grow` and `load` change anything; `propose`, `score` and `because` never do.
     """
 
-    names: tuple[str, ...]  # K column names, 'family/variant'
+    @property
+    def names(self) -> tuple[str, ...]:
+        """K column names, 'family/variant'."""
+        ...
 
     def grow(self, items: int, actors: int) -> None:
         """Make room: item rows below `items` and actor rows below `actors` may come from now on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,8 @@ def fit_bar() -> Iterator[Callable[[Progress], None]]:
             )
             done = state.epoch * state.steps + state.step
             progress.update(task, completed=done, total=state.epochs * state.steps, note=note)
+            if not sys.stderr.isatty() and state.step == state.steps:
+                print(f"fitting: {note}", file=sys.stderr, flush=True)  # a line an epoch where there is no bar
 
         yield told
 

@@ -6,7 +6,7 @@ Not here: the log, files, locks (recommender), reports (evaluate).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -170,19 +170,20 @@ class Core:
         self.events += len(step)
         return logp
 
-    def judge_only(self, step: Step, judging: Judging, on_judged: OnJudged, among: Bool | None = None) -> None:
-        """Judge the chosen events with everything standing still: nothing is learned, not even weights.
+    def judge_only(
+        self, step: Step, judging: Judging, on_judged: OnJudged | None = None, among: Bool | None = None
+    ) -> None:
+        """Judge the chosen events while the experts stand still; only the mixture learns, where `judging` says so.
 
         Args:
             step: events whose items and actors the experts have room for.
-            judging: which lists are made; `learn` counts as false.
+            judging: which lists are made, and whether the weights move.
             on_judged: told of each judgement.
             among: (B,) events that may be chosen; all where None.
         """
         mask = judging.chosen(step, self.events)
         if among is not None:
             mask &= among
-        judging = replace(judging, learn=False)
         self._prepare(step, mask)
         for b in np.flatnonzero(mask):
             self._judge(step, int(b), judging, on_judged)

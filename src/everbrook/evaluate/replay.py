@@ -108,8 +108,8 @@ class _Replay:
         mixture = self.mixture
         best = mixture.names[int(np.argmin(mixture.losses))]
         return (
-            f"The insured mixture is {mixture.regret():+.2e} nats an event behind '{best}', its best part in hindsight, over "
-            f"{int(mixture.loss[1])} events, warm-up included; what fixed share can lose to it is at most "
+            f"The insured mixture is {mixture.regret():+.2e} nats an event behind '{best}', its best part in hindsight, "
+            f"over {int(mixture.loss[1])} events, warm-up included; what fixed share can lose to it is at most "
             f"{mixture.regret_bound():.2e}."
         )
 
@@ -164,7 +164,7 @@ class _Replay:
         self.values.take(step, columns.position, self.gathered if scored else None, learn=not frozen)
         if frozen:
             if scored:
-                self.core.judge_only(step, judging, self._listen)
+                self.core.judge_only(step, replace(judging, learn=False), self._listen)
             self.core.events += len(step)
         else:
             self.core.learn(step, judging, listen)

@@ -187,26 +187,22 @@ def learn_one(
 ) -> None:
     """Count y as what came after each of the m items, and them as what came before y."""
     head, others = store[0], store[2]
-    row_limit = int(knobs[ROW_LIMIT])
     freshen(y, now, store, rates)
     for j in range(min(m, int(knobs[LEARN_WINDOW]))):
         v = w if inside[j] else w * knobs[ACROSS]
         w *= knobs[LEARN_DECAY]
-        row = found[j]
+        row = np.int64(found[j])
         if row == y or v <= 0.0:  # coming back to an item is another expert's matter
             continue
-        e = entry[j]
         freshen(row, now, store, rates)
-        if e < 0:
-            e = add_entry(row, y, now, store, rates, row_limit)
-        if j == 0:
-            strengthen(row, e, now, NEXT, v, store, rates)
-        strengthen(row, e, now, AFTER, v, store, rates)
-        if knobs[BACKWARD] > 0.0:
-            e = find(others, head[y, OFFSET], head[y, LENGTH], row)
+        for way in range(2 if knobs[BACKWARD] > 0.0 else 1):
+            at, other, kind = (row, y, AFTER) if way == 0 else (y, row, BEFORE)
+            e = entry[j] if way == 0 else find(others, head[y, OFFSET], head[y, LENGTH], row)
             if e < 0:
-                e = add_entry(y, row, now, store, rates, row_limit)
-            strengthen(y, e, now, BEFORE, v, store, rates)
+                e = add_entry(at, other, now, store, rates, int(knobs[ROW_LIMIT]))
+            strengthen(at, e, now, kind, v, store, rates)
+            if j == 0 and way == 0:
+                strengthen(at, e, now, NEXT, v, store, rates)
 
 
 @njit(cache=True)
@@ -225,15 +221,15 @@ def observe(
             return b
         if meta[STARTED] == 0:
             meta[STARTED], meta[ORIGIN_MS] = 1, ts[b]
-        now, y = seconds_since_first(ts[b], meta), item[b]
+        now, y = seconds_since_first(ts[b], meta), np.int64(item[b])
         m = last_items(items[b], n[b], session_n[b], window, found, inside)
         shares_of_rows(now, found, inside, m, store, rates, knobs, share, evidence)
         read_one(now, y, found, m, store, rates, knobs, share, entry, got)
         tell(evidence, got, trust, mass[b], rest[b])
         if weight[b] > 0.0:
             blame_base(base_of(y, now, base), evidence, got, trust)
-            count_base(y, now, weight[b], base)
-            learn_one(now, y, weight[b], found, inside, m, entry, store, rates, knobs)
+            count_base(y, now, float(weight[b]), base)
+            learn_one(now, y, float(weight[b]), found, inside, m, entry, store, rates, knobs)
     return ts.shape[0]
 
 
