@@ -108,14 +108,16 @@ def main() -> None:
     wish = parser.parse_args()
     own = ["fit.threads=1", "fit.patience=0", "sequence.time_buckets=0"]  # the data has no times
     plan = Plan(
-        sequence=_changed(SequenceSettings(), "sequence", own + wish.set), fit=_changed(FitSettings(), "fit", own + wish.set),
+        sequence=_changed(SequenceSettings(), "sequence", own + wish.set),
+        fit=_changed(FitSettings(), "fit", own + wish.set),
         retrain=wish.retrain, first=wish.first, last=wish.last, verbose=wish.verbose,
     )  # fmt: skip
     found = []
     for line in run(read_weeks(), plan):
         found.append(line)
         print(json.dumps({name: round(value, 4) for name, value in line.items()}), flush=True)
-    mean = {name: round(float(np.mean([line[name] for line in found])), 4) for name in ("recall@20", "mrr@20", "log_loss")}
+    names = ("recall@20", "mrr@20", "log_loss")
+    mean = {name: round(float(np.mean([line[name] for line in found])), 4) for name in names}
     total = {"cpu_s": round(sum(line["cpu_s"] for line in found), 1), "weeks": len(found)}
     print(json.dumps({"name": "ader_backbone", **mean, **total}), flush=True)
 

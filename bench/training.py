@@ -106,7 +106,8 @@ def theirs(walks: list[np.ndarray], wish: argparse.Namespace) -> dict[str, Any]:
             "heads": HEADS, "batch": BATCH,
         }  # fmt: skip
         run = subprocess.run(
-            [str(_rectools_python()), "-c", _THEIRS, folder, json.dumps(shape)], capture_output=True, text=True, check=False,
+            [str(_rectools_python()), "-c", _THEIRS, folder, json.dumps(shape)],
+            capture_output=True, text=True, check=False,
         )  # fmt: skip
     if run.returncode:
         raise SystemExit(f"RecTools failed:\n{run.stderr[-2000:]}")
@@ -181,7 +182,7 @@ def main() -> None:
             print(json.dumps({"name": name, "length": wish.length, "epochs": wish.epochs, **found[name]}), flush=True)
     if len(found) == 2:
         ratio = found["rectools"]["epoch_cpu_s"] / found["ours"]["epoch_cpu_s"]
-        print(json.dumps({"name": "training_ratio", "value": round(ratio, 2), "unit": "x less CPU an epoch"}), flush=True)
+        print(json.dumps({"name": "training_ratio", "value": round(ratio, 2), "unit": "x less CPU an epoch"}))
 
 
 if __name__ == "__main__":

@@ -142,10 +142,9 @@ def test_a_full_row_keeps_its_limit_and_its_sums(seed: int, row_limit: int, lear
         assert len(set(others.tolist())) == length
         never_forgotten = counts[start : start + length, 1::2].sum(0)
         np.testing.assert_allclose(totals[row, 1::2], never_forgotten, rtol=1e-4, atol=1e-4)
-    size = FIRST
-    for block in state["pairs.free"]:
+    for size_class, first in enumerate(state["pairs.free"]):
+        block = int(first)
         while block >= 0:
-            taken[block : block + size] += 1
-            block = state["pairs.others"][block] * FIRST if state["pairs.others"][block] >= 0 else -1
-        size *= 2
+            taken[block : block + (FIRST << size_class)] += 1
+            block = max(-1, FIRST * int(state["pairs.others"][block]))
     assert (taken == 1).all()  # each place of the pool belongs to one row or to one free block

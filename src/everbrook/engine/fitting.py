@@ -19,6 +19,7 @@ from everbrook.learn.fit import Fitted, Hooks, Lesson, Progress, fit
 from everbrook.models.sequence import SequenceModel
 from everbrook.models.sequence_expert import SequenceExpert
 from everbrook.settings import Settings
+from everbrook.settings.engine import EngineSettings
 
 OnProgress = Callable[[Progress], None]
 
@@ -66,7 +67,7 @@ def relearn(log: Log, settings: Settings, progress: OnProgress | None = None) ->
     core = new_core(settings, trail=True)
     end = log.end
     cut = int(end * settings.engine.first_fit_share)
-    judging = Judging(share=settings.engine.catch_up_judge_share, exclude_seen=settings.rank.exclude_seen)
+    judging = Judging(share=catch_up_share(settings.engine, cut), exclude_seen=settings.rank.exclude_seen)
     follow(core, log, cut, judging, settings.engine.chunk)
     expert = core.family(SequenceExpert)
     trail = core.trail
@@ -84,6 +85,11 @@ def relearn(log: Log, settings: Settings, progress: OnProgress | None = None) ->
     core.trail = None
     quality = next((epoch.quality for epoch in reversed(first.epochs) if epoch.quality), {})
     return Relearned(core, last.model, quality)
+
+
+def catch_up_share(settings: EngineSettings, behind: int) -> float:
+    """The share of a backlog's events whose lists are made: as set, but no more than teach the mixture enough."""
+    return min(settings.catch_up_judge_share, settings.trust_events / max(behind, 1))
 
 
 def follow(core: Core, log: Log, stop: int, judging: Judging, chunk: int) -> None:

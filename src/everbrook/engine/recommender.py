@@ -17,7 +17,7 @@ from everbrook.engine.admission import check_names
 from everbrook.engine.answers import describe
 from everbrook.engine.building import new_core
 from everbrook.engine.core import Judging
-from everbrook.engine.fitting import OnProgress, follow, relearn
+from everbrook.engine.fitting import OnProgress, catch_up_share, follow, relearn
 from everbrook.engine.keeping import Snapshot, keep, learned_digest, recover
 from everbrook.engine.standing import standing
 from everbrook.engine.wishes import read_wish, wish_of
@@ -135,9 +135,17 @@ class Recommender:
             check_names(checked, self.settings.state)
         return self._taken(self.log.append(checked))
 
-    def import_columns(self, columns: EventColumns) -> Receipt:
-        """Take in many checked events at once, as an importer gives them."""
-        return self._taken(self.log.append_columns(columns))
+    def import_columns(self, columns: EventColumns, learn: bool = True) -> Receipt:
+        """Take in many checked events at once, as an importer gives them.
+
+        Args:
+            columns: the events.
+            learn: whether lists reflect them at once; else they are durable, and `update` or `fit` learns them.
+        """
+        appended = self.log.append_columns(columns)
+        if learn:
+            return self._taken(appended)
+        return Receipt(appended.accepted, len(appended.duplicates), appended.stop)
 
     def put_items(self, items: Sequence[ItemChange | Mapping[str, Any]]) -> Receipt:
         """Insert or change items; fields left out stay as they are, None removes."""
@@ -170,8 +178,10 @@ class Recommender:
 
     def _judging(self, end: int) -> Judging:
         behind = end - self._core.offset
-        live = behind <= self.settings.engine.live_events
-        share = self.settings.mixture.judge_share if live else self.settings.engine.catch_up_judge_share
+        if behind <= self.settings.engine.live_events:
+            share = self.settings.mixture.judge_share
+        else:
+            share = catch_up_share(self.settings.engine, behind)
         return Judging(share=share, exclude_seen=self.settings.rank.exclude_seen)
 
     # -- lists out -----------------------------------------------------------------------------------------------
@@ -190,7 +200,7 @@ class Recommender:
         now_ms = self.clock.now_ms()
         with self._lock:
             core, published = self._core, self._published
-            asked = read_wish(wish, core.state, self.settings.rank, now_ms)
+            asked = read_wish(wish, core, self.settings.rank, now_ms)
             listed = make_list(core.mixture, asked, self.settings.rank.scan)
             most = self.settings.rank.reasons if wish.explain else 0
             items = describe(core.mixture, core.state, listed, asked.query, most)

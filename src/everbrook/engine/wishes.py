@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from everbrook.engine.core import Core
+from everbrook.engine.searching import matches, typed
 from everbrook.errors import InputError, UnknownNameError
 from everbrook.events.log_intake import parse_time_ms
 from everbrook.events.records import MAX_TIME_MS, TIME_RULE
@@ -38,12 +40,12 @@ def wish_of(fields: Mapping[str, Any]) -> Recommend:
         raise InputError(f"Field '{found[3]}' must be of type {found[1]}; got {found[2]}.") from error
 
 
-def read_wish(wish: Recommend, state: State, settings: RankSettings, now_ms: int) -> Wish:
+def read_wish(wish: Recommend, core: Core, settings: RankSettings, now_ms: int) -> Wish:
     """Check a wish and find its rows. Changes nothing.
 
     Args:
         wish: what is asked for.
-        state: knows who and what there is.
+        core: knows who and what there is.
         settings: limits, and what holds where the wish says nothing.
         now_ms: the present.
 
@@ -53,15 +55,18 @@ def read_wish(wish: Recommend, state: State, settings: RankSettings, now_ms: int
     """
     if not 1 <= wish.k <= settings.most:
         raise InputError(f"'k' must be between 1 and {settings.most}; got {wish.k}.")
+    state = core.state
     at_ms = _moment(wish.at, now_ms)
     query = state.query(
-        now_ms=at_ms, user=wish.user, session=wish.session, item=wish.item, items=wish.items, scenario=wish.scenario
-    )
+        now_ms=at_ms, user=wish.user, session=wish.session, item=wish.item, items=wish.items, scenario=wish.scenario,
+        text=typed(core, wish.query),
+    )  # fmt: skip
     allowed = state.visible(at_ms)
     if wish.categories:
         allowed = allowed & state.in_categories(wish.categories)
     only = None if wish.candidates is None else np.unique(_known(state, wish.candidates))
-    return Wish(query, wish.k, allowed, bool(wish.categories), _left_out(wish, state, query.items, settings), only)
+    left_out = _left_out(wish, state, query.items, settings)
+    return Wish(query, wish.k, allowed, bool(wish.categories), left_out, only, matches(core, query))
 
 
 def _left_out(wish: Recommend, state: State, history: I32, settings: RankSettings) -> I32:

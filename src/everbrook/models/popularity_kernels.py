@@ -73,8 +73,6 @@ def observe_all(
     for b in range(ts.shape[0]):
         i = item[b]
         now = ts[b]
-        if clock[STARTED] == 0:
-            clock[STARTED], clock[CLOCK], clock[ORIGIN] = 1, now, now
         seen = max(now, clock[CLOCK])
         dt = float(seen - last[i])
         since = float(seen - clock[CLOCK])
@@ -85,7 +83,9 @@ def observe_all(
         w = weight[b]
         if not w > 0.0:
             continue
-        last[i] = touch(counts[i], last[i], now, w, rates)
+        if clock[STARTED] == 0:
+            clock[STARTED], clock[CLOCK], clock[ORIGIN] = 1, now, now
+        last[i] = touch(counts[i], last[i] if last[i] else now, now, w, rates)
         clock[CLOCK] = touch(totals, clock[CLOCK], now, w, rates)
         age = float(last[i] - clock[ORIGIN])
         for k in range(K):
@@ -162,8 +162,6 @@ def observe_scenarios(
             return b
         i = item[b]
         now = ts[b]
-        if clock[STARTED] == 0:
-            clock[STARTED], clock[ORIGIN] = 1, now
         slot = slot_of(keys, pair_key(s, i))
         known = keys[slot] != EMPTY
         seen = max(now, total_last[s])
@@ -176,12 +174,14 @@ def observe_scenarios(
         w = weight[b]
         if not w > 0.0:
             continue
+        if clock[STARTED] == 0:
+            clock[STARTED], clock[ORIGIN] = 1, now
         if not known:
             keys[slot] = pair_key(s, i)
             last[slot] = now
             clock[USED] += 1
         last[slot] = touch(counts[slot], last[slot], now, w, rates)
-        total_last[s] = touch(totals[s], total_last[s], now, w, rates)
+        total_last[s] = touch(totals[s], total_last[s] if total_last[s] else now, now, w, rates)
         age = float(last[slot] - clock[ORIGIN])
         for k in range(K):
             place(top_items[s, k], top_keys[s, k], i, math.log2(counts[slot, k]) + age * rates[k])

@@ -191,7 +191,7 @@ def learn_one(
     for j in range(min(m, int(knobs[LEARN_WINDOW]))):
         v = w if inside[j] else w * knobs[ACROSS]
         w *= knobs[LEARN_DECAY]
-        row = np.int64(found[j])
+        row = int(found[j])
         if row == y or v <= 0.0:  # coming back to an item is another expert's matter
             continue
         freshen(row, now, store, rates)
@@ -221,7 +221,7 @@ def observe(
             return b
         if meta[STARTED] == 0:
             meta[STARTED], meta[ORIGIN_MS] = 1, ts[b]
-        now, y = seconds_since_first(ts[b], meta), np.int64(item[b])
+        now, y = seconds_since_first(ts[b], meta), int(item[b])
         m = last_items(items[b], n[b], session_n[b], window, found, inside)
         shares_of_rows(now, found, inside, m, store, rates, knobs, share, evidence)
         read_one(now, y, found, m, store, rates, knobs, share, entry, got)

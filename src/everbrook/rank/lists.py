@@ -12,6 +12,14 @@ from everbrook.types import F64, I32, NO_ROW, Bool, Query
 
 
 @dataclass(frozen=True, slots=True)
+class Match:
+    """What a typed text matches."""
+
+    rows: I32  # (M,)
+    relevance: F64  # (M,) probability of each item under the text alone
+
+
+@dataclass(frozen=True, slots=True)
 class Wish:
     """What is asked for, in row space."""
 
@@ -21,6 +29,7 @@ class Wish:
     narrow: bool  # whether `allowed` is a filter's doing, so that proposals may miss most of it
     left_out: I32  # rows that may not be shown and are known not to come (seen, excluded)
     only: I32 | None  # rank just these rows
+    match: Match | None = None  # rank just what a typed text matches, by both
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +55,27 @@ def make_list(mixture: Mixture, wish: Wish, scan: int) -> Listed:
     weighed = mixture.weigh(wish.query, shown, empty, wish.left_out)
     k = min(wish.k, weighed.shown)
     final = weighed.final[: weighed.shown]
+    if wish.match is not None:
+        final = _both(final, shown, wish.match)
     best = np.argpartition(-final, k - 1)[:k] if 0 < k < len(final) else np.arange(k)
     places = best[np.lexsort((weighed.rows[best], -final[best]))].astype(np.int32)
     return Listed(weighed.rows[places], final[places], weighed, places)
 
 
+def _both(final: F64, shown: I32, match: Match) -> F64:
+    """The product of two opinions, scaled to sum 1 (a log-linear pool of equal weights; Genest & Zidek 1986)."""
+    relevance = np.zeros(int(match.rows.max(initial=0)) + 1)
+    relevance[match.rows] = match.relevance
+    product = final * relevance[shown]
+    return np.asarray(product / max(float(product.sum()), 1e-300), dtype=np.float64)
+
+
 def _rows(mixture: Mixture, wish: Wish, scan: int) -> I32:
-    if wish.only is not None:
-        shown = wish.only[wish.allowed[wish.only]]
+    given = wish.only if wish.match is None else wish.match.rows
+    if given is not None:
+        if wish.match is not None and wish.only is not None:
+            given = given[np.isin(given, wish.only)]
+        shown = given[wish.allowed[given]]
         return shown[~np.isin(shown, wish.left_out)]
     allowed = wish.allowed.copy()
     allowed[wish.left_out] = False

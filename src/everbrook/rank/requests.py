@@ -14,6 +14,7 @@ class Recommend(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     scenario: str | None = None
     item: str | None = None
     items: tuple[str, ...] = ()
+    query: str | None = None
     candidates: tuple[str, ...] | None = None
     exclude: tuple[str, ...] = ()
     exclude_seen: bool | None = None

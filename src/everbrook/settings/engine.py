@@ -38,8 +38,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     ] = 0.85
     trust_events: Annotated[
         int,
-        Meta(description="Events whose lists are made to find how far a fitted model is to be trusted.", ge=1, extra={"unit": "events"}),
-    ] = 10_000
+        Meta(description="Most events of a backlog whose lists are made to find how far each expert is to be trusted.", ge=1, extra={"unit": "events"}),
+    ] = 5_000
     least_fit_events: Annotated[
         int, Meta(description="Fewest events from which the sequence model is fitted.", ge=10, extra={"unit": "events"})
     ] = 500

@@ -29,8 +29,9 @@ class TransitionsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
             extra={"unit": "items"},
         ),
     ] = 6
-    learn_decay: Annotated[float, Meta(description="Weight of a pair for each step further apart.", gt=0, le=1,
-                                       extra={"unit": "1"})] = 0.8
+    learn_decay: Annotated[
+        float, Meta(description="Weight of a pair for each step further apart.", gt=0, le=1, extra={"unit": "1"})
+    ] = 0.8
     query_window: Annotated[
         int,
         Meta(description="Distinct last items that are asked what follows them.", ge=1, le=64, extra={"unit": "items"}),
@@ -38,11 +39,17 @@ class TransitionsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     query_decay: Annotated[
         float, Meta(description="Weight of an asked item for each step further back.", gt=0, le=1, extra={"unit": "1"})
     ] = 0.8
-    across: Annotated[float, Meta(description="Weight of items from before the current session.", ge=0, le=1,
-                                  extra={"unit": "share"})] = 0.3
+    across: Annotated[
+        float, Meta(description="Weight of items from before the current session.", ge=0, le=1, extra={"unit": "share"})
+    ] = 0.3
     backward: Annotated[
-        float, Meta(description="Weight of what came before an item beside what came after it.", ge=0, le=1,
-                    extra={"unit": "share"})
+        float,
+        Meta(
+            description="Weight of what came before an item beside what came after it.",
+            ge=0,
+            le=1,
+            extra={"unit": "share"},
+        ),
     ] = 0.5
     doubt: Annotated[
         float,

@@ -26,6 +26,7 @@ from everbrook.types import Step
 EXPERTS = ("popularity", "transitions", "repeats", "neighbours", "collaborative", "content", "rules")
 COUNTING = Settings(mixture=MixtureSettings(experts=EXPERTS))
 ALL = Judging(share=1.0)
+STILL = Judging(share=1.0, learn=False)
 
 
 class Notes:
@@ -124,12 +125,24 @@ def test_judging_only_changes_nothing(columns: EventColumns) -> None:
     step = core.state.fold(columns.slice(300, 400))
     core.grow()
     before, notes = copied(core.mixture.state()), Notes()
-    core.judge_only(step, ALL, notes)
+    core.judge_only(step, STILL, notes)
     assert len(notes.events) == int((step.weight > 0).sum())
     same_arrays(before, core.mixture.state(), "after judging only")
     among = np.arange(len(step)) % 2 == 0
-    core.judge_only(step, ALL, half := Notes(), among)
+    core.judge_only(step, STILL, half := Notes(), among)
     assert half.which == [(int(step.ts_ms[b]), int(step.item[b])) for b in np.flatnonzero(among & (step.weight > 0))]
+
+
+def test_judging_only_may_teach_the_mixture_while_the_experts_stand_still(columns: EventColumns) -> None:
+    core = absorbed(columns.slice(0, 300), [], Judging(share=0.1))
+    step = core.state.fold(columns.slice(300, 340))
+    core.grow()
+    before = copied(core.mixture.state())
+    core.judge_only(step, ALL)
+    after = core.mixture.state()
+    moved = {name for name, array in before.items() if array.tobytes() != after[name].tobytes()}
+    assert {"top", "pools", "losses", "loss", "theta"} <= moved
+    assert not {name for name in moved if "/" in name}
 
 
 def test_an_event_is_judged_before_it_is_learned(columns: EventColumns) -> None:
@@ -140,7 +153,7 @@ def test_an_event_is_judged_before_it_is_learned(columns: EventColumns) -> None:
         core = absorbed(columns.slice(0, stop), list(range(200, stop)), ALL)
         step = core.state.fold(columns.slice(stop, stop + 1))
         core.grow()
-        core.judge_only(step, ALL, alone := Notes())
+        core.judge_only(step, STILL, alone := Notes())
         told = next(j for ts, item, j in notes.events if (ts, item) == (int(step.ts_ms[0]), int(step.item[0])))
         assert alone.events[0][2].logp == told.logp
         np.testing.assert_array_equal(alone.events[0][2].ranks, told.ranks)

@@ -81,7 +81,7 @@ def test_the_figures_are_those_of_the_judgements() -> None:
 
 def test_a_replay_twice_gives_the_same() -> None:
     one, two = (replayed(sample=0.3, seed=3) for _ in range(2))
-    assert [(r.system, r.slice, r.metrics) for r in one.rows] == [(r.system, r.slice, r.metrics) for r in two.rows]
+    assert str(one.rows) == str(two.rows)  # as text: what is not a number is itself here
     other = replayed(sample=0.3, seed=4)
     assert row(other, "mixture") != row(one, "mixture")
 
@@ -140,7 +140,8 @@ def test_after_freezing_nothing_is_learned_but_histories_go_on() -> None:
     core = new_core(FAST)
     judged_slowly(COLUMNS.slice(0, 250), Judging(share=0.2, seed=0), core)
     found: list[Judgement] = []
-    core.judge_only(_fold(core, COLUMNS.slice(250, N)), Judging(), lambda _step, _b, judgement: found.append(judgement))
+    late = _fold(core, COLUMNS.slice(250, N))
+    core.judge_only(late, Judging(learn=False), lambda _step, _b, judgement: found.append(judgement))
     assert report.conditions.judged_events == len(found)
     hits = np.mean([0 < judgement.rank <= 20 for judgement in found])
     assert row(report, "mixture")["hit_rate@20"] == pytest.approx(hits)
@@ -197,7 +198,8 @@ def test_slices_part_the_events() -> None:
 
 def test_progress_is_told_to_the_end() -> None:
     told: list[tuple[int, int]] = []
-    run_replay(COLUMNS, WORLD.item_changes(), ReplayOptions(sample=0.05), FAST, progress=lambda *done: told.append(done))
+    options = ReplayOptions(sample=0.05)
+    run_replay(COLUMNS, WORLD.item_changes(), options, FAST, progress=lambda *done: told.append(done))
     assert told[-1] == (N, N)
     assert told == sorted(told)
 

@@ -24,7 +24,8 @@ from everbrook.settings.sequence import SequenceSettings
 N = 24
 SHAPE = SequenceSettings(width=16, heads=2, history=8, dropout=0.1, item_dropout=0.1, layers=1)
 SETTINGS = FitSettings(
-    epochs=3, refit_epochs=2, batch_events=128, negatives=12, learning_rate=0.02, warmup_steps=2, device="cpu", patience=0,
+    epochs=3, refit_epochs=2, batch_events=128, negatives=12, learning_rate=0.02, warmup_steps=2, patience=0,
+    device="cpu", start="random",
 )  # fmt: skip
 
 
@@ -40,7 +41,7 @@ def weights(fitted: Fitted) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("kind", ["transformer", "recurrent"])
-@pytest.mark.parametrize(("loss", "epochs", "least"), [("softmax", 4, 0.95), ("sampled", 6, 0.95), ("gbce", 6, 0.95)])
+@pytest.mark.parametrize(("loss", "epochs", "least"), [("softmax", 4, 0.95), ("sampled", 6, 0.95), ("gbce", 6, 0.9)])
 def test_a_fit_learns_what_follows_what(kind: str, loss: str, epochs: int, least: float) -> None:
     shape = msgspec.structs.replace(SHAPE, kind=kind)
     settings = msgspec.structs.replace(SETTINGS, loss=loss, epochs=epochs, batch_events=32)

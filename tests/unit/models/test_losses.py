@@ -81,7 +81,8 @@ def test_gbce_without_calibration_is_binary_cross_entropy() -> None:
 
 def test_gbce_fully_calibrated_tempers_the_positive_by_the_sampling_rate() -> None:
     given = compared(sampled=True)
-    part = LOSSES["gbce"].value(given, FitSettings(calibration=0.0)) - LOSSES["gbce"].value(given, FitSettings(calibration=1.0))
+    plain, tempered = (LOSSES["gbce"].value(given, FitSettings(calibration=t)) for t in (0.0, 1.0))
+    part = plain - tempered
     positive = functional.softplus(-(given.states * given.own).sum(1)).mean()
     torch.testing.assert_close(part, (1 - K / 199) * positive / (K + 1))
 
@@ -98,7 +99,8 @@ def test_squared_error_leaves_out_what_has_no_value() -> None:
 @pytest.mark.parametrize("name", sorted(LOSSES))
 def test_a_loss_is_finite_under_extreme_scores(name: str) -> None:
     given = compared(sampled=LOSSES[name].sampled)
-    far = Compared(given.states * 1e3, given.candidates, given.column, given.own, given.log_q, given.values, given.items)
+    states = given.states * 1e3
+    far = Compared(states, given.candidates, given.column, given.own, given.log_q, given.values, given.items)
     loss = LOSSES[name].value(far, FitSettings())
     assert loss.isfinite()
     assert all(grad.isfinite().all() for grad in gradients(loss, given))

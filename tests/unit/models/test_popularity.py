@@ -70,7 +70,7 @@ def test_a_scenario_knows_only_its_own_events() -> None:
 
 def test_the_scenario_table_keeps_its_limit_and_its_sums() -> None:
     rng = np.random.default_rng(3)
-    B, N = 12_000, 3_000
+    B, N = 3_000, 2_000
     settings = PopularitySettings(scenario_half_lives_s=(3600.0, 0.0), scenario_pairs=1024, kappa=1.0)
     scenarios = rng.integers(0, 4, B).tolist()
     step = plain((START_MS + np.cumsum(rng.integers(0, 5000, B))).tolist(), rng.integers(0, N, B).tolist(), scenarios)

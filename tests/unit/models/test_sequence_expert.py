@@ -1,4 +1,4 @@
-"""The published model as an expert: prepared answers are those of asking anew, and nothing that is unknown gets mass."""
+"""The published model as an expert: prepared answers are those of asking anew; what is unknown gets no mass."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ def made_step(events: int, seed: int = 0) -> Step:
     rng = np.random.default_rng(seed)
     ts_ms = np.sort(rng.integers(0, 10**9, events)) + 10**12
     return Step(
-        ts_ms=ts_ms, actor=rng.integers(0, 9, events).astype(np.int32), item=rng.integers(0, N + 5, events).astype(np.int32),
+        ts_ms=ts_ms, actor=rng.integers(0, 9, events).astype(np.int32),
+        item=rng.integers(0, N + 5, events).astype(np.int32),
         kind=np.zeros(events, np.int16), scenario=np.zeros(events, np.int16), value=np.full(events, np.nan, np.float32),
         weight=np.ones(events, np.float32), n=rng.integers(0, H + 1, events).astype(np.int32),
         session_n=np.zeros(events, np.int32), items=rng.integers(0, N + 5, (events, H)).astype(np.int32),
-        times=ts_ms[:, None] - np.sort(rng.integers(0, 10**6, (events, H)))[:, ::-1], kinds=np.zeros((events, H), np.int16),
+        times=ts_ms[:, None] - np.sort(rng.integers(0, 10**6, (events, H)))[:, ::-1],
+        kinds=np.zeros((events, H), np.int16),
     )
 
 

@@ -43,7 +43,8 @@ def stirred(model: SequenceModel) -> SequenceModel:
 def made_batch(rows: int, length: int, seed: int = 0) -> SequenceBatch:
     rng = np.random.default_rng(seed)
     return SequenceBatch(
-        items=torch.from_numpy(rng.integers(0, N, (rows, length))), kinds=torch.from_numpy(rng.integers(0, 3, (rows, length))),
+        items=torch.from_numpy(rng.integers(0, N, (rows, length))),
+        kinds=torch.from_numpy(rng.integers(0, 3, (rows, length))),
         ts_s=torch.from_numpy(np.cumsum(rng.exponential(4000, (rows, length)), 1)),
         ahead_s=torch.from_numpy(rng.exponential(9000, (rows, length))),
     )

@@ -154,6 +154,7 @@ def test_losses_are_told_for_every_event_once() -> None:
     positive = int((step.weight > 0).sum())
     assert mixture.loss[1] == positive
     assert mixture.regret() == pytest.approx((mixture.loss[0] - mixture.losses.min()) / positive)
+    assert mixture.regret() <= mixture.regret_bound()
 
 
 def test_a_mixture_that_was_loaded_goes_on_like_the_other() -> None:
