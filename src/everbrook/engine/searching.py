@@ -32,8 +32,5 @@ def matches(core: Core, query: Query) -> Match | None:
     content = core.family(Content)
     if query.text is None or content is None:
         return None
-    rows = content.propose(query, MOST_MATCHES)
-    mass = np.empty((len(rows), len(content.names)), dtype=np.float32)
-    rest = np.empty(len(content.names), dtype=np.float32)
-    content.score(query, rows, mass, rest)
-    return Match(rows, mass[:, ~np.isnan(rest)].mean(axis=1, dtype=np.float64))
+    rows, relevance = content.search(query.text, MOST_MATCHES)
+    return Match(rows, relevance.astype(np.float64))

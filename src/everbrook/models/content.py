@@ -76,6 +76,23 @@ class Content:
         dense[columns] = values
         return dense
 
+    def search(self, text: F32, limit: int) -> tuple[I32, F32]:
+        """What a typed text alone matches, whoever asks.
+
+        Args:
+            text: (D,) as `text` gives it.
+            limit: the most rows.
+
+        Returns:
+            (M,) rows, best first, and (M,) the probability of each at the sharpest temperature; none without a match.
+        """
+        typed = _sparse(text, self.features.n_columns)
+        if not len(typed.columns):
+            return np.empty(0, np.int32), np.empty(0, np.float32)
+        found = self._soft(*self._index.alike(typed, np.empty(0, np.int32), self.settings.postings), self._temperatures)
+        best = np.lexsort((found.items, -found.mass[:, 0]))[:limit]
+        return found.items[best], found.mass[best, 0]
+
     def grow(self, items: int, actors: int) -> None:
         """Make room for item rows below `items`."""
         if items > self._index.n_items:

@@ -20,7 +20,7 @@ class FitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     ] = "sampled"
     negatives: Annotated[
         int, Meta(description="Negatives that a batch shares where the loss samples.", ge=1, extra={"unit": "items"})
-    ] = 4096
+    ] = 2048
     popularity: Annotated[
         float, Meta(description="Power of an item's count in drawing negatives; 0 draws all alike.", ge=0, le=1,
                     extra={"unit": "1"})
@@ -40,7 +40,7 @@ class FitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     optimiser: Annotated[
         OptimiserName, Meta(description="Rule of the steps; adagrad is row-wise for the item table.")
     ] = "adam"
-    learning_rate: Annotated[float, Meta(description="Size of the largest step.", gt=0, extra={"unit": "1"})] = 2e-3
+    learning_rate: Annotated[float, Meta(description="Size of the largest step.", gt=0, extra={"unit": "1"})] = 1e-2
     final_rate: Annotated[
         float, Meta(description="Share of the learning rate left at the end of a fit (cosine decay).", ge=0, le=1,
                     extra={"unit": "share"})
@@ -54,14 +54,14 @@ class FitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     clip: Annotated[float, Meta(description="Largest norm of the network's gradient; 0 does not clip.", ge=0,
                                 extra={"unit": "1"})] = 5.0
     epochs: Annotated[int, Meta(description="Passes over the histories when fitted from nothing.", ge=1,
-                                extra={"unit": "epochs"})] = 10
+                                extra={"unit": "epochs"})] = 3
     refit_epochs: Annotated[
         int, Meta(description="Passes over new and replayed histories when earlier weights are continued.", ge=1,
                   extra={"unit": "epochs"})
-    ] = 4
+    ] = 3
     batch_events: Annotated[
         int, Meta(description="Positions of a batch, padding included.", ge=1, extra={"unit": "events"})
-    ] = 1024
+    ] = 512
     patience: Annotated[
         int, Meta(description="Epochs without a better validation before stopping; 0 never stops early.", ge=0,
                   extra={"unit": "epochs"})

@@ -41,7 +41,7 @@ class SequenceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     item_dropout: Annotated[
         float, Meta(description="Share of numbers of an item's vector that training drops at the input.", ge=0, lt=1,
                     extra={"unit": "share"})
-    ] = 0.3
+    ] = 0.45
     cosine: Annotated[
         bool, Meta(description="Score by the cosine of state and item rather than their product (NISER, 2019).")
     ] = True
