@@ -110,7 +110,7 @@ def _from_a_made_world(engine: Recommender, path: Path) -> Story:
     events = world.all_events()
     story = _kept(path, _told_by(f"A made world ('{WORLD}'), no real data", events))
     engine.put_items(world.item_changes())
-    engine.import_columns(events)
+    engine.import_columns(events, learn=False)
     return story
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,6 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
         source.load(told)
     with opened(arguments, must_exist=False) as engine:
         outcome = bring_in(engine, source)
+        print("Learning the counts …", file=sys.stderr, flush=True)
+        engine.update()
     outcome["took_s"] = round(time.perf_counter() - started, 3)
     outcome["cleaning"] = [
         {"name": one.name, "count": one.count, "found": one.found, "action": one.action} for one in source.cleaning
@@ -72,7 +75,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def bring_in(engine: Recommender, source: Source) -> dict[str, Any]:
-    """Feed a loaded source into an engine: the items first, so that the events find their titles.
+    """Feed a loaded source into an engine's log: the items first, so that the events find their titles.
+
+    What came in is durable; `update` or `fit` learns it.
 
     Returns:
         How many items, new events and known events there were.
@@ -81,9 +86,9 @@ def bring_in(engine: Recommender, source: Source) -> dict[str, Any]:
     for items in source.items():
         engine.put_items(items)
         counts["items"] += len(items)
-    with bar("learning") as told:
+    with bar("writing") as told:
         for chunk in source.chunks(told):
-            receipt = engine.import_columns(chunk)
+            receipt = engine.import_columns(chunk, learn=False)
             counts["events"] += receipt.accepted
             counts["duplicates"] += receipt.duplicates
     return counts

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from everbrook.events.records import Impression
 from everbrook.rank.lists import Listed, because, reasons_for, shares
 from everbrook.rank.mixture import Mixture
-from everbrook.rank.requests import Reason, Recommended
+from everbrook.rank.requests import Reason, Recommend, Recommendation, Recommended
 from everbrook.state import State
 from everbrook.types import NO_ROW, Query
 
@@ -46,6 +47,15 @@ def describe(mixture: Mixture, state: State, listed: Listed, query: Query, most:
             )
         )  # fmt: skip
     return tuple(items)
+
+
+def impression_of(wish: Recommend, answer: Recommendation, now_ms: int) -> Impression:
+    """The record of a list that was shown."""
+    return Impression(
+        request=answer.request, items=tuple(item.id for item in answer.items), ts=now_ms, user=wish.user,
+        session=wish.session, scenario=wish.scenario, model=answer.model.version,
+        propensities=tuple(item.propensity for item in answer.items),
+    )  # fmt: skip
 
 
 def _reason(state: State, column: str, share: float, item_row: int) -> Reason:

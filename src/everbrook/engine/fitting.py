@@ -87,6 +87,14 @@ def relearn(log: Log, settings: Settings, progress: OnProgress | None = None) ->
     return Relearned(core, last.model, quality)
 
 
+def catch_up(core: Core, log: Log, stop: int, settings: Settings) -> None:
+    """Take in the log up to an offset, its events judged as live ones or, where many wait, as a backlog."""
+    behind = stop - core.offset
+    live = behind <= settings.engine.live_events
+    share = settings.mixture.judge_share if live else catch_up_share(settings.engine, behind)
+    follow(core, log, stop, Judging(share=share, exclude_seen=settings.rank.exclude_seen), settings.engine.chunk)
+
+
 def catch_up_share(settings: EngineSettings, behind: int) -> float:
     """The share of a backlog's events whose lists are made: as set, but no more than teach the mixture enough."""
     return min(settings.catch_up_judge_share, settings.trust_events / max(behind, 1))

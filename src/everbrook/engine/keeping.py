@@ -42,6 +42,11 @@ class Snapshot:
     model: SequenceModel | None = None  # None: the counting experts answer alone
 
 
+def version_name(model: SequenceModel | None, offset: int) -> str:
+    """What a published version is called: what answers, and up to where it has learned."""
+    return f"{'counts' if model is None else 'sequence'}-{offset}"
+
+
 def keep(path: Path, core: Core, snapshot: Snapshot, checkpoints: int) -> Path:
     """Write a checkpoint of a core and what is published, cut at one offset; only the newest few stay.
 

@@ -14,18 +14,17 @@ from typing import Any
 import msgspec
 
 from everbrook.engine.admission import check_names
-from everbrook.engine.answers import describe
+from everbrook.engine.answers import describe, impression_of
 from everbrook.engine.building import new_core
-from everbrook.engine.core import Judging
-from everbrook.engine.fitting import OnProgress, catch_up_share, follow, relearn
-from everbrook.engine.keeping import Snapshot, keep, learned_digest, recover
+from everbrook.engine.fitting import OnProgress, catch_up, relearn
+from everbrook.engine.keeping import Snapshot, keep, learned_digest, recover, version_name
 from everbrook.engine.standing import standing
 from everbrook.engine.wishes import read_wish, wish_of
 from everbrook.errors import NotFoundError
 from everbrook.events.columns import EventColumns
 from everbrook.events.log import Appended
 from everbrook.events.log_intake import check_events, check_items, check_users
-from everbrook.events.records import Event, Impression, ItemChange, UserChange, Version
+from everbrook.events.records import Event, ItemChange, UserChange, Version
 from everbrook.events.sqlite_log import SqliteLog
 from everbrook.models.sequence import SequenceModel
 from everbrook.models.sequence_expert import SequenceExpert
@@ -72,8 +71,7 @@ class Recommender:
         self._digest = learned_digest(settings)
         self._core = new_core(settings)
         self._kept_events = 0
-        self._opened_ms = clock.now_ms()
-        self._lists = 0
+        self._opened_ms, self._lists = clock.now_ms(), 0
         self.errors: list[str] = []
         self._published = Snapshot("counts-0", 0, self._opened_ms, self._digest)
         self._recover()
@@ -171,18 +169,10 @@ class Recommender:
         with self._lock:
             end = self.log.end if stop is None else stop
             if self._core.offset < end:
-                follow(self._core, self.log, self.log.end, self._judging(end), self.settings.engine.chunk)
+                catch_up(self._core, self.log, self.log.end, self.settings)
                 if self._core.events - self._kept_events >= self.settings.engine.checkpoint_events:
                     self.checkpoint()
             return self._core.offset
-
-    def _judging(self, end: int) -> Judging:
-        behind = end - self._core.offset
-        if behind <= self.settings.engine.live_events:
-            share = self.settings.mixture.judge_share
-        else:
-            share = catch_up_share(self.settings.engine, behind)
-        return Judging(share=share, exclude_seen=self.settings.rank.exclude_seen)
 
     # -- lists out -----------------------------------------------------------------------------------------------
 
@@ -218,11 +208,7 @@ class Recommender:
 
     def _remember(self, wish: Recommend, answer: Recommendation, now_ms: int) -> None:
         """Let the log write what was shown; nobody waits for it."""
-        shown = Impression(
-            request=answer.request, items=tuple(item.id for item in answer.items), ts=now_ms, user=wish.user,
-            session=wish.session, scenario=wish.scenario, model=answer.model.version,
-        )  # fmt: skip
-        self.log.submit([shown]).add_done_callback(self._note_failure)
+        self.log.submit([impression_of(wish, answer, now_ms)]).add_done_callback(self._note_failure)
 
     def _note_failure(self, future: Any) -> None:
         if not future.cancelled() and (error := future.exception()) is not None:
@@ -242,7 +228,7 @@ class Recommender:
         started = time.perf_counter()
         done = relearn(self.log, self.settings, progress)
         with self._lock:
-            follow(done.core, self.log, self.log.end, self._judging(self.log.end), self.settings.engine.chunk)
+            catch_up(done.core, self.log, self.log.end, self.settings)
             self._core = done.core
             self.publish(done.model)
             self.checkpoint()
@@ -255,8 +241,7 @@ class Recommender:
         """Let a sequence model answer from now on, by one swap, and say so in the log."""
         with self._lock:
             offset, now_ms = self._core.offset, self.clock.now_ms()
-            kind = "sequence" if model is not None else "counts"
-            snapshot = Snapshot(f"{kind}-{offset}", offset, now_ms, self._digest, model)
+            snapshot = Snapshot(version_name(model, offset), offset, now_ms, self._digest, model)
             self._swap(snapshot)
             self.log.append([Version(version=snapshot.version, offset=offset, ts=now_ms, settings=self._digest)])
             return snapshot
@@ -282,6 +267,8 @@ class Recommender:
             self._kept_events = self._core.events
             self._swap(snapshot)
         self.update()
+        if self._core.state.n_items:  # the first list loads compiled code: better here than for a caller
+            make_list(self._core.mixture, read_wish(Recommend(), self._core, self.settings.rank, self._opened_ms), 0)
 
     # -- looking after it ----------------------------------------------------------------------------------------
 

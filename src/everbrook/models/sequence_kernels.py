@@ -59,7 +59,7 @@ def known_histories(
     return counts
 
 
-@njit(cache=True)
+@njit(cache=True, fastmath=True)
 def score_rows(table: F32, state: F32, log_total: float, rows: I32, mass: F32) -> None:
     """Probability of some rows, (M,), under softmax(table @ state), `log_total` its denominator's log; 0 if unknown."""
     for m in range(len(rows)):

@@ -19,26 +19,32 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         float,
         Meta(
             description="Share of events whose list is made to learn the mixture from while catching up with the log.",
-            ge=0.0, le=1.0, extra={"unit": "share"},
+            ge=0.0,
+            le=1.0,
+            extra={"unit": "share"},
         ),
     ] = 0.05
     checkpoint_events: Annotated[
         int,
         Meta(description="Events between two checkpoints of what was learned.", ge=1, extra={"unit": "events"}),
     ] = 200_000
-    checkpoints: Annotated[
-        int, Meta(description="Checkpoints kept.", ge=1, le=100, extra={"unit": "checkpoints"})
-    ] = 2
+    checkpoints: Annotated[int, Meta(description="Checkpoints kept.", ge=1, le=100, extra={"unit": "checkpoints"})] = 2
     first_fit_share: Annotated[
         float,
         Meta(
-            description="Share of the log, the earliest, from which a fit first learns; on the rest the model earns its weight.",
-            gt=0.0, lt=1.0, extra={"unit": "share"},
+            description="Earliest share of the log that a fit learns first; on the rest the model earns its weight.",
+            gt=0.0,
+            lt=1.0,
+            extra={"unit": "share"},
         ),
     ] = 0.85
     trust_events: Annotated[
         int,
-        Meta(description="Most events of a backlog whose lists are made to find how far each expert is to be trusted.", ge=1, extra={"unit": "events"}),
+        Meta(
+            description="Most events of a backlog whose lists are made to find how far each expert is to be trusted.",
+            ge=1,
+            extra={"unit": "events"},
+        ),
     ] = 5_000
     least_fit_events: Annotated[
         int, Meta(description="Fewest events from which the sequence model is fitted.", ge=10, extra={"unit": "events"})
@@ -46,5 +52,9 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     log_impressions: Annotated[bool, Meta(description="Write every list that was shown to the log.")] = True
     live_events: Annotated[
         int,
-        Meta(description="Backlog up to which events count as live and are judged as live ones.", ge=1, extra={"unit": "events"}),
+        Meta(
+            description="Backlog up to which events count as live and are judged as live ones.",
+            ge=1,
+            extra={"unit": "events"},
+        ),
     ] = 1000

@@ -18,19 +18,28 @@ class MixtureSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     judge_share: Annotated[
         float,
         Meta(
-            description="Share of events for which the whole candidate list is made and learned from before the event is learned.",
-            ge=0.0, le=1.0, extra={"unit": "share"},
+            description="Share of live events whose list is made, and learned from, before the event is learned.",
+            ge=0.0,
+            le=1.0,
+            extra={"unit": "share"},
         ),
     ] = 1.0
     pool_rate: Annotated[
         float,
-        Meta(description="Step size of the linear pools' weights (Soft-Bayes).", gt=0.0, lt=1.0, extra={"unit": "1/event"}),
+        Meta(
+            description="Step size of the linear pools' weights (Soft-Bayes).",
+            gt=0.0,
+            lt=1.0,
+            extra={"unit": "1/event"},
+        ),
     ] = 0.02
     switch_rate: Annotated[
         float,
         Meta(
             description="Fixed share: probability that another expert becomes the best one at the next event.",
-            gt=0.0, lt=0.5, extra={"unit": "1/event"},
+            gt=0.0,
+            lt=0.5,
+            extra={"unit": "1/event"},
         ),
     ] = 1e-5
     stack_rate: Annotated[
@@ -41,10 +50,17 @@ class MixtureSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         float,
         Meta(
             description="Pull of the stacker's weights for a context towards those for all contexts.",
-            ge=0.0, lt=1.0, extra={"unit": "1/event"},
+            ge=0.0,
+            lt=1.0,
+            extra={"unit": "1/event"},
         ),
     ] = 1e-3
     candidates: Annotated[
         int,
-        Meta(description="Most candidates that one family of experts may propose.", ge=1, le=10_000, extra={"unit": "items"}),
+        Meta(
+            description="Most candidates that one family of experts may propose.",
+            ge=1,
+            le=10_000,
+            extra={"unit": "items"},
+        ),
     ] = 100

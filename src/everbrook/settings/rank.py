@@ -20,8 +20,9 @@ class RankSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     scan: Annotated[
         int,
         Meta(
-            description="Where a filter leaves at most so many items, all of them are scored instead of the proposed ones.",
-            ge=0, extra={"unit": "items"},
+            description="Where a filter leaves at most so many items, all are scored instead of the proposed ones.",
+            ge=0,
+            extra={"unit": "items"},
         ),
     ] = 3000
     reasons: Annotated[

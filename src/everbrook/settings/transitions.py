@@ -38,10 +38,10 @@ class TransitionsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     ] = 8
     query_decay: Annotated[
         float, Meta(description="Weight of an asked item for each step further back.", gt=0, le=1, extra={"unit": "1"})
-    ] = 0.8
+    ] = 0.7
     across: Annotated[
         float, Meta(description="Weight of items from before the current session.", ge=0, le=1, extra={"unit": "share"})
-    ] = 0.3
+    ] = 0.1
     backward: Annotated[
         float,
         Meta(
