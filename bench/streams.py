@@ -92,7 +92,8 @@ def main() -> None:
                 if value is not None and np.isfinite(value) and row.metrics["log_loss"] is not None:
                     data.tell(f"{options.stream}/{row.system}", value, name, events=row.events, group=row.group)
     for one in report.timings:
-        data.tell(f"{options.stream}/cost/{one.part}", 1e6 * one.seconds / max(one.events, 1), "us/event", events=one.events)
+        cost_us = 1e6 * one.seconds / max(one.events, 1)
+        data.tell(f"{options.stream}/cost/{one.part}", cost_us, "us/event", events=one.events)
 
 
 if __name__ == "__main__":

@@ -62,7 +62,8 @@ def save_checkpoint(
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
         for name, arrays in parts.items():
-            save_file({key: np.ascontiguousarray(array) for key, array in arrays.items()}, draft / f"{name}.safetensors")
+            dense = {key: np.ascontiguousarray(array) for key, array in arrays.items()}
+            save_file(dense, draft / f"{name}.safetensors")
         for name, write in (extra or {}).items():
             write(draft / name)
         sums = {path.name: _crc(path) for path in sorted(draft.iterdir())}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from msgspec import Struct
+
 from everbrook.errors import UnknownNameError
 from everbrook.features.content import ContentFeatures
 from everbrook.models.collaborative import Collaborative
@@ -16,6 +18,14 @@ from everbrook.models.rules import Names, Rules
 from everbrook.models.sequence_expert import SequenceExpert
 from everbrook.models.transitions import Transitions
 from everbrook.settings import Settings
+from everbrook.settings.collaborative import CollaborativeSettings
+from everbrook.settings.content import ContentSettings
+from everbrook.settings.neighbours import NeighboursSettings
+from everbrook.settings.popularity import PopularitySettings
+from everbrook.settings.repeats import RepeatsSettings
+from everbrook.settings.rules import RulesSettings
+from everbrook.settings.sequence import SequenceSettings
+from everbrook.settings.transitions import TransitionsSettings
 from everbrook.state import State
 from everbrook.types import Expert
 
@@ -23,19 +33,48 @@ from everbrook.types import Expert
 class Entry(NamedTuple):
     """One family."""
 
+    config: type[Struct]
     build: Callable[[Settings, State], Expert]
     source: str
 
 
 MODELS: dict[str, Entry] = {
-    "popularity": Entry(lambda s, _: Popularity(s.popularity), "Exponentially decayed counts, several half-lives"),
-    "transitions": Entry(lambda s, _: Transitions(s.transitions), "Markov chains and windowed co-visitation with forgetting"),
-    "repeats": Entry(lambda s, _: Repeats(s.repeats), "Returns by recency; Anderson et al., 'The dynamics of repeat consumption' (WWW 2014)"),
-    "neighbours": Entry(lambda s, _: SessionNeighbours(s.neighbours), "VMIS-kNN; Kersbergen et al., 'Serenade' (SIGMOD 2022)"),
-    "collaborative": Entry(lambda s, _: Collaborative(s.collaborative), "Item- and user-based filtering; Sarwar et al. (WWW 2001)"),
-    "content": Entry(lambda s, _: Content(s.content, ContentFeatures(s.features)), "TF-IDF cosine; Salton & Buckley (1988)"),
-    "rules": Entry(lambda s, state: Rules(s.rules, _names(state)), "Lists from the settings"),
-    "sequence": Entry(lambda s, _: SequenceExpert(s.sequence), "SASRec (ICDM 2018), HSTU (ICML 2024), GRU4Rec (ICLR 2016)"),
+    "popularity": Entry(
+        PopularitySettings,
+        lambda s, _: Popularity(s.popularity),
+        "Counts that fade exponentially, at several half-lives",
+    ),
+    "transitions": Entry(
+        TransitionsSettings,
+        lambda s, _: Transitions(s.transitions),
+        "Markov chains and windowed co-visitation with forgetting",
+    ),
+    "repeats": Entry(
+        RepeatsSettings,
+        lambda s, _: Repeats(s.repeats),
+        "Returns by recency: Anderson et al., 'The dynamics of repeat consumption' (WWW 2014)",
+    ),
+    "neighbours": Entry(
+        NeighboursSettings,
+        lambda s, _: SessionNeighbours(s.neighbours),
+        "VMIS-kNN: Kersbergen et al., 'Serenade' (SIGMOD 2022)",
+    ),
+    "collaborative": Entry(
+        CollaborativeSettings,
+        lambda s, _: Collaborative(s.collaborative),
+        "Item- and user-based filtering: Sarwar et al., 'Item-based collaborative filtering' (WWW 2001)",
+    ),
+    "content": Entry(
+        ContentSettings,
+        lambda s, _: Content(s.content, ContentFeatures(s.features)),
+        "TF-IDF cosine: Salton & Buckley, 'Term-weighting approaches' (1988)",
+    ),
+    "rules": Entry(RulesSettings, lambda s, state: Rules(s.rules, _names(state)), "Lists from the settings"),
+    "sequence": Entry(
+        SequenceSettings,
+        lambda s, _: SequenceExpert(s.sequence),
+        "SASRec (ICDM 2018), HSTU (ICML 2024), GRU4Rec (ICLR 2016)",
+    ),
 }
 
 
