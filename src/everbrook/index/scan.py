@@ -129,9 +129,12 @@ def settle(vectors: F32, query: F32, heap: F64, filled: int, found: I32, upper: 
 
 @njit(cache=True)
 def search_codes(
-    vectors: F32, codes: I8, scales: F32, slack: F32, usable: Bool, query: F32, levels: int, top: int
+    vectors: F32, codes: I8, scales: F32, slack: F32, usable: Bool, query: F32, levels: int, top: int, rough: F32
 ) -> tuple[I32, F32]:
-    """Rows among which the top ones are, in row order, and their exact scores; by an int8 scan."""
+    """Rows among which the top ones are, in row order, and their exact scores; by an int8 scan.
+
+    `rough` is filled with every row's coded product, where it has room for them.
+    """
     count, D = vectors.shape
     peak = 0.0
     norm = 0.0
@@ -161,6 +164,8 @@ def search_codes(
         for i in range(start, stop):
             middle = products[i - start] * (np.float64(scales[i]) * step)
             reach = slack[i] * norm
+            if len(rough):
+                rough[i] = middle
             if middle + reach >= floor and usable[i]:
                 found[hits] = i
                 upper[hits] = middle + reach

@@ -95,7 +95,27 @@ class ItemTable:
         Returns:
             (T,) rows and (T,) scores; fewer than `top` where fewer rows are present and visible.
         """
-        query = self._checked(query)
+        return self._search(self._checked(query), top, visible, np.empty(0, np.float32))
+
+    def search_with_total(self, query: F32, top: int) -> tuple[I32, F32, float]:
+        """The same as `search`, and the logarithm of the sum of all rows' exponentials: a softmax's denominator.
+
+        The sum is taken over coded products, so that one scan gives both; each is as near to the true product as the
+        row's error bound says, and so is the logarithm to the true one. Rows that are absent count as zeros.
+
+        Args:
+            query: (D,) finite numbers.
+            top: how many at most.
+        """
+        rough = np.empty(self._count, np.float32)
+        found, scores = self._search(self._checked(query), top, None, rough)
+        if not self._count:
+            return found, scores, -np.inf
+        peak = float(rough.max())
+        np.exp(rough - np.float32(peak), out=rough)
+        return found, scores, peak + float(np.log(rough.sum(dtype=np.float64)))
+
+    def _search(self, query: F32, top: int, visible: Bool | None, rough: F32) -> tuple[I32, F32]:
         usable = self._usable(visible)
         n = self._count
         if not n or top < 1:
@@ -103,11 +123,12 @@ class ItemTable:
         top = min(top, n)
         if self.settings.quantised:
             found, scores = scan.search_codes(
-                self._vectors[:n], self._codes[:n], self._scales, self._slack, usable, query, self._levels, top
+                self._vectors[:n], self._codes[:n], self._scales, self._slack, usable, query, self._levels, top, rough
             )
         else:
-            rough = self._vectors[:n] @ query
-            found, scores = scan.search_rough(self._vectors[:n], rough, self._norms, usable, query, top)
+            products = self._vectors[:n] @ query
+            rough[:] = products[: len(rough)]
+            found, scores = scan.search_rough(self._vectors[:n], products, self._norms, usable, query, top)
         order = _best_first(scores, top)
         return found[order], scores[order]
 

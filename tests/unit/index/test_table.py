@@ -3,6 +3,7 @@ import pytest
 
 from everbrook.errors import InputError
 from everbrook.index import ItemTable
+from everbrook.settings.index import IndexSettings
 
 
 def test_an_empty_table_finds_nothing():
@@ -80,3 +81,17 @@ def test_a_query_of_another_width_is_refused():
     with pytest.raises(InputError) as caught:
         ItemTable(2).search(np.ones(3, np.float32), 1)
     assert caught.value.message == "A query must have 2 numbers; got 3."
+
+
+@pytest.mark.parametrize("quantised", [True, False])
+def test_one_scan_gives_the_best_rows_and_the_softmax_denominator(quantised):
+    rng = np.random.default_rng(3)
+    table = ItemTable(16, IndexSettings(quantised=quantised))
+    table.put(np.arange(500, dtype=np.int32), rng.standard_normal((500, 16)).astype(np.float32))
+    query = rng.standard_normal(16).astype(np.float32)
+    rows, scores, log_total = table.search_with_total(query, 10)
+    alone = table.search(query, 10)
+    assert (rows == alone[0]).all()
+    assert (scores == alone[1]).all()
+    products = table.vectors.astype(np.float64) @ query
+    assert log_total == pytest.approx(np.log(np.exp(products).sum()), abs=0.05 if quantised else 1e-5)
