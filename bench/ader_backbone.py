@@ -3,9 +3,9 @@
 Source: ADER (Mi, Lin & Faltings, RecSys 2020). Weights are frozen within a test week; items that training has not
 seen are taken out of the test; each next click is ranked among all items seen so far, ties against the model.
 
-    python bench/ader_backbone.py                                      # the settings' own defaults
+    python bench/ader_backbone.py                                      # every week from nothing, default settings
     python bench/ader_backbone.py --last 8 --set sequence.width=96 fit.learning_rate=0.01
-    python bench/ader_backbone.py --retrain                            # every week from nothing
+    python bench/ader_backbone.py --refit                              # go on from the week before, with replay
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--last", type=int, default=16)
-    parser.add_argument("--retrain", action="store_true", help="learn every week from nothing")
+    parser.add_argument("--refit", action="store_true", help="go on from the week before instead of from nothing")
     parser.add_argument("--verbose", action="store_true")
     parser.add_argument("--set", nargs="*", default=[], help="sequence.NAME=VALUE or fit.NAME=VALUE")
     wish = parser.parse_args()
@@ -110,7 +110,7 @@ def main() -> None:
     plan = Plan(
         sequence=_changed(SequenceSettings(), "sequence", own + wish.set),
         fit=_changed(FitSettings(), "fit", own + wish.set),
-        retrain=wish.retrain, first=wish.first, last=wish.last, verbose=wish.verbose,
+        retrain=not wish.refit, first=wish.first, last=wish.last, verbose=wish.verbose,
     )  # fmt: skip
     found = []
     for line in run(read_weeks(), plan):

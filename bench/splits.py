@@ -23,7 +23,6 @@ from everbrook.evaluate.options import ReplayOptions
 from everbrook.evaluate.replay import run_replay
 from everbrook.evaluate.report import ALL
 from everbrook.events.columns import EventColumns
-from everbrook.events.records import ItemChange
 from everbrook.metrics import ranking
 from everbrook.settings import Settings, load_settings
 from everbrook.state import State
@@ -42,7 +41,6 @@ class Split:
 
     name: str
     columns: EventColumns
-    items: list[ItemChange]
     share: float  # of the events lie before the split
     period_ms: int  # between two fits of the peers
     leave_out_seen: bool
@@ -67,15 +65,15 @@ class Split:
 
 
 def movielens() -> Split:
-    """All ratings; users who rated more than a thousand films are asked with the last thousand."""
-    columns, items = data.movielens()
+    """All ratings, and nothing else of the films: peers know nothing else either."""
+    columns, _ = data.movielens()
     longer = ("state.history_events=1024",)  # so that all that was rated is left out
-    return Split("ml-latest-small", columns, items, 0.8, 30 * data.DAY_MS, True, longer)
+    return Split("ml-latest-small", columns, 0.8, 30 * data.DAY_MS, True, longer)
 
 
 def articles() -> Split:
     """All events of all kinds."""
-    return Split("articles-multi-event", data.articles(), [], 0.5, data.WEEK_MS, False)
+    return Split("articles-multi-event", data.articles(), 0.5, data.WEEK_MS, False)
 
 
 SPLITS = {"movielens": movielens, "articles": articles}
@@ -112,7 +110,7 @@ def _everbrook(split: Split, options: argparse.Namespace, frozen: bool, wanted: 
         freeze_ms=start_ms if frozen else None, refit_ms=options.refit * data.DAY_MS or None,
     )  # fmt: skip
     began = time.process_time()
-    report = run_replay(split.columns, split.items, asked, load_settings(assignments=split.assignments).settings)
+    report = run_replay(split.columns, [], asked, load_settings(assignments=split.assignments).settings)
     spent = time.process_time() - began
     if report.conditions.judged_events != wanted:
         raise SystemExit(f"The same events must be tested; got {report.conditions.judged_events} and {wanted}.")

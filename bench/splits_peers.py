@@ -6,6 +6,7 @@ Every peer is fitted on the events before a moment and asked with all that the u
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,6 +17,7 @@ from implicit.nearest_neighbours import BM25Recommender, CosineRecommender
 from scipy.sparse import csr_matrix
 
 NOTHING = -np.inf
+warnings.filterwarnings("ignore", message="Method expects CSR input")  # of what the package hands itself
 
 
 class Peer(Protocol):
@@ -81,7 +83,7 @@ CHOICES: dict[str, dict[str, Make]] = {
         f"factors={factors}, iterations={iterations}, alpha={alpha:g}": (
             lambda factors=factors, iterations=iterations, alpha=alpha: Factors(factors, iterations, alpha)
         )
-        for factors in (32, 128)
+        for factors in (32, 64, 128)
         for iterations in (15,)
         for alpha in (1.0, 10.0)
     },

@@ -84,6 +84,19 @@ class Query:
     text: F32 | None = None  # (D,) features of a typed query
 
 
+class ItemSearch(Protocol):
+    """An index over item vectors, as models ask it."""
+
+    def search_with_total(self, query: F32, top: int) -> tuple[I32, F32, float]:
+        """The rows with the largest inner products, their scores, and the log of the sum of all exponentials.
+
+        Args:
+            query: (D,) what the vectors are multiplied with.
+            top: how many rows at most.
+        """
+        ...
+
+
 class Expert(Protocol):
     """A family of K probabilities over the next item, learned event by event.
 

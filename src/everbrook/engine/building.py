@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import numpy as np
+
 from everbrook.engine.core import Core
 from everbrook.engine.trail import Trail
+from everbrook.index import ItemTable
 from everbrook.models.registry import build
+from everbrook.models.sequence_expert import SequenceExpert
 from everbrook.rank.mixture import Mixture
 from everbrook.settings import Settings
+from everbrook.settings.index import IndexSettings
 from everbrook.state import State
+from everbrook.types import F32
 
 
 def new_core(settings: Settings, trail: bool = False) -> Core:
@@ -19,4 +27,14 @@ def new_core(settings: Settings, trail: bool = False) -> Core:
     """
     state = State(settings.state)
     experts = [build(name, settings, state) for name in settings.mixture.experts]
+    for expert in experts:
+        if isinstance(expert, SequenceExpert):
+            expert.index = partial(_indexed, settings.index)
     return Core(state, Mixture(experts, settings.mixture), Trail() if trail else None)
+
+
+def _indexed(settings: IndexSettings, vectors: F32) -> ItemTable:
+    """An item table that holds vectors, (N, D)."""
+    table = ItemTable(vectors.shape[1], settings)
+    table.put(np.arange(len(vectors), dtype=np.int32), vectors)
+    return table

@@ -33,26 +33,19 @@ class Relearned:
     quality: dict[str, float]  # of the model on the events kept for validation
 
 
-def learn_model(
-    trail: Trail, items: int, settings: Settings, span: tuple[int, int], earlier: SequenceModel | None = None,
-    hooks: Hooks | None = None,
-) -> Fitted:  # fmt: skip
-    """Fit the sequence model to a span of the trail; without earlier weights its end is kept for validation.
+def learn_model(trail: Trail, items: int, settings: Settings, hooks: Hooks | None = None) -> Fitted:
+    """Fit the sequence model anew to everything in a trail; its end is kept for validation, as the settings say.
 
     Args:
         trail: what was folded.
         items: N, how many item rows there are.
         settings: of the model and the fit.
-        span: numbers of the first event and of the one after the last.
-        earlier: weights to go on from.
         hooks: progress, stop and checkpoint.
     """
-    start, stop = span
-    if earlier is not None:
-        return fit(Lesson(trail.histories(start, stop), items, earlier=earlier), settings.sequence, settings.fit, hooks)
-    cut = stop - int((stop - start) * settings.fit.validation)
-    validation = trail.histories(start, stop, wanted_from=cut) if cut < stop else None
-    lesson = Lesson(trail.histories(start, cut), items, validation=validation)
+    stop = trail.events
+    cut = stop - int(stop * settings.fit.validation)
+    validation = trail.histories(0, stop, wanted_from=cut) if cut < stop else None
+    lesson = Lesson(trail.histories(0, cut), items, validation=validation)
     return fit(lesson, settings.sequence, settings.fit, hooks)
 
 
@@ -76,15 +69,16 @@ def relearn(log: Log, settings: Settings, progress: OnProgress | None = None) ->
         follow(core, log, end, judging, settings.engine.chunk)
         return Relearned(core, None, {})
     hooks = Hooks(progress=progress)
-    first = learn_model(trail, core.state.n_items, settings, (0, trail.events), None, hooks)
+    first = learn_model(trail, core.state.n_items, settings, hooks)
     expert.publish(first.model)
+    fitted = trail.events
     share = min(1.0, settings.engine.trust_events / max(end - cut, 1))
     follow(core, log, end, Judging(share=share, exclude_seen=settings.rank.exclude_seen), settings.engine.chunk)
-    last = learn_model(trail, core.state.n_items, settings, (0, trail.events), first.model, hooks)
-    expert.publish(last.model)
+    last = refit(trail, core.state.n_items, settings, fitted, first.model, hooks)
+    expert.publish(last)
     core.trail = None
     quality = next((epoch.quality for epoch in reversed(first.epochs) if epoch.quality), {})
-    return Relearned(core, last.model, quality)
+    return Relearned(core, last, quality)
 
 
 def catch_up(core: Core, log: Log, stop: int, settings: Settings) -> None:
@@ -111,8 +105,13 @@ TYPES = ("event", "item", "user", "deletion")
 """Types of records that change a core."""
 
 
-def refit(trail: Trail, items: int, settings: Settings, since: int, earlier: SequenceModel | None) -> SequenceModel:
-    """Fit the sequence model to a trail, or go on from earlier weights with what came since and a replayed sample.
+def refit(
+    trail: Trail, items: int, settings: Settings, since: int, earlier: SequenceModel | None, hooks: Hooks | None = None
+) -> SequenceModel:
+    """Fit the sequence model to everything in a trail, anew or going on from earlier weights, as the settings say.
+
+    Going on learns what came since and a replayed sample of what came before. A model that begins anew learns all
+    events, with none kept for validation where an earlier one was validated.
 
     Args:
         trail: what was folded.
@@ -120,9 +119,12 @@ def refit(trail: Trail, items: int, settings: Settings, since: int, earlier: Seq
         settings: of the model and the fit.
         since: number of the first event that the earlier weights have not learned.
         earlier: None begins anew.
+        hooks: progress, stop and checkpoint.
     """
     if earlier is None:
-        return learn_model(trail, items, settings, (0, trail.events)).model
+        return learn_model(trail, items, settings, hooks).model
+    if settings.fit.refit == "anew":
+        return fit(Lesson(trail.histories(), items), settings.sequence, settings.fit, hooks).model
     newer = trail.histories(since)
     older = trail.histories(0, since)
     wanted = settings.fit.replay * (trail.events - since)
@@ -130,4 +132,4 @@ def refit(trail: Trail, items: int, settings: Settings, since: int, earlier: Seq
     rng = np.random.default_rng((settings.fit.seed, since))
     kept = np.flatnonzero(rng.random(len(older)) < share)
     lesson = Lesson(newer, items, replayed=older.take(kept) if len(kept) else None, earlier=earlier)
-    return fit(lesson, settings.sequence, settings.fit).model
+    return fit(lesson, settings.sequence, settings.fit, hooks).model

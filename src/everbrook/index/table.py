@@ -100,8 +100,8 @@ class ItemTable:
     def search_with_total(self, query: F32, top: int) -> tuple[I32, F32, float]:
         """The same as `search`, and the logarithm of the sum of all rows' exponentials: a softmax's denominator.
 
-        The sum is taken over coded products, so that one scan gives both; each is as near to the true product as the
-        row's error bound says, and so is the logarithm to the true one. Rows that are absent count as zeros.
+        One scan gives both: the found rows, which make up most of the sum, count with their exact scores, all others
+        with their coded products, each as near to the true one as the row's error bound says. Absent rows are zeros.
 
         Args:
             query: (D,) finite numbers.
@@ -111,6 +111,7 @@ class ItemTable:
         found, scores = self._search(self._checked(query), top, None, rough)
         if not self._count:
             return found, scores, -np.inf
+        rough[found] = scores
         peak = float(rough.max())
         np.exp(rough - np.float32(peak), out=rough)
         return found, scores, peak + float(np.log(rough.sum(dtype=np.float64)))

@@ -6,6 +6,7 @@ own (`sequence_file`), so `state` is empty.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 from everbrook.models import sequence_kernels as kernels
 from everbrook.models.sequence import SequenceBatch, SequenceModel
 from everbrook.settings.sequence import SequenceSettings
-from everbrook.types import F32, I32, I64, NO_ROW, Arrays, Bool, Query, Step
+from everbrook.types import F32, I32, I64, NO_ROW, Arrays, Bool, ItemSearch, Query, Step
 
 _CHUNK = 128
 
@@ -26,6 +27,7 @@ class _Shown:
     model: SequenceModel
     table: torch.Tensor  # (N, D) what states are multiplied with
     vectors: F32  # the same memory as numpy
+    index: ItemSearch | None  # over the vectors, where there are many
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class SequenceExpert:
 
     def __init__(self, settings: SequenceSettings | None = None, model: SequenceModel | None = None) -> None:
         self.settings = settings or SequenceSettings()
+        self.index: Callable[[F32], ItemSearch] | None = None
+        """Makes an index over (N, D) item vectors; used for single queries from `settings.indexed_items` items on."""
         self._shown: _Shown | None = None
         self._limit = 0  # how many best rows are usually asked for
         self._prepared: dict[int, _Answer | None] = {}
@@ -59,7 +63,9 @@ class SequenceExpert:
         if model is not None:
             with torch.no_grad():
                 table = model.eval().targets().detach().float().contiguous()
-            shown = _Shown(model, table, table.numpy())
+            vectors = table.numpy()
+            many = self.index is not None and len(vectors) >= self.settings.indexed_items
+            shown = _Shown(model, table, vectors, self.index(vectors) if self.index and many else None)
         self._prepared, self._last, self._shown = {}, None, shown
 
     @property
@@ -217,6 +223,10 @@ def _answers(shown: _Shown, batch: SequenceBatch, counts: I32, limit: int) -> li
     """Encode histories and sum their softmax: one matrix product over all items."""
     encoded = shown.model.encode(batch)
     states = encoded[torch.arange(len(counts)), torch.from_numpy(counts.astype(np.int64)) - 1].float()
+    if shown.index is not None and len(states) == 1:
+        state = states[0].numpy()
+        rows, _, total = shown.index.search_with_total(state, limit)
+        return [_Answer(state, total, rows)]
     alone = len(states) == 1  # a plain matrix-vector product is several times faster than a product with one row
     scores = torch.mv(shown.table, states[0])[None] if alone else states @ shown.table.T  # (B, N)
     totals = scores.logsumexp(1).tolist()

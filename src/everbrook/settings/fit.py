@@ -59,6 +59,10 @@ class FitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         int, Meta(description="Passes over new and replayed histories when earlier weights are continued.", ge=1,
                   extra={"unit": "epochs"})
     ] = 3
+    refit: Annotated[
+        Literal["anew", "continue"],
+        Meta(description="Whether a later fit begins anew from everything, or goes on from the earlier weights."),
+    ] = "anew"
     batch_events: Annotated[
         int, Meta(description="Positions of a batch, padding included.", ge=1, extra={"unit": "events"})
     ] = 512

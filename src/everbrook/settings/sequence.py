@@ -53,3 +53,10 @@ class SequenceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         float, Meta(description="Share of probability left for items that the model does not know.", gt=0, lt=1,
                     extra={"unit": "share"})
     ] = 0.001
+    indexed_items: Annotated[
+        int,
+        Meta(
+            description="From so many items on, single lists come from the coded item index.",
+            ge=1, extra={"unit": "items"},
+        ),
+    ] = 50_000
