@@ -83,8 +83,8 @@ def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("only", nargs="?", choices=SPLITS, help="one of the data sets; both where it is left out")
-    parser.add_argument("--sample", type=float, default=0.15, help="share of the later events that are tested")
-    parser.add_argument("--warm", type=float, default=0.15, help="share of earlier events that teach the mixture")
+    parser.add_argument("--sample", type=float, default=0.1, help="share of the later events that are tested")
+    parser.add_argument("--warm", type=float, default=0.05, help="share of earlier events that teach the mixture")
     parser.add_argument("--refit", type=int, default=0, help="days between fits of the sequence model; 0 fits never")
     options = parser.parse_args()
     for name in [options.only] if options.only else SPLITS:

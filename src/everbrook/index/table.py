@@ -107,14 +107,14 @@ class ItemTable:
             query: (D,) finite numbers.
             top: how many at most.
         """
-        rough = np.empty(self._count, np.float32)
-        found, scores = self._search(self._checked(query), top, None, rough)
         if not self._count:
-            return found, scores, -np.inf
+            return np.empty(0, np.int32), np.empty(0, np.float32), -np.inf
+        rough = np.empty(self._count, np.float32)
+        found, scores = self._search(self._checked(query), max(top, 1), None, rough)
         rough[found] = scores
         peak = float(rough.max())
         np.exp(rough - np.float32(peak), out=rough)
-        return found, scores, peak + float(np.log(rough.sum(dtype=np.float64)))
+        return found[:top], scores[:top], peak + float(np.log(rough.sum(dtype=np.float64)))
 
     def _search(self, query: F32, top: int, visible: Bool | None, rough: F32) -> tuple[I32, F32]:
         usable = self._usable(visible)
