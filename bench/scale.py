@@ -2,7 +2,7 @@
 
     python bench/scale.py [--users 10000 100000 1000000] [--events-per-user 5 | --events 2000000] [--parts]
 
-Each world runs in a process of its own: every user comes once, then events of random users follow, and the last hundred
+Each world runs in a process of its own: every user comes once, then events of random users follow, and the last twenty
 thousand are measured (CPU seconds; median over batches; each batch brings its own names, as over HTTP). The counting
 experts fold and learn in bulk; lists are made for random users. Memory is the growth of the process; the difference
 between two worlds divided by that of their users is what one more user takes.
@@ -35,7 +35,7 @@ import streams_data as data
 
 ITEMS = 20_000
 BATCH = 1024
-MEASURED = 100_000
+MEASURED = 20_000
 LISTS = 200
 BULK = Judging(share=0.0)
 
@@ -122,7 +122,7 @@ class World:
         costs = []
         for name in names:
             began = time.process_time()
-            wish = read_wish(Recommend(user=name), core.state, self.settings.rank, now_ms)
+            wish = read_wish(Recommend(user=name), core, self.settings.rank, now_ms)
             make_list(core.mixture, wish, self.settings.rank.scan)
             costs.append(time.process_time() - began)
         return 1e6 * float(np.median(costs))
@@ -132,7 +132,7 @@ def main() -> None:
     """Measure each size in its own process, and print figures and ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--users", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
-    parser.add_argument("--events-per-user", type=int, default=5, help="events of every world, the measured ones beside")
+    parser.add_argument("--events-per-user", type=int, default=5, help="beside the measured events")
     parser.add_argument("--events", type=int, help="the same number of events in every world instead")
     parser.add_argument("--parts", action="store_true", help="the cost of the fold and of each family, too")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)

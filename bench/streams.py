@@ -1,6 +1,6 @@
 """Prequential replays of the real streams: the figures of docs/experiments.md, with the report as a page beside them.
 
-    python bench/streams.py news|news-shuffled|sessions|articles|movielens [--sample 0.05] [--report DIR]
+    python bench/streams.py [news] [news-shuffled] [sessions] [articles] [--sample 0.05] [--report DIR]
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def news(options: argparse.Namespace, settings: Settings) -> Report:
     first, last = (3, 4) if options.tune else (4, 8)
     asked = ReplayOptions(
         from_ms=int(columns.ts_ms[day >= first][0]), to_ms=int(columns.ts_ms[0] + last * data.DAY_MS),
-        sample=options.sample, warm_sample=options.warm, refit_ms=options.refit * data.DAY_MS or None,
+        sample=options.sample, warm_sample=options.warm, refit_ms=(options.refit or 0) * data.DAY_MS or None,
         exclude_seen=True, first_of_session=False, shuffle=options.stream == "news-shuffled",
     )  # fmt: skip
     return run_replay(columns, [], asked, settings, Conditions(title="News clicks, days 5-8"))
@@ -40,11 +40,12 @@ def news(options: argparse.Namespace, settings: Settings) -> Report:
 def sessions(options: argparse.Namespace, settings: Settings) -> Report:
     """Periods 9-16 as a stream after periods 0-8, the sequence model refitted each week."""
     columns, period = data.sessions()
+    weeks = 1 if options.refit is None else options.refit
     first, last = (7, 9) if options.tune else (9, 17)
     columns = columns.slice(0, int(np.searchsorted(period, last)))
     asked = ReplayOptions(
         from_ms=int(columns.ts_ms[np.searchsorted(period, first)]), sample=options.sample, warm_sample=options.warm,
-        refit_ms=options.refit * data.WEEK_MS or None, first_of_session=False,
+        refit_ms=weeks * data.WEEK_MS or None, first_of_session=False,
     )  # fmt: skip
     return run_replay(columns, [], asked, settings, Conditions(title="Shop sessions, periods 9-16 as a stream"))
 
@@ -57,7 +58,7 @@ def articles(options: argparse.Namespace, settings: Settings) -> Report:
     columns = columns.slice(0, last)
     asked = ReplayOptions(
         from_ms=int(columns.ts_ms[first]), sample=options.sample, warm_sample=options.warm,
-        refit_ms=options.refit * data.DAY_MS or None,
+        refit_ms=(options.refit or 0) * data.DAY_MS or None,
     )  # fmt: skip
     return run_replay(columns, [], asked, settings, Conditions(title="Articles, second half"))
 
@@ -66,17 +67,24 @@ STREAMS = {"news": news, "news-shuffled": news, "sessions": sessions, "articles"
 
 
 def main() -> None:
-    """Replay one stream."""
+    """Replay the streams that are named, or all."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("stream", choices=STREAMS)
+    parser.add_argument("streams", nargs="*", metavar="STREAM", help=", ".join(STREAMS))
     parser.add_argument("--sample", type=float, default=0.05, help="share of the events that are scored")
     parser.add_argument("--warm", type=float, default=0.05, help="share of earlier events that teach the mixture")
-    parser.add_argument("--refit", type=int, default=0, help="days (sessions: weeks) between fits; 0 fits never")
+    parser.add_argument("--refit", type=int, help="days (sessions: weeks, 1 by default) between fits; 0: none")
     parser.add_argument("--tune", action="store_true", help="the end of the warm-up instead, to choose on")
     parser.add_argument("--no-scenario", action="store_true", help="news without the referrer as scenario")
     parser.add_argument("--report", type=Path, help="folder for report.json, report.csv and report.html")
     parser.add_argument("--set", dest="assignments", action="append", default=[], metavar="GROUP.NAME=VALUE")
     options = parser.parse_args()
+    for name in options.streams or STREAMS:
+        options.stream = name
+        replay(options)
+
+
+def replay(options: argparse.Namespace) -> None:
+    """Replay one stream, write its report where asked, print its figures."""
     report = STREAMS[options.stream](options, load_settings(assignments=options.assignments).settings)
     conditions = msgspec.structs.replace(
         report.conditions, command="python bench/streams.py " + " ".join(sys.argv[1:]), commit=data.commit(),
@@ -84,12 +92,12 @@ def main() -> None:
     )  # fmt: skip
     report = msgspec.structs.replace(report, conditions=conditions)
     if options.report is not None:
-        save(report, options.report)
+        save(report, options.report / options.stream)
     for row in report.rows:
         if row.slice == ALL:
             for name in SHOWN:
                 value = row.metrics.get(name)
-                if value is not None and np.isfinite(value) and row.metrics["log_loss"] is not None:
+                if value is not None and np.isfinite(value):
                     data.tell(f"{options.stream}/{row.system}", value, name, events=row.events, group=row.group)
     for one in report.timings:
         cost_us = 1e6 * one.seconds / max(one.events, 1)
