@@ -18,6 +18,8 @@ from everbrook.rank.union import distinct
 from everbrook.settings.mixture import MixtureSettings
 from everbrook.types import F32, F64, I32, I64, NO_ROW, Arrays, Bool, Expert, Query, Step
 
+POOLED_SHARE = 0.02  # of the pools in the stacker's probability
+
 
 @dataclass(frozen=True, slots=True)
 class Weighed:
@@ -133,13 +135,17 @@ class Mixture:
         return p, base, ~np.isnan(rest)
 
     def _stacked(self, pooled: F32, choice: F64) -> tuple[F64, float]:
-        """(M,) the stacker's probability for every row: its softmax over the shown, the pools' for the others."""
+        """(M,) the stacker's probability for every row: its softmax over the shown, the pools' for the others.
+
+        A small share of it is the pools' own, so that no single event can cost it more than ln(1 / share) against them:
+        one surprise must not move the insurance's weight away from what is best in the long run.
+        """
         m = len(choice)
         among = pooled.mean(axis=1, dtype=np.float64)
         inside = float(among[:m].sum())
         share = self.stacker.inside_share(inside)
         others = (1.0 - share) * np.minimum(among[m:] / max(1.0 - inside, 1e-3), 1.0)
-        return np.concatenate((share * choice, others)), inside
+        return (1.0 - POOLED_SHARE) * np.concatenate((share * choice, others)) + POOLED_SHARE * among, inside
 
     # -- learning ------------------------------------------------------------------------------------------------
 
