@@ -122,6 +122,7 @@ class Core:
         if items:
             rows = self.state.put_items(items)
             self.grow()
+            self.mixture.know(self.state.n_items)
             self._tell(rows)
 
     def _forget(self, deletion: Deletion) -> None:

@@ -75,6 +75,10 @@ class Mixture:
         self.first_seen_ms: I64 = np.zeros(0, dtype=np.int64)
         self._stamp: I32 = np.zeros(0, dtype=np.int32)
 
+    def know(self, items: int) -> None:
+        """Say how many items there are by now; the uniform probability is one over it."""
+        self.n_items = max(self.n_items, items)
+
     def grow(self, items: int, actors: int) -> None:
         """Make room: rows below these numbers may come from now on."""
         if items > len(self.first_seen_ms):
@@ -83,7 +87,6 @@ class Mixture:
             grown[: len(self.first_seen_ms)] = self.first_seen_ms
             self.first_seen_ms = grown
             self._stamp = np.zeros(size, dtype=np.int32)
-        self.n_items = max(self.n_items, items)
         for family in self.experts:
             family.grow(items, actors)
 
@@ -216,6 +219,8 @@ class Mixture:
         """
         told = [self._told(family, step) for family in self.experts]
         _mark_first_seen(self.first_seen_ms, step)
+        known = np.maximum.accumulate(np.concatenate(([self.n_items], step.item + 1)))
+        self.know(int(known[-1]))
         logp = np.full(len(step), np.nan)
         skip = step.weight <= 0.0
         if learned is not None:
@@ -224,11 +229,11 @@ class Mixture:
             return logp
         mass, rest = (np.concatenate(part, axis=1) for part in zip(*told, strict=True))
         learn_bulk(
-            mass, rest, self.popular, contexts.of_step(step), 1.0 / max(self.n_items, 1), self._rates,
+            mass, rest, self.popular, contexts.of_step(step), 1.0 / np.maximum(known[:-1], 1), self._rates,
             self.base_weights, self.pools, self.top, self.losses, logp, skip,
         )  # fmt: skip
-        known = ~np.isnan(logp)
-        self.loss += (-float(logp[known].sum()), float(known.sum()))
+        counted = ~np.isnan(logp)
+        self.loss += (-float(logp[counted].sum()), float(counted.sum()))
         return logp
 
     @staticmethod
@@ -275,6 +280,7 @@ class Mixture:
             family.load({name[len(prefix) :]: a for name, a in arrays.items() if name.startswith(prefix)})
         seen = arrays["first_seen_ms"]
         self.grow(len(seen), 0)
+        self.know(len(seen))
         self.first_seen_ms[: len(seen)] = seen
 
 

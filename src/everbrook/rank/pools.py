@@ -12,6 +12,12 @@ FLOOR = 1e-12
 
 
 @njit(cache=True)
+def sound(mass):  # type: ignore[no-untyped-def]
+    """A mass that lists can be made of: an expert's fault (not a number, negative, over 1) counts as nothing."""
+    return mass if 0.0 <= mass <= 1.001 else 0.0
+
+
+@njit(cache=True)
 def complete(mass, rest, popular, base_weights, uniform, out, base):  # type: ignore[no-untyped-def]
     """Turn mass and rest into probabilities; the base is the pool of the first `popular` columns.
 
@@ -35,13 +41,13 @@ def complete(mass, rest, popular, base_weights, uniform, out, base):  # type: ig
             if np.isnan(rest[e]):
                 out[i, e] = 0.0
             else:
-                p = mass[i, e] + rest[e] * uniform
+                p = sound(mass[i, e]) + rest[e] * uniform
                 out[i, e] = p
                 total += base_weights[e] * p
         b = total / awake if awake > 0.0 else uniform
         base[i] = b
         for e in range(popular, columns):
-            out[i, e] = 0.0 if np.isnan(rest[e]) else mass[i, e] + rest[e] * b
+            out[i, e] = 0.0 if np.isnan(rest[e]) else sound(mass[i, e]) + rest[e] * b
 
 
 @njit(cache=True)
@@ -134,7 +140,7 @@ def learn_bulk(  # type: ignore[no-untyped-def]
         rest: (B, E) what it left to the base; NaN where asleep.
         popular: how many leading columns are popularities.
         buckets: (B, J) which row of each pool applies.
-        uniform: one over the number of items.
+        uniform: (B,) one over the number of items known before each event.
         rates: (pool rate, switch rate)
         base_weights: (popular,) in and out.
         pools: (J, C, E) in and out: weights of each pool for each of its buckets.
@@ -156,12 +162,12 @@ def learn_bulk(  # type: ignore[no-untyped-def]
         for e in range(columns):
             awake[e] = not np.isnan(rest[b, e])
         for e in range(popular):
-            p[e] = mass[b, e] + rest[b, e] * uniform if awake[e] else 0.0
+            p[e] = sound(mass[b, e]) + rest[b, e] * uniform[b] if awake[e] else 0.0
         base = soft_bayes(base_weights, p[:popular], awake[:popular], rates[0])
         if base <= 0.0:
-            base = uniform
+            base = uniform[b]
         for e in range(popular, columns):
-            p[e] = mass[b, e] + rest[b, e] * base if awake[e] else 0.0
+            p[e] = sound(mass[b, e]) + rest[b, e] * base if awake[e] else 0.0
         for j in range(count):
             q[j] = soft_bayes(pools[j, buckets[b, j]], p, awake, rates[0])
             up[j] = q[j] > 0.0

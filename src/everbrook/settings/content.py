@@ -35,7 +35,7 @@ class ContentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             ge=100,
             extra={"unit": "entries"},
         ),
-    ] = 40_000
+    ] = 8_000
     temperatures: Annotated[
         tuple[Annotated[float, Meta(gt=0)], ...],
         Meta(description="Temperatures of the softmax over cosines, one column each.", min_length=1, max_length=8,

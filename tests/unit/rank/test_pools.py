@@ -22,6 +22,11 @@ def _same_weights(held: list[np.ndarray], slow: Layers) -> None:
         np.testing.assert_allclose(array, listed, rtol=1e-6, atol=1e-12)
 
 
+def each(uniform: float, events: int) -> np.ndarray:
+    """The same uniform probability before every event."""
+    return np.full(events, uniform)
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_completing_gives_each_column_its_mass_and_its_part_of_the_base(seed: int) -> None:
     m = made(seed)
@@ -48,7 +53,7 @@ def test_learning_in_bulk_is_the_slow_definition_event_by_event(seed: int) -> No
     held, slow = _weights(m), m.slow
     skip = np.random.default_rng(seed).random(len(m.mass)) < 0.2
     logp = np.empty(len(m.mass))
-    pools.learn_bulk(m.mass, m.rest, len(m.base), m.buckets, UNIFORM, RATES, *held, logp, skip)
+    pools.learn_bulk(m.mass, m.rest, len(m.base), m.buckets, each(UNIFORM, len(m.mass)), RATES, *held, logp, skip)
     for b in range(len(m.mass)):
         if skip[b]:
             assert np.isnan(logp[b])
@@ -65,12 +70,12 @@ def test_learning_in_bulk_equals_learning_one_by_one(seed: int) -> None:
     m = made(seed)
     whole, single = _weights(m), _weights(m)
     skip, logp, alone = np.zeros(len(m.mass), np.bool_), np.empty(len(m.mass)), np.empty(len(m.mass))
-    fixed = (len(m.base), UNIFORM, RATES)
-    pools.learn_bulk(m.mass, m.rest, fixed[0], m.buckets, *fixed[1:], *whole, logp, skip)
+    uniform = each(UNIFORM, len(m.mass))
+    pools.learn_bulk(m.mass, m.rest, len(m.base), m.buckets, uniform, RATES, *whole, logp, skip)
     for b in range(len(m.mass)):
         one = slice(b, b + 1)
         pools.learn_bulk(
-            m.mass[one], m.rest[one], fixed[0], m.buckets[one], *fixed[1:], *single, alone[one], skip[one]
+            m.mass[one], m.rest[one], len(m.base), m.buckets[one], uniform[one], RATES, *single, alone[one], skip[one]
         )
     for first, second in zip([*whole, logp], [*single, alone], strict=True):
         np.testing.assert_array_equal(first, second)
@@ -81,7 +86,7 @@ def test_a_judged_event_teaches_what_a_bulk_event_does_where_the_stacker_sleeps(
     m = made(seed)
     bulk, judged = _weights(m), _weights(m)
     skip, logp = np.zeros(1, np.bool_), np.empty(1)
-    pools.learn_bulk(m.mass[:1], m.rest[:1], len(m.base), m.buckets[:1], UNIFORM, RATES, *bulk, logp, skip)
+    pools.learn_bulk(m.mass[:1], m.rest[:1], len(m.base), m.buckets[:1], each(UNIFORM, 1), RATES, *bulk, logp, skip)
     p, _ = m.slow.completed(m.mass[0].tolist(), m.rest[0].tolist(), UNIFORM)
     awake = ~np.isnan(m.rest[0])
     q = [pool_of(m.pools[j, bucket].tolist(), p, awake.tolist()) for j, bucket in enumerate(m.buckets[0])]
@@ -135,3 +140,13 @@ def test_nobody_awake_moves_nothing() -> None:
     assert pools.fixed_share(weights, np.ones(2), asleep, 0.1, losses) == 0.0
     np.testing.assert_array_equal(weights, 0.5)
     np.testing.assert_array_equal(losses, 0.0)
+
+
+@pytest.mark.parametrize("fault", [np.nan, np.inf, -0.5, 7.0])
+def test_an_expert_that_gives_no_probability_gives_nothing(fault: float) -> None:
+    mass = np.array([[0.5, fault], [0.25, 0.2]], np.float32)
+    out, base = np.empty_like(mass), np.empty(2, np.float32)
+    pools.complete(mass, np.array([0.25, 0.5], np.float32), 1, np.ones(1), UNIFORM, out, base)
+    assert np.isfinite(out).all()
+    assert out[0, 1] == pytest.approx(0.5 * base[0])
+    assert out[1, 1] == pytest.approx(0.2 + 0.5 * base[1])
