@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import platform
@@ -77,8 +78,9 @@ def _coded(column: pa.ChunkedArray) -> Coded:
     return Coded(encoded.indices.to_numpy(zero_copy_only=False).astype(np.int32), encoded.dictionary.to_pylist())
 
 
+@functools.cache
 def commit() -> str:
-    """The commit that is measured, with a mark where files have changed since."""
+    """The commit that is measured, with a mark where files have changed since; asked once, when a run begins."""
     here = Path(__file__).parent
     done = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=here, capture_output=True, text=True, check=False
@@ -95,3 +97,6 @@ def tell(name: str, value: float, unit: str, **more: object) -> None:
 def machine() -> str:
     """What it ran on."""
     return f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+
+
+commit()
