@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from everbrook.types import I32, I64, Step
+from everbrook.types import I32, I64, NO_ROW, Step
 
 HOUR_MS = 3_600_000
 
@@ -22,8 +22,9 @@ class HourPopularity:
         self._tail = 0  # events before it have left the window
 
     def extend(self, step: Step) -> None:
-        """Append events that are going to happen; they count once `rank` asks about a later one."""
-        self._items = np.concatenate((self._items[self._tail :], step.item))
+        """Append events that are going to happen; positive ones count once `rank` asks about a later one."""
+        taken = np.where(step.weight > 0.0, step.item, NO_ROW).astype(np.int32)
+        self._items = np.concatenate((self._items[self._tail :], taken))
         self._times = np.concatenate((self._times[self._tail :], step.ts_ms))
         self._head -= self._tail
         self._tail = 0
@@ -63,9 +64,11 @@ class HourPopularity:
 @njit(cache=True)
 def _slide(items, times, counts, head, tail, at, since_ms):  # type: ignore[no-untyped-def]
     while head < at:
-        counts[items[head]] += 1
+        if items[head] >= 0:
+            counts[items[head]] += 1
         head += 1
     while tail < head and times[tail] < since_ms:
-        counts[items[tail]] -= 1
+        if items[tail] >= 0:
+            counts[items[tail]] -= 1
         tail += 1
     return head, tail

@@ -49,7 +49,8 @@ def facts(rows, items, session_n, first_seen_ms, now_ms, edges, stamp, out):  # 
             if back == 0:
                 out[i, 1] = 1.0
             out[i, 3] = 1.0 / (1.0 + back)
-        age = now_ms - first_seen_ms[rows[i]]
+        first_ms = first_seen_ms[rows[i]]
+        age = now_ms - first_ms if first_ms > 0 else 0
         bucket = 0
         while bucket < len(edges) and age > edges[bucket]:
             bucket += 1
