@@ -7,6 +7,7 @@ network also scores its output (tied), so that an item has one vector.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -39,7 +40,7 @@ class SequenceBatch:
         return SequenceBatch(*(getattr(self, name).to(device) for name in self.__slots__))
 
 
-class SequenceModel(nn.Module):
+class SequenceModel(nn.Module, ABC):
     """What networks share: the tied item table, the input's parts, the scores. A network adds `mix`."""
 
     def __init__(self, settings: SequenceSettings, items: int) -> None:
@@ -52,9 +53,9 @@ class SequenceModel(nn.Module):
         self.ahead = nn.Parameter(torch.zeros(len(PAUSES_S) + 1, D))
         self.norm = nn.LayerNorm(D)
 
+    @abstractmethod
     def mix(self, x: Tensor, batch: SequenceBatch) -> Tensor:
         """Let each position take up those before it: (B, L, D) to (B, L, D)."""
-        raise NotImplementedError
 
     def encode(self, batch: SequenceBatch, table: Tensor | None = None) -> Tensor:
         """States of a batch of histories, ready to be multiplied with `targets`.
