@@ -88,9 +88,17 @@ class IdMap:
         Returns:
             How many rows were made.
         """
-        known = self._rows
+        known, first = self._rows, len(self._names)
+        if known.keys().isdisjoint(names):  # all new, as in an import: no need to look at each
+            before = len(known)
+            known.update(zip(names, range(first, first + len(names)), strict=True))
+            if len(known) - before == len(names):
+                self._names.extend(names)
+                return len(names)
+            for name in names:  # one comes twice: begin again
+                known.pop(name, None)
         fresh = dict.fromkeys([name for name in names if name not in known])
-        known.update(zip(fresh, range(len(self._names), len(self._names) + len(fresh)), strict=True))
+        known.update(zip(fresh, range(first, first + len(fresh)), strict=True))
         self._names.extend(fresh)
         return len(fresh)
 

@@ -69,3 +69,10 @@ def test_ids_of_any_text_come_back_from_arrays() -> None:
 def test_a_negative_row_has_no_id() -> None:
     with pytest.raises(IndexError, match=r"^A row must be an int >= 0; got -1\.$"):
         IdMap(["a"]).id(-1)
+
+
+def test_a_batch_of_new_names_with_a_repeat_gives_it_one_row() -> None:
+    ids = IdMap()
+    assert ids.rows(["a", "b", "a", "c"], create=True).tolist() == [0, 1, 0, 2]
+    assert ids.rows(["d", "c", "d"], create=True).tolist() == [3, 2, 3]
+    assert ids.names() == ["a", "b", "c", "d"]
