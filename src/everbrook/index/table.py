@@ -6,6 +6,8 @@ proven error bounds and an exact re-score see to it that the answer is that of a
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -43,10 +45,9 @@ class ItemTable:
     def grow(self, rows: int) -> None:
         """Make room for row numbers below `rows`; new rows are absent until they are put."""
         if rows > len(self._vectors):
-            old = (self._vectors, self._codes, self._scales, self._slack, self._norms, self._present)
+            before = self._columns()
             self._allocate(max(rows, 2 * len(self._vectors)))
-            new = (self._vectors, self._codes, self._scales, self._slack, self._norms, self._present)
-            for source, target in zip(old, new, strict=True):
+            for source, target in zip(before, self._columns(), strict=True):
                 target[: len(source)] = source
         self._count = max(self._count, rows)
 
@@ -183,6 +184,10 @@ class ItemTable:
         self._slack: F32 = np.zeros(rows, np.float32)
         self._norms: F32 = np.zeros(rows, np.float32)
         self._present: Bool = np.zeros(rows, np.bool_)
+
+    def _columns(self) -> tuple[NDArray[Any], ...]:
+        """All that is kept of each row; said to be of any type, since what checks types joins them as it happens."""
+        return self._vectors, self._codes, self._scales, self._slack, self._norms, self._present
 
     def _usable(self, visible: Bool | None) -> Bool:
         if visible is None:
