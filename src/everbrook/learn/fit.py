@@ -51,6 +51,7 @@ class Hooks:
     """How the world watches and ends a fit."""
 
     progress: Callable[[Progress], None] | None = None
+    judge: Callable[[SequenceModel], dict[str, float]] | None = None  # more measures at the end of an epoch
     stop: Callable[[], bool] | None = None  # asked before every step
     checkpoint: Path | None = None  # where an interrupted fit is kept and found again
 
@@ -144,7 +145,8 @@ class _Fit:
         """Judge the epoch, remember the best, and be ready for the next."""
         lesson, place = self.lesson, self.place
         judged = quality(self.trainer.model, lesson.validation) if lesson.validation is not None else {}
-        report = self._progress(steps, judged)
+        more = self.hooks.judge(self.trainer.model) if self.hooks.judge else {}
+        report = self._progress(steps, judged | more)
         self.done.append(report)
         if judged and self.settings.patience:
             place.judge(judged["log_loss"], self.trainer.model.state_dict())
