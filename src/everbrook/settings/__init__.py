@@ -21,6 +21,7 @@ from everbrook.settings.engine import EngineSettings
 from everbrook.settings.features import FeaturesSettings
 from everbrook.settings.fit import FitSettings
 from everbrook.settings.index import IndexSettings
+from everbrook.settings.learner import LearnerSettings
 from everbrook.settings.log import LogSettings
 from everbrook.settings.mixture import MixtureSettings
 from everbrook.settings.neighbours import NeighboursSettings
@@ -55,6 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     index: IndexSettings = msgspec.field(default_factory=IndexSettings)
     sequence: SequenceSettings = msgspec.field(default_factory=SequenceSettings)
     fit: FitSettings = msgspec.field(default_factory=FitSettings)
+    learner: LearnerSettings = msgspec.field(default_factory=LearnerSettings)
     mixture: MixtureSettings = msgspec.field(default_factory=MixtureSettings)
     rank: RankSettings = msgspec.field(default_factory=RankSettings)
     engine: EngineSettings = msgspec.field(default_factory=EngineSettings)
