@@ -1,0 +1,208 @@
+"""Evidence that is valid at any time for claims about a difference of log-probabilities, per scenario and over all.
+
+**Bets.** Differences live - reference of `block_events` events in a row make one block with mean x. For a claim such as
+'harm: the mean is below -tolerance' every block multiplies a capital by 1 + f z, where z = (-x - tolerance) / sd and sd is
+a running estimate that was made before the block. If the claim is false, the capital cannot grow in expectation
+(a betting martingale), whatever is looked at, and whenever. Several fractions f bet side by side.
+
+**Budget in time.** A claim may become true at any moment, so capital is added all the time: a detector starts with
+nothing, and each moment lends it the share of the month's allowed false alarms that this moment is of a month. Evidence is
+the sum of what all those loans have become (the Shiryaev-Roberts form); the claim is proven when it reaches 1. While the
+claim is false, the expected number of alarms is at most the sum of what was lent. So the budget holds over any stretch of
+time and at any rate of events, without an estimate of the rate. All detectors share one budget: over all .4 (recent) and
+.2 (anchor), and .2 each for the scenarios seen so far, in equal parts.
+
+**What is assumed.** Given the past, a block's mean difference is not below -tolerance in expectation, after a block above
+.9 / f standard deviations is taken down to that (each fraction its own cut, so small bets cut next to nothing), and one
+event to `clip_nats`. Neighbouring events may depend on each other (the same users in a row): a dependence that is seen in
+the variances of longer blocks, up to 512 blocks, lowers every bet's capital by exp(-f² excess / 2), which restores the
+odds of a random walk with that long-run variance. This last step is a correction, exact only for large sums.
+
+Source: Shin, Ramdas, Rinaldo, 'E-detectors' (2022), eq. 12 (SR) with Definition 2.3; Waudby-Smith, Ramdas, 'Estimating means
+of bounded random variables by betting' (2023), sections 4-5. That added loans bound expected alarms: optional stopping of
+the evidence minus the loans.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from everbrook.learn import gate_kernels as kernels
+from everbrook.learn.gate_kernels import ALIKE, ANCHOR, BETTER, HARM_ANCHOR, HARM_RECENT, KINDS, RECENT
+from everbrook.settings.gate import GateSettings
+from everbrook.types import F64, I16, I32, Arrays, Bool
+
+MONTH_MS = 30 * 86_400_000
+HARM = (HARM_RECENT, HARM_ANCHOR)
+STRETCH = (kernels.STRETCH_BETTER, kernels.STRETCH_ALIKE)
+_ALL_SHARE = {HARM_RECENT: 0.4, HARM_ANCHOR: 0.2, BETTER: 0.5, ALIKE: 0.5}
+_SCENARIO_SHARE = {HARM_RECENT: 0.2, HARM_ANCHOR: 0.2}
+_LONGEST_MS = 60_000  # a gap of the clock lends no more than this; nor does a jump back count as time
+_MOST_OWED_MS = 600_000  # a scenario that was silent does not come back with a month's budget
+_UNIT_BLOCKS = 1000  # evidence in nats counts from what so many blocks are lent
+
+
+class Evidence:
+    """What is proven about the live weights, by slot (0: over all, 1 + scenario) and kind of claim."""
+
+    def __init__(self, settings: GateSettings) -> None:
+        self._settings = s = settings
+        S = 1 + s.scenarios
+        self._shifts = np.array([-s.recent_tolerance, -s.anchor_tolerance, 0.0, s.margin, 0.0, s.margin])
+        self._a: Arrays = {
+            "clock": np.zeros(3, np.int64),  # the latest moment, whether there was one, and the time that passed, in ms
+            "sums": np.zeros((S, 2)),
+            "counts": np.zeros((S, 2), np.int64),
+            "events": np.zeros((S, 2), np.int64),
+            "gross": np.zeros((2, 3)),
+            "wealth": np.zeros((S, KINDS, len(kernels.FRACTIONS))),
+            "owed": np.zeros((S, KINDS)),
+            "unit": np.zeros((S, KINDS)),
+            "blocks": np.zeros((S, 2), np.int64),
+            "moments": np.zeros((S, 2, 3)),
+            "pending": np.full((S, 2, kernels.LEVELS), np.nan),
+            "variances": np.zeros((S, 2, kernels.LEVELS)),
+            "pairs": np.zeros((S, 2, kernels.LEVELS), np.int64),
+        }
+        self._crossed: Bool = np.zeros((S, KINDS), np.bool_)
+        self._lent = np.zeros((S, KINDS))  # of a month's budget, per detector
+        self._seen = 0  # scenarios, when `_lent` was made
+        self.faults = 0
+
+    def observe(
+        self, ts_ms: int, scenario: I16, live: F64, recent: F64, anchor: F64, actor: I32 | None = None
+    ) -> None:
+        """Take a micro-batch in; afterwards `crossed`, `faults` and `gross` tell of it.
+
+        Args:
+            ts_ms: the moment.
+            scenario: (B,) rows; NO_ROW where there is none.
+            live: (B,) log-probabilities.
+            recent: (B,) the same under the recent weights, NaN where there is none.
+            anchor: (B,) the same under the anchor.
+            actor: (B,) rows; where given, an actor counts once per batch and scenario, with his mean.
+        """
+        a, s = self._a, self._settings
+        by_recent, by_anchor = np.empty(len(live)), np.empty(len(live))
+        self.faults = max(
+            kernels.differences(live, recent, s.clip_nats, by_recent),
+            kernels.differences(live, anchor, s.clip_nats, by_anchor),
+        )
+        if actor is not None:
+            into = (np.empty(len(live), np.int16), np.empty(len(live)), np.empty(len(live)))
+            groups = kernels.merge(scenario, actor, by_recent, by_anchor, *into)
+            scenario, by_recent, by_anchor = into[0][:groups], into[1][:groups], into[2][:groups]
+        self._lend(ts_ms)
+        self._crossed[:] = False
+        kernels.absorb(
+            scenario, by_recent, by_anchor, s.block_events, a["sums"], a["counts"], a["events"], a["gross"],
+            self._shifts, a["wealth"], a["owed"], a["unit"], self._crossed, a["blocks"], a["moments"], a["pending"],
+            a["variances"], a["pairs"],
+        )
+
+    def _lend(self, ts_ms: int) -> None:
+        clock = self._a["clock"]
+        passed = ts_ms - int(clock[0]) if clock[1] else 0
+        if passed >= 0 or passed < -_LONGEST_MS:
+            clock[:2] = ts_ms, 1
+        passed = min(max(passed, 0), _LONGEST_MS)
+        clock[2] += passed
+        seen = int((self._a["events"][1:].sum(axis=1) > 0).sum())
+        if seen != self._seen or not self._lent[0, 0]:
+            self._share_out(seen)
+        if passed > 0:
+            owed = self._a["owed"]
+            owed += self._lent * (passed / MONTH_MS)
+            np.minimum(owed, self._lent * (_MOST_OWED_MS / MONTH_MS), out=owed)
+
+    def _share_out(self, seen: int) -> None:
+        s = self._settings
+        budget = {HARM_RECENT: s.alarms_per_month, HARM_ANCHOR: s.alarms_per_month}
+        for kind, share in _ALL_SHARE.items():
+            self._lent[0, kind] = share * budget.get(kind, s.promotions_per_month)
+        for kind, share in _SCENARIO_SHARE.items():
+            self._lent[1:, kind] = share * s.alarms_per_month / max(seen, 1)
+        self._seen = seen
+
+    def crossed(self, kind: int) -> int | None:
+        """The first slot in which a claim was proven by the last batch; None where in none."""
+        found = self._crossed[:, kind]
+        return int(found.argmax()) if found.any() else None
+
+    def age_ms(self) -> int:
+        """Time that passed so far: a jump forward counts as a minute, one back not at all."""
+        return int(self._a["clock"][2])
+
+    def holds(self, kind: int, share: float = 1.0) -> bool:
+        """Whether a claim over all is proven now, or at least to a share of what it needs."""
+        return bool(self._a["wealth"][0, kind].sum() >= share)
+
+    def gross(self) -> tuple[float, float]:
+        """The lowest mean difference of a full run of events that ended in the last batch: recent, anchor."""
+        return float(self._a["gross"][RECENT, 2]), float(self._a["gross"][ANCHOR, 2])
+
+    def events(self) -> int:
+        """Events compared with any reference, over all."""
+        return int(self._a["events"][0].max())
+
+    def forget(self, kinds: tuple[int, ...]) -> None:
+        """Begin anew: what was proven or half proven about these claims is dropped; the scales stay."""
+        for kind in kinds:
+            self._a["wealth"][:, kind] = 0.0
+            self._a["owed"][:, kind] = 0.0
+            self._crossed[:, kind] = False
+        references = {int(kernels.REFERENCE[kind]) for kind in kinds}
+        for r in references:
+            self._a["sums"][:, r] = 0.0
+            self._a["counts"][:, r] = 0
+            self._a["gross"][r] = 0.0, 0.0, np.inf
+
+    def stretch(self) -> None:
+        """Begin a new stretch: its claims start from their own error probability and are lent nothing."""
+        for kind in STRETCH:
+            self._a["wealth"][:, kind] = 0.0
+            self._a["wealth"][0, kind] = self._settings.stretch_error * kernels.PRIOR
+
+    def nats(self, kind: int, slot: int = 0) -> tuple[float, float]:
+        """Evidence for a claim above what chance is worth, and what it needs.
+
+        Returns:
+            Both in nats, above what 1,000 blocks are lent.
+        """
+        unit = _UNIT_BLOCKS * float(self._a["unit"][slot, kind])
+        total = float(self._a["wealth"][slot, kind].sum())
+        if kind in STRETCH:
+            unit = self._settings.stretch_error
+        if unit <= 0.0:
+            return 0.0, math.inf
+        return max(math.log(max(total, 1e-300) / unit), 0.0), max(-math.log(unit), 0.0)
+
+    def most_nats(self, kinds: tuple[int, ...]) -> float:
+        """The most evidence, over all slots, for any of some claims."""
+        unit = _UNIT_BLOCKS * self._a["unit"][:, kinds]
+        total = self._a["wealth"][:, kinds].sum(axis=2)
+        known = unit > 0.0
+        return float(np.log(np.maximum(total[known] / unit[known], 1.0)).max(initial=0.0))
+
+    def moments(self, reference: int, slot: int = 0) -> tuple[float, float, int]:
+        """Recent mean difference, standard deviation of a block's mean, and events so far."""
+        m = self._a["moments"][slot, reference]
+        return float(m[1]), math.sqrt(max(float(m[0]), 0.0)), int(self._a["events"][slot, reference])
+
+    def scenarios(self) -> NDArray[np.int64]:
+        """Scenario rows that were seen, of those judged on their own."""
+        return np.flatnonzero(self._a["events"][1:].sum(axis=1))
+
+    def state(self) -> Arrays:
+        """Everything, as named arrays."""
+        return {name: array.copy() for name, array in self._a.items()}
+
+    def load(self, arrays: Arrays) -> None:
+        """Take over what `state` gave."""
+        for name, array in self._a.items():
+            array[...] = arrays[name]
+        self._seen = -1
+        self._crossed[:] = False

@@ -1,0 +1,258 @@
+"""The gate: whom the live weights serve, when they go back, and when they become the anchor. It knows only numbers.
+
+Stages: in *shadow* the live weights learn and serve nobody (lists use the anchor); in *canary* they serve a share of
+users; *live*, everybody. Up: proven better than the anchor, or proven good enough for long. Down: harm that is proven
+against the recent weights (then the weights go back to those) or against the anchor (back to the anchor), one stage each
+time; repeated harm leads to shadow and a rest from learning. In shadow nobody is hurt, so a young model that is at first
+worse than a blank anchor is let learn: only values that are not finite or grossly wrong go back from there.
+
+Decisions come back as values; whoever asked acts on them and logs them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from everbrook.learn.evidence import HARM, Evidence
+from everbrook.learn.gate_kernels import (
+    ALIKE, ANCHOR, BETTER, HARM_ANCHOR, HARM_RECENT, KINDS, RECENT, STRETCH_ALIKE, STRETCH_BETTER,
+)
+from everbrook.learn.gate_moves import KINDS as MOVES
+from everbrook.learn.gate_moves import STAGES, GateStanding, Kind, Move, Reading, Stage, serves_live
+from everbrook.settings.gate import GateSettings
+from everbrook.types import F64, I16, I32, NO_ROW, Arrays
+
+_QUIET_NATS = 3.0  # of evidence for harm, above chance, over which nothing is promoted
+_SHAKEN = 0.05  # share of what a claim needs below which it no longer counts as proven
+_EVERY = tuple(range(KINDS))
+
+
+class Gate:
+    """A paired sequential test of live weights against recent and anchor weights, and the stage that follows."""
+
+    def __init__(self, settings: GateSettings | None = None) -> None:
+        self.settings = s = settings or GateSettings()
+        self._evidence = Evidence(s)
+        self._evidence.stretch()
+        self._n: Arrays = {  # ages count the time that passed, moments the clock
+            "stage": np.array([STAGES.index(s.start)]),
+            "paused": np.zeros(1, np.int64),
+            "since_ms": np.zeros(1, np.int64),
+            "since_age": np.zeros(1, np.int64),
+            "rest": np.zeros(2, np.int64),  # age and moment at which it ends; 0: learning does not rest
+            "anchor": np.zeros(2, np.int64),  # age and moment at which the anchor was taken
+            "alike_age": np.full(1, -1),  # since when being good enough is proven; -1: it is not
+            "stretch": np.zeros(2, np.int64),  # age and events at its begin
+            "harm_ages": np.full(s.harms, -1),  # of the last harms, oldest first; -1: none yet
+            "counts": np.zeros(len(MOVES), np.int64),
+        }
+
+    @property
+    def stage(self) -> Stage:
+        """Whom the live weights serve."""
+        return STAGES[int(self._n["stage"][0])]
+
+    @property
+    def paused(self) -> bool:
+        """Whether the gate makes no moves by itself."""
+        return bool(self._n["paused"][0])
+
+    @property
+    def resting(self) -> bool:
+        """Whether learning rests after repeated harm."""
+        return bool(self._n["rest"][0])
+
+    def serves(self, user_id: str) -> bool:
+        """Whether a user's lists are made by the live weights rather than by the anchor."""
+        return serves_live(self.stage, user_id, self.settings.canary_share)
+
+    def observe(
+        self, ts_ms: int, scenario: I16, live: F64, recent: F64, anchor: F64, actor: I32 | None = None
+    ) -> list[Move]:
+        """Take in a micro-batch that none of the weights has learned from, and say what should be done.
+
+        Args:
+            ts_ms: the moment; better the learner's own or the log's than what a client claims.
+            scenario: (B,) rows; NO_ROW where there is none.
+            live: (B,) log-probabilities under the live weights.
+            recent: (B,) the same under the weights of about a minute ago; NaN where there is none.
+            anchor: (B,) the same under the anchor; NaN where there is none.
+            actor: (B,) rows; where given, an actor counts once per batch and scenario, with his mean difference.
+
+        Returns:
+            Moves in the order in which to act; mostly none.
+        """
+        self._evidence.observe(ts_ms, scenario, live, recent, anchor, actor)
+        if not self._n["since_ms"][0]:
+            self._n["since_ms"][0] = ts_ms
+        if self.paused:
+            return []
+        moves = self._woken(ts_ms)
+        back = self._broken(ts_ms, bool(np.isfinite(recent).any())) or self._harmed(ts_ms)
+        if back:
+            return moves + back
+        return moves + (self._anchored(ts_ms) if self.stage == "live" else self._promoted(ts_ms))
+
+    def pause(self, ts_ms: int) -> Move:
+        """No moves by itself until `resume`; evidence is gathered on."""
+        self._n["paused"][0] = 1
+        return self._move("pause", self.stage, "Asked for.", ts_ms)
+
+    def resume(self, ts_ms: int) -> Move:
+        """Moves by itself again."""
+        self._n["paused"][0] = 0
+        return self._move("resume", self.stage, "Asked for.", ts_ms)
+
+    def override(self, stage: Stage, ts_ms: int, because: str = "Asked for.") -> Move:
+        """Set the stage by hand; evidence begins anew, and unless paused the gate goes on from there."""
+        self._to_stage(STAGES.index(stage), ts_ms)
+        self.renewed()
+        return self._move("override", stage, because, ts_ms)
+
+    def renewed(self) -> None:
+        """Weights were replaced by other hands: what was found about the old ones counts no more."""
+        self._evidence.forget(_EVERY)
+        self._n["alike_age"][0] = -1
+        self._begin_stretch()
+
+    def _woken(self, ts_ms: int) -> list[Move]:
+        if not self.resting or self._evidence.age_ms() < self._n["rest"][0]:
+            return []
+        self._n["rest"][:] = 0
+        return [self._move("wake", "learning", "Learning has rested for as long as it was set to.", ts_ms)]
+
+    def _broken(self, ts_ms: int, recent: bool) -> list[Move]:
+        """Not finite or grossly wrong: back at once, in every stage."""
+        by_recent, by_anchor = self._evidence.gross()
+        lowest = by_recent if recent else by_anchor
+        if self._evidence.faults:
+            because = f"{self._evidence.faults} log-probabilities under the live weights are not finite."
+        elif lowest < -self.settings.gross_nats:
+            because = f"The live weights lose {-lowest:.2f} nats an event over 64 events."
+        else:
+            return []
+        return self._fall("recent" if recent else "anchor", because, ts_ms, NO_ROW, 0.0)
+
+    def _harmed(self, ts_ms: int) -> list[Move]:
+        if self.stage == "shadow":
+            return []
+        for kind, against in ((HARM_ANCHOR, "anchor"), (HARM_RECENT, "recent")):
+            slot = self._evidence.crossed(kind)
+            if slot is not None:
+                mean, _, _ = self._evidence.moments(ANCHOR if kind == HARM_ANCHOR else RECENT, slot)
+                nats, _ = self._evidence.nats(kind, slot)
+                where = "" if slot == 0 else f" in scenario row {slot - 1}"
+                because = f"Live weights are worse than the {against} ones{where}: lately {mean:+.4f} nats an event."
+                return self._fall(against, because, ts_ms, slot - 1, nats)
+        return []
+
+    def _fall(self, to: str, because: str, ts_ms: int, scenario: int, nats: float) -> list[Move]:
+        """Weights go back and the stage goes down; harm that repeats leads to shadow and a rest."""
+        s, n, age = self.settings, self._n, self._evidence.age_ms()
+        stage = int(n["stage"][0])
+        n["harm_ages"][:-1] = n["harm_ages"][1:]
+        n["harm_ages"][-1] = age
+        repeated = n["harm_ages"][0] >= 0 and age - n["harm_ages"][0] <= 1000 * s.harms_within_s
+        to = "anchor" if repeated and stage > 0 else to
+        moves = [self._move("rollback", to, because, ts_ms, to, scenario, nats)]
+        if stage > 0:
+            stage = 0 if repeated else stage - 1
+            self._to_stage(stage, ts_ms)
+            moves.append(self._move("demote", STAGES[stage], because, ts_ms, to, scenario, nats))
+        if repeated and s.rest_s > 0.0 and not self.resting:
+            rest_ms = int(1000 * s.rest_s)
+            n["rest"][:] = age + max(rest_ms, 1), ts_ms + rest_ms
+            because = f"{s.harms} harms within {s.harms_within_s:g} s."
+            moves.append(self._move("rest", "learning", because, ts_ms, until_ms=ts_ms + rest_ms))
+        self.renewed()
+        return moves
+
+    def _promoted(self, ts_ms: int) -> list[Move]:
+        """Shadow to canary, canary to live."""
+        e, s, n, age = self._evidence, self.settings, self._n, self._evidence.age_ms()
+        if n["alike_age"][0] < 0 and e.holds(ALIKE):
+            n["alike_age"][0] = age
+        elif n["alike_age"][0] >= 0 and not e.holds(ALIKE, _SHAKEN):
+            n["alike_age"][0] = -1
+        better = e.holds(BETTER)
+        alike = n["alike_age"][0] >= 0 and age - n["alike_age"][0] >= 1000 * s.noninferior_s
+        if not (better or alike) or self.resting or e.most_nats(HARM) > _QUIET_NATS:
+            return []
+        stage = int(n["stage"][0])
+        if stage == 1 and age - n["since_age"][0] < 1000 * s.canary_least_s:
+            return []
+        mean, _, events = e.moments(ANCHOR)
+        nats, _ = e.nats(BETTER if better else ALIKE)
+        claim = "better than" if better else f"within {s.margin:g} nats of"
+        because = f"Proven {claim} the anchor: lately {mean:+.4f} nats an event, {events} events compared in all."
+        self._to_stage(stage + 1, ts_ms)
+        self.renewed()
+        return [self._move("promote", STAGES[stage + 1], because, ts_ms, "anchor", NO_ROW, nats)]
+
+    def _anchored(self, ts_ms: int) -> list[Move]:
+        """Live weights become the anchor on evidence of the present stretch alone."""
+        e, s, n, age = self._evidence, self.settings, self._n, self._evidence.age_ms()
+        better = e.holds(STRETCH_BETTER) and age - n["anchor"][0] >= 1000 * s.stretch_s
+        calm_ms = age - max(int(n["anchor"][0]), int(n["harm_ages"][-1]))
+        alike = e.holds(STRETCH_ALIKE) and calm_ms >= 1000 * s.anchor_every_s
+        if (better or alike) and e.most_nats(HARM) <= _QUIET_NATS:
+            mean, _, _ = e.moments(ANCHOR)
+            nats, _ = e.nats(STRETCH_BETTER if better else STRETCH_ALIKE)
+            claim = "better than" if better else f"within {s.margin:g} nats of"
+            because = f"Live weights were {claim} the anchor in the last stretch: lately {mean:+.4f} nats an event."
+            n["anchor"][:] = age, ts_ms
+            e.forget((HARM_ANCHOR, BETTER, ALIKE))
+            self._begin_stretch()
+            return [self._move("anchor", "live", because, ts_ms, "anchor", NO_ROW, nats)]
+        if age - n["stretch"][0] >= 1000 * s.stretch_s and e.events() - n["stretch"][1] >= s.stretch_events:
+            self._begin_stretch()
+        return []
+
+    def _to_stage(self, stage: int, ts_ms: int) -> None:
+        self._n["stage"][0] = stage
+        self._n["since_ms"][0] = ts_ms
+        self._n["since_age"][0] = self._evidence.age_ms()
+
+    def _begin_stretch(self) -> None:
+        self._evidence.stretch()
+        self._n["stretch"][:] = self._evidence.age_ms(), self._evidence.events()
+
+    def _move(
+        self, kind: Kind, to: str, because: str, ts_ms: int, against: str = "", scenario: int = NO_ROW,
+        nats: float = 0.0, until_ms: int = 0,
+    ) -> Move:
+        self._n["counts"][MOVES.index(kind)] += 1
+        return Move(kind, to, because, ts_ms, against, scenario, nats, until_ms)
+
+    def standing(self) -> GateStanding:
+        """Stage, evidence, counts: what `status` shows."""
+        n = self._n
+        rows = [NO_ROW, *(int(row) for row in self._evidence.scenarios())]
+        readings = [self._reading("harm", HARM_RECENT, "recent", row) for row in rows]
+        readings += [self._reading("harm", HARM_ANCHOR, "anchor", row) for row in rows]
+        if self.stage == "live":
+            claims = (("better", STRETCH_BETTER), ("alike", STRETCH_ALIKE))
+        else:
+            claims = (("better", BETTER), ("alike", ALIKE))
+        readings += [self._reading(claim, kind, "anchor", NO_ROW) for claim, kind in claims]
+        return GateStanding(
+            stage=self.stage, since_ms=int(n["since_ms"][0]), paused=self.paused, resting_until_ms=int(n["rest"][1]),
+            anchor_since_ms=int(n["anchor"][1]), events=self._evidence.events(),
+            counts={kind: int(n["counts"][at]) for at, kind in enumerate(MOVES)}, readings=tuple(readings),
+        )
+
+    def _reading(self, claim: str, kind: int, against: str, scenario: int) -> Reading:
+        nats, needed = self._evidence.nats(kind, scenario + 1)
+        mean, sd, events = self._evidence.moments(RECENT if against == "recent" else ANCHOR, scenario + 1)
+        return Reading(claim, against, scenario, nats, needed, mean, sd, events)
+
+    def state(self) -> Arrays:
+        """Everything, as named arrays."""
+        own = {name: array.copy() for name, array in self._n.items()}
+        return own | {f"evidence/{name}": array for name, array in self._evidence.state().items()}
+
+    def load(self, arrays: Arrays) -> None:
+        """Take over what `state` gave."""
+        for name, array in self._n.items():
+            array[...] = arrays[name]
+        self._evidence.load({name: arrays[f"evidence/{name}"] for name in self._evidence.state()})

@@ -1,0 +1,200 @@
+"""The gate's arithmetic: differences into blocks, blocks into bets, bets into evidence.
+
+Axes: slots (0: over all; 1 + scenario), references (0: recent, 1: anchor), kinds of claim, J bet fractions, levels of
+block length. See `everbrook.learn.evidence` for what the numbers mean and what is assumed.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+RECENT, ANCHOR = 0, 1
+HARM_RECENT, HARM_ANCHOR, BETTER, ALIKE, STRETCH_BETTER, STRETCH_ALIKE = range(6)
+REFERENCE = np.array([RECENT, ANCHOR, ANCHOR, ANCHOR, ANCHOR, ANCHOR])  # (kinds,)
+SIGN = np.array([-1.0, -1.0, 1.0, 1.0, 1.0, 1.0])  # (kinds,)
+KINDS = len(SIGN)
+
+FRACTIONS = np.array([0.3, 0.2, 0.1, 0.05, 0.02])  # (J,) of the capital, for one standard deviation of a block
+PRIOR = np.array([0.3, 0.3, 0.2, 0.1, 0.1])  # (J,)
+LEVELS = 10  # blocks of 1, 2, 4 … 512 blocks, whose variances show dependence
+CAP = 2.0  # evidence is kept no larger than this; a claim is proven at 1
+GROSS_EVENTS = 64
+
+_MOST_Z = 10.0  # no block counts for more standard deviations in favour of a claim
+_WARM_BLOCKS = 32  # blocks that only teach the scale
+_LEAST_SD = 1e-6  # nats
+_RATE = 1.0 / 128.0  # of the running second moment
+_LEVEL_RATE = 1.0 / 256.0  # of the running variances per level
+_LEVEL_LEAST = 24  # pairs before a level's variance is believed
+_SLACK = 0.15  # what the largest of several noisy ratios exceeds 1 by chance
+_MEAN_RATE = 1.0 / 128.0
+_UNIT_RATE = 1.0 / 256.0
+
+
+@njit(cache=True)
+def differences(live, reference, clip, out):
+    """(B,) clipped live - reference, NaN where there is no reference; returns how many live values are not finite."""
+    faults = 0
+    for b in range(len(live)):
+        out[b] = np.nan
+        if math.isnan(reference[b]):
+            continue
+        if not math.isfinite(live[b]):
+            faults += 1
+            continue
+        out[b] = min(max(live[b] - reference[b], -clip), clip)
+    return faults
+
+
+@njit(cache=True)
+def merge(scenario, actor, recent, anchor, merged_scenario, merged_recent, merged_anchor):
+    """One mean for each actor and scenario of the batch, in order of first appearance; returns how many."""
+    B = len(actor)
+    order = np.argsort(actor.astype(np.int64) * 65536 + scenario, kind="mergesort")
+    first = np.empty(B, np.int64)  # of each event: where its group begins in the batch
+    leader = -1
+    for at in range(B):
+        b = order[at]
+        if at == 0 or actor[b] != actor[order[at - 1]] or scenario[b] != scenario[order[at - 1]]:
+            leader = b
+        first[b] = leader
+    place = np.empty(B, np.int64)
+    n = np.zeros((B, 2), np.int64)
+    groups = 0
+    for b in range(B):
+        if first[b] == b:
+            place[b] = groups
+            merged_scenario[groups] = scenario[b]
+            merged_recent[groups] = 0.0
+            merged_anchor[groups] = 0.0
+            groups += 1
+        g = place[first[b]]
+        if not math.isnan(recent[b]):
+            merged_recent[g] += recent[b]
+            n[g, 0] += 1
+        if not math.isnan(anchor[b]):
+            merged_anchor[g] += anchor[b]
+            n[g, 1] += 1
+    for g in range(groups):
+        merged_recent[g] = merged_recent[g] / n[g, 0] if n[g, 0] else np.nan
+        merged_anchor[g] = merged_anchor[g] / n[g, 1] if n[g, 1] else np.nan
+    return groups
+
+
+@njit(cache=True)
+def absorb(scenario, recent, anchor, block_events, sums, counts, events, gross, *cells):
+    """Take B differences in, event by event.
+
+    Args:
+        scenario: (B,) slots - 1; below 0 or too large: counted over all alone.
+        recent: (B,) differences from the recent weights, NaN where there is none.
+        anchor: (B,) the same from the anchor.
+        block_events: events of one block.
+        sums: (slots, 2) of the block that is being filled.
+        counts: (slots, 2) its events.
+        events: (slots, 2) all events so far.
+        gross: (2, 3) sum and events of the present run, and the lowest mean of a full run in this call.
+        cells: what `_bet` takes.
+    """
+    slots = len(sums)
+    for r in range(2):
+        gross[r, 2] = np.inf
+    for b in range(len(scenario)):
+        for r in range(2):
+            d = recent[b] if r == RECENT else anchor[b]
+            if math.isnan(d):
+                continue
+            gross[r, 0] += d
+            gross[r, 1] += 1.0
+            if gross[r, 1] >= GROSS_EVENTS:
+                gross[r, 2] = min(gross[r, 2], gross[r, 0] / gross[r, 1])
+                gross[r, 0] = 0.0
+                gross[r, 1] = 0.0
+            for turn in range(2):
+                slot = 0 if turn == 0 else 1 + scenario[b]
+                if turn == 1 and (scenario[b] < 0 or slot >= slots):
+                    continue
+                events[slot, r] += 1
+                sums[slot, r] += d
+                counts[slot, r] += 1
+                if counts[slot, r] >= block_events:
+                    x = sums[slot, r] / counts[slot, r]
+                    sums[slot, r] = 0.0
+                    counts[slot, r] = 0
+                    _bet(slot, r, x, *cells)
+
+
+@njit(cache=True)
+def _bet(slot, r, x, shifts, wealth, owed, unit, crossed, blocks, moments, pending, variances, pairs):
+    """One block's mean against every claim that compares with reference r, then its lesson for the scale.
+
+    Args:
+        slot: where.
+        r: against which reference.
+        x: the block's mean difference.
+        shifts: (kinds,) added to the signed difference: what a claim allows for.
+        wealth: (slots, kinds, J) evidence per bet.
+        owed: (slots, kinds) budget that has become due since the last block.
+        unit: (slots, kinds) running mean of what was due at a block.
+        crossed: (slots, kinds) out: whether a claim was proven at any block.
+        blocks: (slots, 2) so far.
+        moments: (slots, 2, 3) running second moment, mean, and excess of long-run variance over it.
+        pending: (slots, 2, LEVELS) the first of a pair of neighbouring longer blocks, NaN: none waits.
+        variances: (slots, 2, LEVELS) of longer blocks, times their length.
+        pairs: (slots, 2, LEVELS) how many each is made of.
+    """
+    n = blocks[slot, r]
+    if n >= _WARM_BLOCKS:
+        sd = max(math.sqrt(moments[slot, r, 0]), _LEAST_SD)
+        for kind in range(KINDS):
+            if REFERENCE[kind] != r:
+                continue
+            z = min((SIGN[kind] * x + shifts[kind]) / sd, _MOST_Z)
+            due = owed[slot, kind]
+            owed[slot, kind] = 0.0
+            if due > 0.0:
+                unit[slot, kind] += (due - unit[slot, kind]) * (1.0 if unit[slot, kind] == 0.0 else _UNIT_RATE)
+            total = 0.0
+            for j in range(len(FRACTIONS)):
+                f = FRACTIONS[j]
+                factor = 1.0 + f * max(z, -0.9 / f)
+                w = (wealth[slot, kind, j] + due * PRIOR[j]) * factor * math.exp(-0.5 * f * f * moments[slot, r, 2])
+                wealth[slot, kind, j] = w
+                total += w
+            if total >= 1.0:
+                crossed[slot, kind] = True
+            if total > CAP:
+                wealth[slot, kind] *= CAP / total
+    blocks[slot, r] = n + 1
+    _learn_scale(x, n, moments[slot, r], pending[slot, r], variances[slot, r], pairs[slot, r])
+
+
+@njit(cache=True)
+def _learn_scale(x, n, moments, pending, variances, pairs):
+    """Running second moment and mean, and by how much longer blocks vary more than independent ones would."""
+    square = x * x if n < 8 else min(x * x, 36.0 * moments[0] + _LEAST_SD**2)
+    moments[0] += (square - moments[0]) * max(1.0 / (n + 1), _RATE)
+    moments[1] += (x - moments[1]) * max(1.0 / (n + 1), _MEAN_RATE)
+    length = 1.0
+    for level in range(LEVELS):
+        if math.isnan(pending[level]):
+            pending[level] = x
+            break
+        apart = x - pending[level]
+        v = 0.5 * apart * apart * length
+        k = pairs[level]
+        if k >= 8:
+            v = min(v, 36.0 * variances[level] + _LEAST_SD**2)
+        variances[level] += (v - variances[level]) * max(1.0 / (k + 1), _LEVEL_RATE)
+        pairs[level] = k + 1
+        x = 0.5 * (x + pending[level])
+        pending[level] = np.nan
+        length *= 2.0
+    most = 0.0
+    for level in range(LEVELS):
+        if pairs[level] >= _LEVEL_LEAST:
+            most = max(most, variances[level])
+    moments[2] = max(most / max(moments[0], _LEAST_SD**2) - 1.0 - _SLACK, 0.0)
