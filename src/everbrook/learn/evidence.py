@@ -31,17 +31,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everbrook.learn import gate_kernels as kernels
-from everbrook.learn.gate_kernels import ALIKE, ANCHOR, BETTER, HARM_ANCHOR, HARM_RECENT, KINDS, RECENT
+from everbrook.learn.elapsed import elapse, no_time
+from everbrook.learn.gate_kernels import ALIKE, BETTER, HARM_ANCHOR, HARM_RECENT, KINDS
 from everbrook.settings.gate import GateSettings
 from everbrook.types import F64, I16, I32, Arrays, Bool
 
-MONTH_MS = 30 * 86_400_000
 HARM = (HARM_RECENT, HARM_ANCHOR)
 STRETCH = (kernels.STRETCH_BETTER, kernels.STRETCH_ALIKE)
 _ALL_SHARE = {HARM_RECENT: 0.4, HARM_ANCHOR: 0.2, BETTER: 0.5, ALIKE: 0.5}
 _SCENARIO_SHARE = {HARM_RECENT: 0.2, HARM_ANCHOR: 0.2}
-_LONGEST_MS = 60_000  # a gap of the clock lends no more than this; nor does a jump back count as time
-_MOST_OWED_MS = 600_000  # a scenario that was silent does not come back with a month's budget
+_NOBODY = np.zeros(0, np.int32)
 _UNIT_BLOCKS = 1000  # evidence in nats counts from what so many blocks are lent
 
 
@@ -53,11 +52,11 @@ class Evidence:
         S = 1 + s.scenarios
         self._shifts = np.array([-s.recent_tolerance, -s.anchor_tolerance, 0.0, s.margin, 0.0, s.margin])
         self._a: Arrays = {
-            "clock": np.zeros(3, np.int64),  # the latest moment, whether there was one, and the time that passed, in ms
+            "clock": no_time(),
             "sums": np.zeros((S, 2)),
             "counts": np.zeros((S, 2), np.int64),
             "events": np.zeros((S, 2), np.int64),
-            "gross": np.zeros((2, 3)),
+            "gross": np.zeros((2, 2)),
             "wealth": np.zeros((S, KINDS, len(kernels.FRACTIONS))),
             "owed": np.zeros((S, KINDS)),
             "unit": np.zeros((S, KINDS)),
@@ -69,13 +68,14 @@ class Evidence:
         }
         self._crossed: Bool = np.zeros((S, KINDS), np.bool_)
         self._lent = np.zeros((S, KINDS))  # of a month's budget, per detector
-        self._seen = 0  # scenarios, when `_lent` was made
-        self.faults = 0
+        self._told = np.zeros(kernels.TOTALS + KINDS)
+        self.told: list[float] = self._told.tolist()
+        self._share_out()
 
     def observe(
         self, ts_ms: int, scenario: I16, live: F64, recent: F64, anchor: F64, actor: I32 | None = None
     ) -> None:
-        """Take a micro-batch in; afterwards `crossed`, `faults` and `gross` tell of it.
+        """Take a micro-batch in; afterwards `told` and `crossed` tell of it.
 
         Args:
             ts_ms: the moment.
@@ -85,50 +85,28 @@ class Evidence:
             anchor: (B,) the same under the anchor.
             actor: (B,) rows; where given, an actor counts once per batch and scenario, with his mean.
         """
-        a, s = self._a, self._settings
-        by_recent, by_anchor = np.empty(len(live)), np.empty(len(live))
-        self.faults = max(
-            kernels.differences(live, recent, s.clip_nats, by_recent),
-            kernels.differences(live, anchor, s.clip_nats, by_anchor),
+        a, s, told = self._a, self._settings, self._told
+        kernels.take(
+            ts_ms, scenario, live, recent, anchor, _NOBODY if actor is None else actor, s.clip_nats, s.block_events, told,
+            a["clock"], a["sums"], a["counts"], a["events"], a["gross"], self._lent, self._shifts, a["wealth"], a["owed"],
+            a["unit"], self._crossed, a["blocks"], a["moments"], a["pending"], a["variances"], a["pairs"],
         )
-        if actor is not None:
-            into = (np.empty(len(live), np.int16), np.empty(len(live)), np.empty(len(live)))
-            groups = kernels.merge(scenario, actor, by_recent, by_anchor, *into)
-            scenario, by_recent, by_anchor = into[0][:groups], into[1][:groups], into[2][:groups]
-        self._lend(ts_ms)
-        self._crossed[:] = False
-        kernels.absorb(
-            scenario, by_recent, by_anchor, s.block_events, a["sums"], a["counts"], a["events"], a["gross"],
-            self._shifts, a["wealth"], a["owed"], a["unit"], self._crossed, a["blocks"], a["moments"], a["pending"],
-            a["variances"], a["pairs"],
-        )
+        self.told = told.tolist()
+        if self.told[kernels.NEW_SCENARIOS]:
+            self._share_out()
 
-    def _lend(self, ts_ms: int) -> None:
-        clock = self._a["clock"]
-        passed = ts_ms - int(clock[0]) if clock[1] else 0
-        if passed >= 0 or passed < -_LONGEST_MS:
-            clock[:2] = ts_ms, 1
-        passed = min(max(passed, 0), _LONGEST_MS)
-        clock[2] += passed
-        seen = int((self._a["events"][1:].sum(axis=1) > 0).sum())
-        if seen != self._seen or not self._lent[0, 0]:
-            self._share_out(seen)
-        if passed > 0:
-            owed = self._a["owed"]
-            owed += self._lent * (passed / MONTH_MS)
-            np.minimum(owed, self._lent * (_MOST_OWED_MS / MONTH_MS), out=owed)
-
-    def _share_out(self, seen: int) -> None:
-        s = self._settings
-        budget = {HARM_RECENT: s.alarms_per_month, HARM_ANCHOR: s.alarms_per_month}
+    def _share_out(self) -> None:
+        """How much of each month's budget every detector is lent: equal parts for the scenarios seen so far."""
+        s, seen = self._settings, int((self._a["events"][1:].sum(axis=1) > 0).sum())
         for kind, share in _ALL_SHARE.items():
-            self._lent[0, kind] = share * budget.get(kind, s.promotions_per_month)
+            self._lent[0, kind] = share * (s.alarms_per_month if kind in HARM else s.promotions_per_month)
         for kind, share in _SCENARIO_SHARE.items():
             self._lent[1:, kind] = share * s.alarms_per_month / max(seen, 1)
-        self._seen = seen
 
     def crossed(self, kind: int) -> int | None:
         """The first slot in which a claim was proven by the last batch; None where in none."""
+        if not self.told[kernels.CROSSED]:
+            return None
         found = self._crossed[:, kind]
         return int(found.argmax()) if found.any() else None
 
@@ -138,11 +116,7 @@ class Evidence:
 
     def holds(self, kind: int, share: float = 1.0) -> bool:
         """Whether a claim over all is proven now, or at least to a share of what it needs."""
-        return bool(self._a["wealth"][0, kind].sum() >= share)
-
-    def gross(self) -> tuple[float, float]:
-        """The lowest mean difference of a full run of events that ended in the last batch: recent, anchor."""
-        return float(self._a["gross"][RECENT, 2]), float(self._a["gross"][ANCHOR, 2])
+        return self.told[kernels.TOTALS + kind] >= share
 
     def events(self) -> int:
         """Events compared with any reference, over all."""
@@ -158,13 +132,15 @@ class Evidence:
         for r in references:
             self._a["sums"][:, r] = 0.0
             self._a["counts"][:, r] = 0
-            self._a["gross"][r] = 0.0, 0.0, np.inf
+            self._a["gross"][r] = 0.0
+        self._tell()
 
     def stretch(self) -> None:
         """Begin a new stretch: its claims start from their own error probability and are lent nothing."""
         for kind in STRETCH:
             self._a["wealth"][:, kind] = 0.0
             self._a["wealth"][0, kind] = self._settings.stretch_error * kernels.PRIOR
+        self._tell()
 
     def nats(self, kind: int, slot: int = 0) -> tuple[float, float]:
         """Evidence for a claim above what chance is worth, and what it needs.
@@ -204,5 +180,9 @@ class Evidence:
         """Take over what `state` gave."""
         for name, array in self._a.items():
             array[...] = arrays[name]
-        self._seen = -1
         self._crossed[:] = False
+        self._share_out()
+        self._tell()
+
+    def _tell(self) -> None:
+        self.told[kernels.TOTALS :] = self._a["wealth"][0].sum(axis=1).tolist()

@@ -15,7 +15,8 @@ import numpy as np
 
 from everbrook.learn.evidence import HARM, Evidence
 from everbrook.learn.gate_kernels import (
-    ALIKE, ANCHOR, BETTER, HARM_ANCHOR, HARM_RECENT, KINDS, RECENT, STRETCH_ALIKE, STRETCH_BETTER,
+    ALIKE, ANCHOR, BETTER, FAULTS, GROSS_ANCHOR, GROSS_RECENT, HARM_ANCHOR, HARM_RECENT, HAS_RECENT, KINDS, RECENT,
+    STRETCH_ALIKE, STRETCH_BETTER,
 )
 from everbrook.learn.gate_moves import KINDS as MOVES
 from everbrook.learn.gate_moves import STAGES, GateStanding, Kind, Move, Reading, Stage, serves_live
@@ -88,7 +89,7 @@ class Gate:
         if self.paused:
             return []
         moves = self._woken(ts_ms)
-        back = self._broken(ts_ms, bool(np.isfinite(recent).any())) or self._harmed(ts_ms)
+        back = self._broken(ts_ms) or self._harmed(ts_ms)
         if back:
             return moves + back
         return moves + (self._anchored(ts_ms) if self.stage == "live" else self._promoted(ts_ms))
@@ -121,12 +122,13 @@ class Gate:
         self._n["rest"][:] = 0
         return [self._move("wake", "learning", "Learning has rested for as long as it was set to.", ts_ms)]
 
-    def _broken(self, ts_ms: int, recent: bool) -> list[Move]:
+    def _broken(self, ts_ms: int) -> list[Move]:
         """Not finite or grossly wrong: back at once, in every stage."""
-        by_recent, by_anchor = self._evidence.gross()
-        lowest = by_recent if recent else by_anchor
-        if self._evidence.faults:
-            because = f"{self._evidence.faults} log-probabilities under the live weights are not finite."
+        told = self._evidence.told
+        recent = bool(told[HAS_RECENT])
+        lowest = told[GROSS_RECENT if recent else GROSS_ANCHOR]
+        if told[FAULTS]:
+            because = f"{told[FAULTS]:.0f} log-probabilities under the live weights are not finite."
         elif lowest < -self.settings.gross_nats:
             because = f"The live weights lose {-lowest:.2f} nats an event over 64 events."
         else:

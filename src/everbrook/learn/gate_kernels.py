@@ -11,6 +11,8 @@ import math
 import numpy as np
 from numba import njit
 
+from everbrook.learn.elapsed import elapse
+
 RECENT, ANCHOR = 0, 1
 HARM_RECENT, HARM_ANCHOR, BETTER, ALIKE, STRETCH_BETTER, STRETCH_ALIKE = range(6)
 REFERENCE = np.array([RECENT, ANCHOR, ANCHOR, ANCHOR, ANCHOR, ANCHOR])  # (kinds,)
@@ -22,7 +24,10 @@ PRIOR = np.array([0.3, 0.3, 0.2, 0.1, 0.1])  # (J,)
 LEVELS = 10  # blocks of 1, 2, 4 … 512 blocks, whose variances show dependence
 CAP = 2.0  # evidence is kept no larger than this; a claim is proven at 1
 GROSS_EVENTS = 64
+MONTH_MS = 30 * 86_400_000.0
+FAULTS, NEW_SCENARIOS, GROSS_RECENT, GROSS_ANCHOR, HAS_RECENT, CROSSED, TOTALS = range(7)  # TOTALS: kinds from here on
 
+_MOST_OWED_MS = 600_000.0  # a scenario that was silent does not come back with a month's budget
 _MOST_Z = 10.0  # no block counts for more standard deviations in favour of a claim
 _WARM_BLOCKS = 32  # blocks that only teach the scale
 _LEAST_SD = 1e-6  # nats
@@ -85,38 +90,58 @@ def merge(scenario, actor, recent, anchor, merged_scenario, merged_recent, merge
 
 
 @njit(cache=True)
-def absorb(scenario, recent, anchor, block_events, sums, counts, events, gross, *cells):
-    """Take B differences in, event by event.
+def take(
+    ts_ms, scenario, live, recent, anchor, actor, clip, block_events, told, clock, sums, counts, events, gross, lent, shifts,
+    wealth, owed, unit, crossed, blocks, moments, pending, variances, pairs,
+):
+    """Take a micro-batch in, and tell what came of it.
 
     Args:
+        ts_ms: the moment.
         scenario: (B,) slots - 1; below 0 or too large: counted over all alone.
-        recent: (B,) differences from the recent weights, NaN where there is none.
-        anchor: (B,) the same from the anchor.
+        live: (B,) log-probabilities.
+        recent: (B,) the same under the recent weights, NaN where there is none.
+        anchor: (B,) the same under the anchor.
+        actor: (B,) whose events are averaged; (0,): every event counts.
+        clip: largest difference.
         block_events: events of one block.
+        told: (TOTALS + kinds,) out: see the constants.
+        clock: (3,) see `elapse`.
         sums: (slots, 2) of the block that is being filled.
         counts: (slots, 2) its events.
         events: (slots, 2) all events so far.
-        gross: (2, 3) sum and events of the present run, and the lowest mean of a full run in this call.
-        cells: what `_bet` takes.
+        gross: (2, 2) sum and events of the present run.
+        lent: (slots, kinds) of a claim's budget for a month.
+        shifts: see `_bet`, and so on.
     """
-    slots = len(sums)
-    for r in range(2):
-        gross[r, 2] = np.inf
-    for b in range(len(scenario)):
+    passed = elapse(clock, ts_ms)
+    if passed > 0:
+        for slot in range(len(owed)):
+            for kind in range(KINDS):
+                most = lent[slot, kind] * (_MOST_OWED_MS / MONTH_MS)
+                owed[slot, kind] = min(owed[slot, kind] + lent[slot, kind] * (passed / MONTH_MS), most)
+    B = len(live)
+    by_recent, by_anchor = np.empty(B), np.empty(B)
+    told[FAULTS] = max(differences(live, recent, clip, by_recent), differences(live, anchor, clip, by_anchor))
+    told[HAS_RECENT] = np.isfinite(recent).any()
+    told[NEW_SCENARIOS], told[GROSS_RECENT], told[GROSS_ANCHOR] = 0.0, np.inf, np.inf
+    crossed[:] = False
+    if len(actor):
+        into = np.empty(B, scenario.dtype), np.empty(B), np.empty(B)
+        B = merge(scenario, actor, by_recent, by_anchor, *into)
+        scenario, by_recent, by_anchor = into
+    for b in range(B):
         for r in range(2):
-            d = recent[b] if r == RECENT else anchor[b]
+            d = by_recent[b] if r == RECENT else by_anchor[b]
             if math.isnan(d):
                 continue
-            gross[r, 0] += d
-            gross[r, 1] += 1.0
-            if gross[r, 1] >= GROSS_EVENTS:
-                gross[r, 2] = min(gross[r, 2], gross[r, 0] / gross[r, 1])
-                gross[r, 0] = 0.0
-                gross[r, 1] = 0.0
+            _run(d, r, gross, told)
             for turn in range(2):
                 slot = 0 if turn == 0 else 1 + scenario[b]
-                if turn == 1 and (scenario[b] < 0 or slot >= slots):
+                if turn == 1 and (scenario[b] < 0 or slot >= len(sums)):
                     continue
+                if turn == 1 and events[slot, 0] + events[slot, 1] == 0:
+                    told[NEW_SCENARIOS] += 1.0
                 events[slot, r] += 1
                 sums[slot, r] += d
                 counts[slot, r] += 1
@@ -124,7 +149,21 @@ def absorb(scenario, recent, anchor, block_events, sums, counts, events, gross, 
                     x = sums[slot, r] / counts[slot, r]
                     sums[slot, r] = 0.0
                     counts[slot, r] = 0
-                    _bet(slot, r, x, *cells)
+                    _bet(slot, r, x, shifts, wealth, owed, unit, crossed, blocks, moments, pending, variances, pairs)
+    told[CROSSED] = crossed.any()
+    for kind in range(KINDS):
+        told[TOTALS + kind] = wealth[0, kind].sum()
+
+
+@njit(cache=True)
+def _run(d, r, gross, told):
+    """Runs of GROSS_EVENTS events, one after the other, and the lowest mean of those that ended."""
+    gross[r, 0] += d
+    gross[r, 1] += 1.0
+    if gross[r, 1] >= GROSS_EVENTS:
+        told[GROSS_RECENT + r] = min(told[GROSS_RECENT + r], gross[r, 0] / gross[r, 1])
+        gross[r, 0] = 0.0
+        gross[r, 1] = 0.0
 
 
 @njit(cache=True)

@@ -17,9 +17,11 @@ from everbrook.settings.collaborative import CollaborativeSettings
 from everbrook.settings.content import ContentSettings
 from everbrook.settings.data import DataSettings
 from everbrook.settings.described import Described, describe
+from everbrook.settings.drift import DriftSettings
 from everbrook.settings.engine import EngineSettings
 from everbrook.settings.features import FeaturesSettings
 from everbrook.settings.fit import FitSettings
+from everbrook.settings.gate import GateSettings
 from everbrook.settings.index import IndexSettings
 from everbrook.settings.learner import LearnerSettings
 from everbrook.settings.log import LogSettings
@@ -58,6 +60,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     fit: FitSettings = msgspec.field(default_factory=FitSettings)
     learner: LearnerSettings = msgspec.field(default_factory=LearnerSettings)
     mixture: MixtureSettings = msgspec.field(default_factory=MixtureSettings)
+    gate: GateSettings = msgspec.field(default_factory=GateSettings)
+    drift: DriftSettings = msgspec.field(default_factory=DriftSettings)
     rank: RankSettings = msgspec.field(default_factory=RankSettings)
     engine: EngineSettings = msgspec.field(default_factory=EngineSettings)
     values: ValuesSettings = msgspec.field(default_factory=ValuesSettings)

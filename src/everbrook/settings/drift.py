@@ -48,6 +48,15 @@ class DriftSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             extra={"unit": "nats"},
         ),
     ] = 20.0
+    least_nats: Annotated[
+        float,
+        Meta(
+            description="Change of the mean loss below which a change is neither counted nor reported.",
+            ge=0.0,
+            le=100.0,
+            extra={"unit": "nats"},
+        ),
+    ] = 0.1
     scenarios: Annotated[
         int,
         Meta(
