@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from everbrook.events.columns import EventColumns
 from everbrook.events.records import Event
-from everbrook.features.sequence import EVENT_FEATURES, query_window, sequence_inputs, step_window
+from everbrook.features.sequence import EVENT_FEATURES, sequence_inputs
+from everbrook.features.windows import query_window, step_window
 from everbrook.settings.features import FeaturesSettings
 from everbrook.settings.state import StateSettings
 from everbrook.state import State
@@ -40,7 +41,7 @@ def test_a_batch_for_training_is_what_serving_makes_one_by_one(drafts: list, len
         assert one.n[0] == trained.n[b]
         np.testing.assert_array_equal(one.items[0], trained.items[b])
         np.testing.assert_array_equal(one.kinds[0], trained.kinds[b])
-        assert (one.now_gap[0], one.now_hour[0]) == (trained.now_gap[b], trained.now_hour[b])
+        np.testing.assert_array_equal(one.since_first_ms[0], trained.since_first_ms[b])
         for name in EVENT_FEATURES:
             np.testing.assert_array_equal(one.codes[name][0], trained.codes[name][b])
 
@@ -61,4 +62,4 @@ def test_codes_stay_within_their_tables_and_padding_is_blank(drafts: list, lengt
         assert codes.shape == inputs.items.shape
         assert not codes[padding].any()
         assert codes.min(initial=0) >= 0
-        assert codes.max(initial=0) < feature.size(SETTINGS, length)
+        assert codes.max(initial=0) < feature.size(SETTINGS)

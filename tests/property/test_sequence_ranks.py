@@ -7,6 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from everbrook.features.sequence import sequence_inputs
+from everbrook.features.windows import Window
 from everbrook.learn.batches import pack
 from everbrook.learn.negatives import Negatives
 from everbrook.learn.spectral import Nearness, placed_near, spectral_vectors
@@ -28,8 +30,10 @@ def test_ranks_are_those_of_one_history_at_a_time(walks: list[list[int]], batch_
     slow = []
     for walk in walks:
         for place in range(1, len(walk)):
-            zeros = torch.zeros(1, place)
-            batch = SequenceBatch(torch.tensor([walk[:place]]), zeros.long(), zeros.double(), zeros.double())
+            history = np.array([walk[:place]], np.int32)
+            n, now_ms = np.array([place], np.int32), np.zeros(1, np.int64)
+            window = Window(history, np.zeros((1, place), np.int64), np.zeros((1, place), np.int16), n, now_ms)
+            batch = SequenceBatch.of(sequence_inputs(window, MODEL.features))
             with torch.no_grad():
                 scores = (MODEL.encode(batch)[0, -1] @ MODEL.targets().T).double()
             own = scores[walk[place]]

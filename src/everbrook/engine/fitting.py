@@ -45,7 +45,7 @@ def learn_model(trail: Trail, items: int, settings: Settings, hooks: Hooks | Non
     stop = trail.events
     cut = stop - int(stop * settings.fit.validation)
     validation = trail.histories(0, stop, wanted_from=cut) if cut < stop else None
-    lesson = Lesson(trail.histories(0, cut), items, validation=validation)
+    lesson = Lesson(trail.histories(0, cut), items, validation=validation, features=settings.features)
     return fit(lesson, settings.sequence, settings.fit, hooks)
 
 
@@ -124,7 +124,8 @@ def refit(
     if earlier is None:
         return learn_model(trail, items, settings, hooks).model
     if settings.fit.refit == "anew":
-        return fit(Lesson(trail.histories(), items), settings.sequence, settings.fit, hooks).model
+        lesson = Lesson(trail.histories(), items, features=settings.features)
+        return fit(lesson, settings.sequence, settings.fit, hooks).model
     newer = trail.histories(since)
     older = trail.histories(0, since)
     wanted = settings.fit.replay * (trail.events - since)

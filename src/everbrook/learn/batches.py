@@ -10,7 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from everbrook.features.sequence import sequence_inputs
+from everbrook.features.windows import Window
 from everbrook.models.sequence import SequenceBatch
+from everbrook.settings.features import FeaturesSettings
 from everbrook.types import F32, I16, I32, I64, Bool
 
 
@@ -114,7 +117,10 @@ def windows(histories: Histories, length: int, shift: I64 | None = None) -> tupl
     return histories.starts[actor] + start, histories.starts[actor] + stop
 
 
-def epoch(histories: Histories, length: int, batch_events: int, rng: np.random.Generator | None) -> list[Batch]:
+def epoch(
+    histories: Histories, length: int, batch_events: int, rng: np.random.Generator | None,
+    features: FeaturesSettings | None = None,
+) -> list[Batch]:  # fmt: skip
     """All batches of one pass: windows of like length together, at most `batch_events` positions each.
 
     Args:
@@ -122,11 +128,15 @@ def epoch(histories: Histories, length: int, batch_events: int, rng: np.random.G
         length: the longest window, L.
         batch_events: positions of a batch, padding included; a single longer window is a batch of its own.
         rng: shuffles cuts, neighbours and the order of batches; None keeps all in order.
+        features: how inputs are coded; the defaults where None.
     """
-    return list(lazily(histories, length, batch_events, rng))
+    return list(lazily(histories, length, batch_events, rng, features))
 
 
-def lazily(histories: Histories, length: int, batch_events: int, rng: np.random.Generator | None) -> Iterator[Batch]:
+def lazily(
+    histories: Histories, length: int, batch_events: int, rng: np.random.Generator | None,
+    features: FeaturesSettings | None = None,
+) -> Iterator[Batch]:  # fmt: skip
     """`epoch`, one batch at a time."""
     shift = rng.integers(0, length, len(histories)) if rng else None
     start, stop = windows(histories, length, shift)
@@ -137,28 +147,23 @@ def lazily(histories: Histories, length: int, batch_events: int, rng: np.random.
     turns = rng.permutation(len(edges) - 1) if rng else np.arange(len(edges) - 1)
     for turn in turns:
         part = order[edges[turn] : edges[turn + 1]]
-        batch = batch_of(histories, start[part], stop[part])
+        batch = batch_of(histories, start[part], stop[part], features or FeaturesSettings())
         if len(batch.wanted):
             yield batch
 
 
-def batch_of(histories: Histories, start: I64, stop: I64) -> Batch:
-    """The batch of given windows."""
-    size = stop - start
-    L = int(size.max())
-    place = start[:, None] + np.minimum(np.arange(L), size[:, None] - 1)  # (B, L), the end repeated as padding
-    inside = np.arange(L) < size[:, None]
-    ts_ms = histories.ts_ms[place]
-    follows = place + 1
-    inputs = SequenceBatch(
-        items=_tensor(histories.items[place], np.int64), kinds=_tensor(histories.kinds[place], np.int64),
-        ts_s=_tensor((ts_ms - ts_ms[:, :1]) / 1000, np.float64),
-        ahead_s=_tensor((histories.ts_ms[follows] - ts_ms) / 1000, np.float64),
+def batch_of(histories: Histories, start: I64, stop: I64, features: FeaturesSettings) -> Batch:
+    """The batch of given windows; the moment asked about after each is that of its next event."""
+    n = (stop - start).astype(np.int32)
+    place = start[:, None] + np.minimum(np.arange(int(n.max())), n[:, None] - 1)  # (B, L), the end repeated as padding
+    window = Window(
+        histories.items[place], histories.ts_ms[place], histories.kinds[place], n, histories.ts_ms[stop]
     )
-    places = np.flatnonzero(inside & histories.wanted[follows])
+    follows = place + 1
+    places = np.flatnonzero(window.held & histories.wanted[follows])
     after = follows.reshape(-1)[places]
     wanted, values = _tensor(histories.items[after], np.int64), _tensor(histories.values[after], np.float32)
-    return Batch(inputs, torch.from_numpy(places), wanted, values)
+    return Batch(SequenceBatch.of(sequence_inputs(window, features)), torch.from_numpy(places), wanted, values)
 
 
 def _edges(sizes: I64, batch_events: int) -> list[int]:

@@ -19,6 +19,7 @@ from everbrook.learn.trainer import Trainer
 from everbrook.learn.validation import quality
 from everbrook.models.sequence import SequenceModel
 from everbrook.models.sequence_registry import grown, new_model
+from everbrook.settings.features import FeaturesSettings
 from everbrook.settings.fit import FitSettings
 from everbrook.settings.sequence import SequenceSettings
 
@@ -32,6 +33,7 @@ class Lesson:
     replayed: Histories | None = None  # older histories, mixed in so that they are not forgotten
     validation: Histories | None = None  # later than all of these; judged after every epoch, never learned
     earlier: SequenceModel | None = None  # weights to go on from, left as they are
+    features: FeaturesSettings = field(default_factory=FeaturesSettings)  # how inputs are coded; `earlier`'s if any
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +136,11 @@ class _Fit:
     def _plan(self) -> list[tuple[Batch, bool]]:
         """The epoch's batches and whether each is replayed: a function of the seed and the epoch alone."""
         rng = np.random.default_rng((self.settings.seed, self.place.epoch))
-        length, size = self.trainer.model.settings.history, self.settings.batch_events
-        plan = [(batch, False) for batch in epoch(self.lesson.histories, length, size, rng)]
+        model, size = self.trainer.model, self.settings.batch_events
+        length, features = model.settings.history, model.features
+        plan = [(batch, False) for batch in epoch(self.lesson.histories, length, size, rng, features)]
         if self.lesson.replayed is not None:
-            plan += [(batch, True) for batch in epoch(self.lesson.replayed, length, size, rng)]
+            plan += [(batch, True) for batch in epoch(self.lesson.replayed, length, size, rng, features)]
             plan = [plan[k] for k in rng.permutation(len(plan))]
         return plan
 
@@ -175,7 +178,10 @@ class _Fit:
 def _begun(lesson: Lesson, sequence: SequenceSettings, settings: FitSettings) -> SequenceModel:
     """The model before its first step: a new one, or the earlier one with room for the new items."""
     seed, earlier, seen = settings.seed, lesson.earlier, lesson.histories
-    model = grown(earlier, lesson.items, seed) if earlier else new_model(sequence, lesson.items, seed)
+    if earlier is None:
+        model = new_model(sequence, lesson.items, seed, lesson.features)
+    else:
+        model = grown(earlier, lesson.items, seed)
     known = earlier.items if earlier else 0
     with torch.no_grad():
         if settings.start == "spectral" and not known:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -104,7 +106,7 @@ class Trainer:
         device = self.model.table.device
         inputs = batch.inputs.to(device)
         if items is not None:
-            inputs = type(inputs)(items, inputs.kinds, inputs.ts_s, inputs.ahead_s)
+            inputs = replace(inputs, items=items)
         with torch.autocast(device.type, torch.bfloat16, enabled=self.settings.bfloat16):
             states = self.model.encode(inputs, table)
         return states.float().flatten(0, 1).index_select(0, batch.places.to(device))

@@ -25,7 +25,7 @@ def ranks(model: SequenceModel, histories: Histories, batch_events: int = 2048) 
     device = model.table.device
     candidates = model.targets().T.contiguous()
     placed, logs = [], []
-    for batch in lazily(histories, model.settings.history, batch_events, None):
+    for batch in lazily(histories, model.settings.history, batch_events, None, model.features):
         states = model.encode(batch.inputs.to(device)).flatten(0, 1)[batch.places.to(device)]
         wanted = batch.wanted.to(device)
         for first in range(0, len(states), _CHUNK):

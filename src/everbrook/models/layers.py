@@ -12,18 +12,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from everbrook.features.moments import gap_edges_ms
+
 HIDDEN = -1e9
 """What is added to the score of a position that must not be seen; finite, so that no row is ever all NaN."""
 
 
-def gap_buckets(gaps_s: Tensor, buckets: int) -> Tensor:
-    """Code time gaps by their binary logarithm: 0 s, up to 1 s, 3 s, 7 s, … ; the last bucket takes all longer ones.
+def gap_buckets(gaps_ms: Tensor, buckets: int) -> Tensor:
+    """`features.moments.gap_codes` of a tensor: its edges, where the tensor lies.
 
     Args:
-        gaps_s: any shape, seconds; negative counts as 0.
+        gaps_ms: any shape, int64.
         buckets: how many codes there are.
     """
-    return torch.log2(1 + gaps_s.clamp(min=0)).ceil().clamp(max=buckets - 1).to(torch.int64)
+    return torch.bucketize(gaps_ms, torch.from_numpy(gap_edges_ms(buckets)).to(gaps_ms.device))
 
 
 def causal(length: int, like: Tensor) -> Tensor:

@@ -12,28 +12,44 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from everbrook.errors import SettingError
+from everbrook.features.sequence import EVENT_FEATURES, SequenceInputs
 from everbrook.models.layers import dropout
+from everbrook.settings.features import FeaturesSettings
 from everbrook.settings.sequence import SequenceSettings
-
-PAUSES_S = (1800.0, 21_600.0, 86_400.0, 604_800.0)
-"""Borders of the codes of a pause: between events, and between the last event and the moment a list is asked for.
-Coarse, because a list is asked for before the next event happens, so that finer times would differ between learning
-and serving."""
 
 
 @dataclass(frozen=True, slots=True)
 class SequenceBatch:
-    """B histories, oldest first, left-aligned; what stands beyond a history's end is any valid value."""
+    """`SequenceInputs` as tensors; beyond a history's end its last item stands again, so that every row is valid."""
 
     items: Tensor  # (B, L) int64, rows of the table that is passed beside
-    kinds: Tensor  # (B, L) int64
-    ts_s: Tensor  # (B, L) float64, seconds
-    ahead_s: Tensor  # (B, L) float64, seconds until the moment asked about
+    kinds: Tensor  # (B, L) int32
+    since_first_ms: Tensor  # (B, L) int64
+    gap: Tensor  # (B, L) int32, as these three the codes of that name in EVENT_FEATURES
+    pause: Tensor
+    ahead: Tensor
+    hour: Tensor
+
+    @classmethod
+    def of(cls, inputs: SequenceInputs) -> SequenceBatch:
+        """Inputs of training or of serving."""
+        place = np.minimum(np.arange(inputs.items.shape[1]), np.maximum(inputs.n - 1, 0)[:, None])
+        items = np.maximum(np.take_along_axis(inputs.items, place, 1), 0)
+        codes = {name: torch.from_numpy(codes.astype(np.int32)) for name, codes in inputs.codes.items()}
+        return cls(
+            items=torch.from_numpy(items.astype(np.int64)), kinds=torch.from_numpy(inputs.kinds.astype(np.int32)),
+            since_first_ms=torch.from_numpy(inputs.since_first_ms), **codes,
+        )  # fmt: skip
+
+    def cut(self, rows: Tensor, length: int) -> SequenceBatch:
+        """Some histories, their first `length` places."""
+        return SequenceBatch(*(getattr(self, name)[rows, :length] for name in self.__slots__))
 
     def to(self, device: torch.device) -> SequenceBatch:
         """The same on a device."""
@@ -43,14 +59,17 @@ class SequenceBatch:
 class SequenceModel(nn.Module, ABC):
     """What networks share: the tied item table, the input's parts, the scores. A network adds `mix`."""
 
-    def __init__(self, settings: SequenceSettings, items: int) -> None:
+    def __init__(self, settings: SequenceSettings, items: int, features: FeaturesSettings) -> None:
         super().__init__()
         D = settings.width
-        self.settings = settings
+        sizes = {name: feature.size(features) for name, feature in EVENT_FEATURES.items()}
+        self.settings, self.features = settings, features
+        self.gap_buckets = min(settings.time_buckets, sizes["gap"])
         self.table = nn.Parameter(torch.randn(items, D) / math.sqrt(D))  # (N, D)
         self.kind = nn.Parameter(torch.zeros(settings.kinds, D))
-        self.since = nn.Parameter(torch.zeros(len(PAUSES_S) + 1, D))
-        self.ahead = nn.Parameter(torch.zeros(len(PAUSES_S) + 1, D))
+        self.since = nn.Parameter(torch.zeros(sizes["pause"], D))
+        self.ahead = nn.Parameter(torch.zeros(sizes["ahead"], D))
+        self.hour = nn.Parameter(torch.zeros(sizes["hour"], D)) if settings.hour else None
         self.norm = nn.LayerNorm(D)
 
     @abstractmethod
@@ -69,18 +88,20 @@ class SequenceModel(nn.Module, ABC):
         """
         return self.leave(self.mix(self.enter(batch, table), batch), batch)
 
-    def enter(self, batch: SequenceBatch, table: Tensor | None, pauses_s: Tensor | None = None) -> Tensor:
-        """What the network is fed with: (B, L, D); `pauses_s` (B, L) before each event come from the times if None."""
+    def enter(self, batch: SequenceBatch, table: Tensor | None) -> Tensor:
+        """What the network is fed with: (B, L, D)."""
         vectors = self.targets(functional.embedding(batch.items, self.table if table is None else table))
         scale = math.sqrt(self.settings.width) if self.settings.cosine else 1.0
         x = dropout(vectors, self.settings.item_dropout, self.training) * scale
         kinds = functional.embedding(batch.kinds.clamp(max=len(self.kind) - 1), self.kind)
-        pauses_s = pauses_before(batch.ts_s) if pauses_s is None else pauses_s
-        return x + kinds + functional.embedding(pause_codes(pauses_s), self.since)
+        return x + kinds + functional.embedding(batch.pause, self.since)
 
     def leave(self, x: Tensor, batch: SequenceBatch) -> Tensor:
         """States to be multiplied with `targets`, of what the network gave: (B, L, D)."""
-        state = self.norm(x + functional.embedding(pause_codes(batch.ahead_s), self.ahead))
+        x = x + functional.embedding(batch.ahead, self.ahead)
+        if self.hour is not None:
+            x = x + functional.embedding(batch.hour, self.hour)
+        state = self.norm(x)
         return functional.normalize(state, dim=-1) * self.settings.sharpness if self.settings.cosine else state
 
     def targets(self, table: Tensor | None = None) -> Tensor:
@@ -97,20 +118,8 @@ class SequenceModel(nn.Module, ABC):
 class Source(NamedTuple):
     """Where a network comes from and how it is built."""
 
-    build: Callable[[SequenceSettings, int], SequenceModel]
+    build: Callable[[SequenceSettings, int, FeaturesSettings], SequenceModel]
     source: str
-
-
-def pauses_before(ts_s: Tensor) -> Tensor:
-    """Seconds since the event before, 0 for the first: (B, L)."""
-    pauses_s = torch.zeros_like(ts_s)
-    pauses_s[:, 1:] = ts_s[:, 1:] - ts_s[:, :-1]
-    return pauses_s
-
-
-def pause_codes(pauses_s: Tensor) -> Tensor:
-    """Code pauses by PAUSES_S: 0 up to the first border."""
-    return torch.bucketize(pauses_s.contiguous(), torch.tensor(PAUSES_S, dtype=pauses_s.dtype, device=pauses_s.device))
 
 
 def check(settings: SequenceSettings) -> None:

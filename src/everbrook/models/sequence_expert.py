@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from everbrook.features.sequence import sequence_inputs
+from everbrook.features.windows import Window, query_window, step_window
 from everbrook.models import sequence_kernels as kernels
 from everbrook.models.sequence import SequenceBatch, SequenceModel
 from everbrook.settings.sequence import SequenceSettings
@@ -91,14 +93,16 @@ class SequenceExpert:
         if shown is None or not len(wanted):
             return
         keys = self._keys(step).tolist()
-        batch, counts = self._batch(step, wanted, shown)
+        window = step_window(step, shown.model.settings.history, len(shown.vectors), wanted)
+        batch, counts = _batch(shown, window), window.n
         for event in wanted[counts == 0].tolist():
             self._prepared[keys[event]] = None
         live = np.flatnonzero(counts > 0)
         live = live[np.argsort(counts[live], kind="stable")]  # like lengths together
         for first in range(0, len(live), _CHUNK):
             part = live[first : first + _CHUNK]
-            answers = _answers(shown, _cut(batch, part, int(counts[part[-1]])), counts[part], self._limit)
+            cut = batch.cut(torch.from_numpy(part), int(counts[part[-1]]))
+            answers = _answers(shown, cut, counts[part], self._limit)
             for event, answer in zip(wanted[part].tolist(), answers, strict=True):
                 self._prepared[keys[event]] = answer
 
@@ -173,24 +177,16 @@ class SequenceExpert:
             key = kernels.history_key(query.now_ms, query.actor, query.items, n, history)
             if key in self._prepared and _enough(shown, self._prepared[key], limit):
                 return self._prepared[key]
-        into = _blank(1, history)
-        row = (into[0][0], into[1][0], into[2][0])
-        count = kernels.known_history(query.items, query.times, query.kinds, n, len(shown.vectors), row)
+        window = query_window(query, history, len(shown.vectors))
+        count = int(window.n[0])
         if not count:
             return None
-        batch = _inputs(into, np.array([count]), np.array([query.now_ms]))
-        return _answers(shown, _cut(batch, np.array([0]), count), np.array([count]), max(limit, self._limit))[0]
+        batch = _batch(shown, window).cut(torch.zeros(1, dtype=torch.int64), count)
+        return _answers(shown, batch, window.n, max(limit, self._limit))[0]
 
     def _keys(self, step: Step) -> I64:
         history = self._shown.model.settings.history if self._shown else self.settings.history
         return kernels.history_keys(step.ts_ms, step.actor, step.items, step.n, history)
-
-    def _batch(self, step: Step, wanted: I64, shown: _Shown) -> tuple[SequenceBatch, I32]:
-        into = _blank(len(wanted), shown.model.settings.history)
-        counts = kernels.known_histories(
-            step.items[wanted], step.times[wanted], step.kinds[wanted], step.n[wanted], len(shown.vectors), into
-        )
-        return _inputs(into, counts, step.ts_ms[wanted]), counts
 
 
 def _enough(shown: _Shown, answer: _Answer | None, limit: int) -> bool:
@@ -198,24 +194,8 @@ def _enough(shown: _Shown, answer: _Answer | None, limit: int) -> bool:
     return answer is None or len(answer.best) >= min(limit, len(shown.vectors))
 
 
-def _blank(count: int, history: int) -> tuple[I64, I64, I64]:
-    shape = (count, history)
-    return np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-
-
-def _inputs(into: tuple[I64, I64, I64], counts: I32, now_ms: I64) -> SequenceBatch:
-    items, times, kinds = into
-    last = np.maximum(counts - 1, 0)[:, None]
-    since_s = (times - times[:, :1]) / 1000
-    ahead_s = np.zeros(times.shape)
-    np.put_along_axis(ahead_s, last, now_ms[:, None] / 1000 - np.take_along_axis(times, last, 1) / 1000, 1)
-    parts = (items, kinds, since_s, ahead_s)
-    return SequenceBatch(*(torch.from_numpy(part) for part in parts))
-
-
-def _cut(batch: SequenceBatch, rows: I64, length: int) -> SequenceBatch:
-    at = torch.from_numpy(rows)
-    return SequenceBatch(*(getattr(batch, name)[at, :length] for name in batch.__slots__))
+def _batch(shown: _Shown, window: Window) -> SequenceBatch:
+    return SequenceBatch.of(sequence_inputs(window, shown.model.features))
 
 
 @torch.no_grad()

@@ -13,15 +13,18 @@ from safetensors.torch import save_file
 from everbrook.errors import DataError
 from everbrook.models.sequence import SequenceModel
 from everbrook.models.sequence_registry import new_model
+from everbrook.settings.features import FeaturesSettings
 from everbrook.settings.sequence import SequenceSettings
 
-FORMAT = 1
+FORMAT = 2
 
 
 def save(model: SequenceModel, path: Path, notes: dict[str, Any] | None = None) -> None:
     """Write a model and notes about it (anything that JSON can hold), whole or not at all."""
-    settings = msgspec.to_builtins(model.settings)
-    header = {"format": FORMAT, "settings": settings, "items": model.items, "notes": notes or {}}
+    header = {
+        "format": FORMAT, "settings": msgspec.to_builtins(model.settings),
+        "features": msgspec.to_builtins(model.features), "items": model.items, "notes": notes or {},
+    }  # fmt: skip
     beside = path.with_name(path.name + ".new")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     save_file(tensors, beside, {"everbrook": json.dumps(header)})
@@ -42,6 +45,8 @@ def load(path: Path) -> tuple[SequenceModel, dict[str, Any]]:
         raise DataError(f"Model file must be a safetensors file; got '{path}': {error}.") from error
     if header.get("format") != FORMAT:
         raise DataError(f"Model file must have format {FORMAT}; got {header.get('format')} in '{path}'. Fit anew.")
-    model = new_model(msgspec.convert(header["settings"], SequenceSettings), header["items"])
+    settings = msgspec.convert(header["settings"], SequenceSettings)
+    features = msgspec.convert(header["features"], FeaturesSettings)
+    model = new_model(settings, header["items"], features=features)
     model.load_state_dict(tensors)
     return model.eval(), header["notes"]

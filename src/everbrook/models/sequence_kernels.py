@@ -1,11 +1,11 @@
-"""Inner loops of the sequence expert: keys of histories, known histories, scores of a few rows, the best rows."""
+"""Inner loops of the sequence expert: keys of histories, scores of a few rows, the best rows."""
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
 
-from everbrook.types import F32, I16, I32, I64
+from everbrook.types import F32, I32, I64
 
 
 @njit(cache=True)
@@ -25,38 +25,6 @@ def history_keys(ts_ms: I64, actor: I32, items: I32, n: I32, history: int) -> I6
     for b in range(len(ts_ms)):
         keys[b] = history_key(ts_ms[b], actor[b], items[b], n[b], history)
     return keys
-
-
-@njit(cache=True)
-def known_history(
-    items: I32, times: I64, kinds: I16, n: int, known: int, into: tuple[I64, I64, I64]
-) -> int:  # fmt: skip
-    """Copy the last events whose item row is below `known` to the front of three arrays of length L; how many."""
-    into_items, into_times, into_kinds = into
-    L = len(into_items)
-    left, first = L, n
-    while first > 0 and left > 0:
-        first -= 1
-        if 0 <= items[first] < known:
-            left -= 1
-    count = 0
-    for place in range(first, n):
-        if 0 <= items[place] < known and count < L:
-            into_items[count], into_times[count], into_kinds[count] = items[place], times[place], kinds[place]
-            count += 1
-    return count
-
-
-@njit(cache=True)
-def known_histories(
-    items: I32, times: I64, kinds: I16, n: I32, known: int, into: tuple[I64, I64, I64]
-) -> I32:  # fmt: skip
-    """`known_history` of each of B events into three (B, L) arrays."""
-    counts = np.empty(len(n), np.int32)
-    for b in range(len(n)):
-        row = (into[0][b], into[1][b], into[2][b])
-        counts[b] = known_history(items[b], times[b], kinds[b], n[b], known, row)
-    return counts
 
 
 @njit(cache=True, fastmath=True)

@@ -37,12 +37,19 @@ class FeaturesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         ),
     ] = 1.5
     gap_buckets: Annotated[
-        int, Meta(description="Buckets of the logarithm of a time gap.", ge=2, le=64, extra={"unit": "buckets"})
+        int, Meta(description="Buckets of the logarithm of a time gap.", ge=2, le=50, extra={"unit": "buckets"})
     ] = 32
     hour_offset_h: Annotated[
         float,
         Meta(description="What is added to UTC for the hour of the week.", ge=-14.0, le=14.0, extra={"unit": "h"}),
     ] = 0.0
+    day_parts: Annotated[
+        int,
+        Meta(
+            description="Equal parts of a day that a moment is coded by, weekdays apart from weekends.",
+            ge=1, le=24, extra={"unit": "parts"},
+        ),
+    ] = 6
     number_clip: Annotated[
         float,
         Meta(
@@ -50,3 +57,10 @@ class FeaturesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
             gt=0.0, le=100.0, extra={"unit": "deviations"},
         ),
     ] = 5.0
+    number_names: Annotated[
+        int,
+        Meta(
+            description="Numeric properties that are told apart, the first that come; later ones are passed over.",
+            ge=1, le=256, extra={"unit": "properties"},
+        ),
+    ] = 16

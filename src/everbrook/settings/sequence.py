@@ -27,9 +27,12 @@ class SequenceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         Meta(description="How the transformer weighs the past: softmax as SASRec, or pointwise SiLU as HSTU."),
     ] = "softmax"
     time_buckets: Annotated[
-        int, Meta(description="Buckets of the logarithm of a time gap; 0 leaves time out.", ge=0, le=64,
+        int, Meta(description="Buckets of a time gap that the model tells apart; 0 leaves time out.", ge=0, le=50,
                   extra={"unit": "buckets"})
     ] = 32
+    hour: Annotated[
+        bool, Meta(description="Whether the model knows the part of the day and week that a list is asked for in.")
+    ] = True
     kinds: Annotated[
         int, Meta(description="Event kinds that have a vector of their own; later ones share the last.", ge=1, le=1024,
                   extra={"unit": "kinds"})

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from everbrook.features.moments import pause_codes
 from everbrook.learn.batches import Histories, epoch, join, pack, windows
 
 
@@ -15,7 +16,7 @@ def made(sizes: list[int], seed: int = 0) -> Histories:
     rng = np.random.default_rng(seed)
     actor = np.repeat(np.arange(len(sizes)), sizes)
     E = len(actor)
-    return pack(actor, {"items": np.arange(E), "ts_ms": np.cumsum(rng.integers(0, 9000, E))})
+    return pack(actor, {"items": np.arange(E), "ts_ms": np.cumsum(rng.integers(0, 10**7, E))})
 
 
 def test_pack_sorts_by_actor_and_keeps_the_order_of_time() -> None:
@@ -69,8 +70,8 @@ def test_an_epoch_predicts_every_event_once_from_those_before_it(
         assert B == 1 or batch_events >= B * L
         before = batch.inputs.items.flatten()[batch.places]
         assert (batch.wanted == before + 1).all()  # rows are places: the next item is the next place
-        gap_s = (histories.ts_ms[batch.wanted.numpy()] - histories.ts_ms[before.numpy()]) / 1000
-        np.testing.assert_allclose(batch.inputs.ahead_s.flatten()[batch.places], gap_s)
+        gaps_ms = histories.ts_ms[batch.wanted.numpy()] - histories.ts_ms[before.numpy()]
+        np.testing.assert_array_equal(batch.inputs.ahead.flatten()[batch.places], pause_codes(gaps_ms))
         seen += batch.wanted.tolist()
     firsts = set(histories.starts[:-1].tolist())
     assert sorted(seen) == [place for place in range(len(histories.items)) if place not in firsts]

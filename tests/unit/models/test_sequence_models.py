@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -10,11 +11,15 @@ import pytest
 import torch
 
 from everbrook.errors import DataError, SettingError
+from everbrook.features.moments import gap_codes
+from everbrook.features.sequence import sequence_inputs
+from everbrook.features.windows import Window
 from everbrook.models.layers import RelativeBias, dropout, gap_buckets, scan
 from everbrook.models.recurrent import Recurrent
 from everbrook.models.sequence import SequenceBatch, SequenceModel
 from everbrook.models.sequence_file import load, save
 from everbrook.models.sequence_registry import SEQUENCE_MODELS, grown, new_model
+from everbrook.settings.features import FeaturesSettings
 from everbrook.settings.sequence import SequenceSettings
 
 N = 30
@@ -42,16 +47,13 @@ def stirred(model: SequenceModel) -> SequenceModel:
 
 def made_batch(rows: int, length: int, seed: int = 0) -> SequenceBatch:
     rng = np.random.default_rng(seed)
-    return SequenceBatch(
-        items=torch.from_numpy(rng.integers(0, N, (rows, length))),
-        kinds=torch.from_numpy(rng.integers(0, 3, (rows, length))),
-        ts_s=torch.from_numpy(np.cumsum(rng.exponential(4000, (rows, length)), 1)),
-        ahead_s=torch.from_numpy(rng.exponential(9000, (rows, length))),
+    times = np.cumsum(rng.exponential(4e6, (rows, length)), 1).astype(np.int64)
+    window = Window(
+        items=rng.integers(0, N, (rows, length)).astype(np.int32), times=times,
+        kinds=rng.integers(0, 3, (rows, length)).astype(np.int16), n=np.full(rows, length, np.int32),
+        now_ms=times[:, -1] + rng.integers(0, 10**8, rows),
     )
-
-
-def cut(batch: SequenceBatch, rows: slice, length: int) -> SequenceBatch:
-    return SequenceBatch(*(getattr(batch, name)[rows, :length] for name in batch.__slots__))
+    return SequenceBatch.of(sequence_inputs(window, FeaturesSettings()))
 
 
 def test_every_network_is_tried() -> None:
@@ -65,33 +67,33 @@ def test_shapes_are_as_promised(model: SequenceModel) -> None:
 
 def test_what_comes_later_changes_nothing_before_it(model: SequenceModel) -> None:
     batch, other = made_batch(3, 9, seed=1), made_batch(3, 9, seed=1)
-    other.items[:, 5:], other.kinds[:, 5:] = 0, 0
-    other.ts_s[:, 5:] = 0.0
+    for name in batch.__slots__:
+        getattr(other, name)[:, 5:] = 0
     torch.testing.assert_close(model.encode(batch)[:, :5], model.encode(other)[:, :5])
 
 
 def test_padding_does_not_change_scores(model: SequenceModel) -> None:
     batch = made_batch(3, 10, seed=2)
-    torch.testing.assert_close(model.encode(batch)[:, :4], model.encode(cut(batch, slice(None), 4)))
+    torch.testing.assert_close(model.encode(batch)[:, :4], model.encode(batch.cut(torch.arange(3), 4)))
 
 
 def test_a_batch_of_one_equals_a_batch_of_many(model: SequenceModel) -> None:
     batch = made_batch(5, 6, seed=3)
     together = model.encode(batch)
     for row in range(5):
-        torch.testing.assert_close(model.encode(cut(batch, slice(row, row + 1), 6))[0], together[row])
+        torch.testing.assert_close(model.encode(batch.cut(torch.tensor([row]), 6))[0], together[row])
 
 
 def test_rows_of_a_part_of_the_table_give_what_the_whole_gives(model: SequenceModel) -> None:
     batch = made_batch(4, 6, seed=4)
     rows, place = torch.unique(batch.items, return_inverse=True)
-    local = SequenceBatch(place, batch.kinds, batch.ts_s, batch.ahead_s)
+    local = replace(batch, items=place)
     torch.testing.assert_close(model.encode(local, model.table[rows]), model.encode(batch))
 
 
 def test_extreme_inputs_stay_finite(model: SequenceModel) -> None:
     batch = made_batch(2, 6)
-    wild = SequenceBatch(batch.items, batch.kinds + 10**6, batch.ts_s * 1e12, batch.ahead_s - 1e15)
+    wild = replace(batch, kinds=batch.kinds + 10**6, since_first_ms=batch.since_first_ms - 2**62)
     assert model.encode(wild).isfinite().all()
 
 
@@ -139,8 +141,7 @@ def test_recurrent_steps_are_the_encoded_history() -> None:
     whole, state = model.encode(batch), model.start(3)
     for place in range(8):
         one = SequenceBatch(*(getattr(batch, name)[:, place : place + 1] for name in batch.__slots__))
-        gap_s = batch.ts_s[:, place] - batch.ts_s[:, max(place - 1, 0)]
-        state, given = model.step(state, one, gap_s)
+        state, given = model.step(state, one)
         torch.testing.assert_close(given, whole[:, place])
 
 
@@ -171,9 +172,10 @@ def test_relative_bias_is_a_table_look_up_of_place_and_time() -> None:
     torch.testing.assert_close(fast, slow)
 
 
-def test_gap_buckets_double() -> None:
-    gaps = torch.tensor([-5.0, 0.0, 1.0, 1.5, 3.0, 4.0, 1e30])
-    assert gap_buckets(gaps, 8).tolist() == [0, 0, 1, 2, 2, 3, 7]
+@pytest.mark.parametrize("buckets", [2, 8, 32, 50])
+def test_gap_buckets_of_a_tensor_are_the_codes_of_the_features(buckets: int) -> None:
+    gaps_ms = np.concatenate([[-5000, 0, 1, 1000, 1500, 3000, 4000, 2**62], 1000 * 2 ** np.arange(50) - 1000])
+    assert gap_buckets(torch.from_numpy(gaps_ms), buckets).tolist() == gap_codes(gaps_ms, buckets).tolist()
 
 
 def test_dropout_keeps_the_mean_and_does_nothing_when_asked() -> None:
