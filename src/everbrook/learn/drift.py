@@ -1,9 +1,9 @@
-"""Drift: ADWIN on the mean loss per scenario. It quickens learning and forgetting for a while, and reports; it never gates.
+"""Drift: ADWIN on the mean loss per scenario. It quickens learning and forgetting for a while, and never gates.
 
-Where the loss rises, the rates of learning and forgetting are multiplied by a factor that falls back to 1. A fall of the
-loss is reported and quickens nothing. The detector is River's (its core: the module around it takes four seconds and
-SciPy's statistics to import). It keeps no arrays, so the values it was fed since its window began are kept beside it, and
-a recovered detector is fed them again: the same values give the same detector.
+Where the loss rises, the rates of learning and forgetting are multiplied by a factor that falls back to 1. A fall of
+the loss is reported and quickens nothing. The detector is River's (its core: the module around it takes four seconds to
+import, with all of SciPy's statistics). It keeps no arrays, so the values it was fed since its window began are kept
+beside it, and a recovered detector is fed them again: the same values give the same detector.
 
 Source: Bifet, Gavaldà, 'Learning from time-changing data with adaptive windowing' (2007).
 """

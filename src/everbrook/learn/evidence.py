@@ -1,26 +1,29 @@
 """Evidence that is valid at any time for claims about a difference of log-probabilities, per scenario and over all.
 
-**Bets.** Differences live - reference of `block_events` events in a row make one block with mean x. For a claim such as
-'harm: the mean is below -tolerance' every block multiplies a capital by 1 + f z, where z = (-x - tolerance) / sd and sd is
-a running estimate that was made before the block. If the claim is false, the capital cannot grow in expectation
-(a betting martingale), whatever is looked at, and whenever. Several fractions f bet side by side.
+**Bets.** Differences live - reference of `block_events` events in a row make one block with mean x. For a claim such
+as 'harm: the mean is below -tolerance' every block multiplies a capital by 1 + f z, where z = (-x - tolerance) / sd
+and sd is a running estimate that was made before the block. If the claim is false, the capital cannot grow in
+expectation (a betting martingale), whatever is looked at, and whenever. Several fractions f bet side by side.
 
 **Budget in time.** A claim may become true at any moment, so capital is added all the time: a detector starts with
-nothing, and each moment lends it the share of the month's allowed false alarms that this moment is of a month. Evidence is
-the sum of what all those loans have become (the Shiryaev-Roberts form); the claim is proven when it reaches 1. While the
-claim is false, the expected number of alarms is at most the sum of what was lent. So the budget holds over any stretch of
-time and at any rate of events, without an estimate of the rate. All detectors share one budget: over all .4 (recent) and
-.2 (anchor), and .2 each for the scenarios seen so far, in equal parts.
+nothing, and each moment lends it as large a part of the month's allowed false alarms as the moment is of a month.
+Evidence is the sum of what those loans have become (the Shiryaev-Roberts form); the claim is proven when it reaches
+1. While the claim is false, evidence minus loans cannot grow in expectation, so by optional stopping the expected
+number of alarms, each of which takes 1 away, is at most the sum of the loans. So the budget holds over any stretch of
+time and at any rate of events, without an estimate of that rate. All detectors of harm share one budget: over all .4
+(recent) and .2 (anchor), and .2 each for the scenarios seen so far, in equal parts.
 
-**What is assumed.** Given the past, a block's mean difference is not below -tolerance in expectation, after a block above
-.9 / f standard deviations is taken down to that (each fraction its own cut, so small bets cut next to nothing), and one
-event to `clip_nats`. Neighbouring events may depend on each other (the same users in a row): a dependence that is seen in
-the variances of longer blocks, up to 512 blocks, lowers every bet's capital by exp(-f² excess / 2), which restores the
-odds of a random walk with that long-run variance. This last step is a correction, exact only for large sums.
+**What is assumed.** Given the past, a block's mean difference is not below -tolerance in expectation, after a block
+above .9 / f standard deviations is taken down to that (each fraction its own cut, so small bets cut next to nothing),
+and one event to `clip_nats`. Neighbouring events may depend on each other (the same users in a row): dependence that
+shows in the variances of longer blocks, up to 512 blocks, lowers every bet's capital by exp(-f² excess / 2), which
+restores the odds of a random walk with that long-run variance. This correction only ever lowers evidence; that it is
+enough is an approximation, good while the dependence is shorter than those blocks. A mean that really is below
+-tolerance for a while is harm, even if it would have come back.
 
-Source: Shin, Ramdas, Rinaldo, 'E-detectors' (2022), eq. 12 (SR) with Definition 2.3; Waudby-Smith, Ramdas, 'Estimating means
-of bounded random variables by betting' (2023), sections 4-5. That added loans bound expected alarms: optional stopping of
-the evidence minus the loans.
+Source: Shin, Ramdas, Rinaldo, 'E-detectors: a nonparametric framework for sequential change detection' (2022),
+mixtures of Shiryaev-Roberts e-detectors; Waudby-Smith, Ramdas, 'Estimating means of bounded random variables by
+betting' (2023). Lending by time instead of one unit a step is ours; the bound above is its proof.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everbrook.learn import gate_kernels as kernels
-from everbrook.learn.elapsed import elapse, no_time
+from everbrook.learn.elapsed import no_time
 from everbrook.learn.gate_kernels import ALIKE, BETTER, HARM_ANCHOR, HARM_RECENT, KINDS
 from everbrook.settings.gate import GateSettings
 from everbrook.types import F64, I16, I32, Arrays, Bool
@@ -87,9 +90,9 @@ class Evidence:
         """
         a, s, told = self._a, self._settings, self._told
         kernels.take(
-            ts_ms, scenario, live, recent, anchor, _NOBODY if actor is None else actor, s.clip_nats, s.block_events, told,
-            a["clock"], a["sums"], a["counts"], a["events"], a["gross"], self._lent, self._shifts, a["wealth"], a["owed"],
-            a["unit"], self._crossed, a["blocks"], a["moments"], a["pending"], a["variances"], a["pairs"],
+            ts_ms, scenario, live, recent, anchor, _NOBODY if actor is None else actor, s.clip_nats, s.block_events,
+            told, a["clock"], a["sums"], a["counts"], a["events"], a["gross"], self._lent, self._shifts, a["wealth"],
+            a["owed"], a["unit"], self._crossed, a["blocks"], a["moments"], a["pending"], a["variances"], a["pairs"],
         )
         self.told = told.tolist()
         if self.told[kernels.NEW_SCENARIOS]:

@@ -2,9 +2,9 @@
 
 Stages: in *shadow* the live weights learn and serve nobody (lists use the anchor); in *canary* they serve a share of
 users; *live*, everybody. Up: proven better than the anchor, or proven good enough for long. Down: harm that is proven
-against the recent weights (then the weights go back to those) or against the anchor (back to the anchor), one stage each
-time; repeated harm leads to shadow and a rest from learning. In shadow nobody is hurt, so a young model that is at first
-worse than a blank anchor is let learn: only values that are not finite or grossly wrong go back from there.
+against the recent weights (then the weights go back to those) or against the anchor (back to the anchor), one stage
+each time; repeated harm leads to shadow and a rest from learning. In shadow nobody is hurt, so a young model that is at
+first worse than a blank anchor is let learn: only values that are not finite or grossly wrong go back from there.
 
 Decisions come back as values; whoever asked acts on them and logs them.
 """
@@ -13,10 +13,17 @@ from __future__ import annotations
 
 import numpy as np
 
+from everbrook.learn import gate_kernels as kernels
 from everbrook.learn.evidence import HARM, Evidence
 from everbrook.learn.gate_kernels import (
-    ALIKE, ANCHOR, BETTER, FAULTS, GROSS_ANCHOR, GROSS_RECENT, HARM_ANCHOR, HARM_RECENT, HAS_RECENT, KINDS, RECENT,
-    STRETCH_ALIKE, STRETCH_BETTER,
+    ALIKE,
+    ANCHOR,
+    BETTER,
+    HARM_ANCHOR,
+    HARM_RECENT,
+    RECENT,
+    STRETCH_ALIKE,
+    STRETCH_BETTER,
 )
 from everbrook.learn.gate_moves import KINDS as MOVES
 from everbrook.learn.gate_moves import STAGES, GateStanding, Kind, Move, Reading, Stage, serves_live
@@ -25,7 +32,7 @@ from everbrook.types import F64, I16, I32, NO_ROW, Arrays
 
 _QUIET_NATS = 3.0  # of evidence for harm, above chance, over which nothing is promoted
 _SHAKEN = 0.05  # share of what a claim needs below which it no longer counts as proven
-_EVERY = tuple(range(KINDS))
+_EVERY = tuple(range(kernels.KINDS))
 
 
 class Gate:
@@ -125,10 +132,10 @@ class Gate:
     def _broken(self, ts_ms: int) -> list[Move]:
         """Not finite or grossly wrong: back at once, in every stage."""
         told = self._evidence.told
-        recent = bool(told[HAS_RECENT])
-        lowest = told[GROSS_RECENT if recent else GROSS_ANCHOR]
-        if told[FAULTS]:
-            because = f"{told[FAULTS]:.0f} log-probabilities under the live weights are not finite."
+        recent = bool(told[kernels.HAS_RECENT])
+        lowest = told[kernels.GROSS_RECENT if recent else kernels.GROSS_ANCHOR]
+        if told[kernels.FAULTS]:
+            because = f"{told[kernels.FAULTS]:.0f} log-probabilities under the live weights are not finite."
         elif lowest < -self.settings.gross_nats:
             because = f"The live weights lose {-lowest:.2f} nats an event over 64 events."
         else:

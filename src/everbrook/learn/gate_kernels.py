@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 
 from everbrook.learn.elapsed import elapse
+from everbrook.types import F64, I16, I32, I64, Bool
 
 RECENT, ANCHOR = 0, 1
 HARM_RECENT, HARM_ANCHOR, BETTER, ALIKE, STRETCH_BETTER, STRETCH_ALIKE = range(6)
@@ -40,7 +41,7 @@ _UNIT_RATE = 1.0 / 256.0
 
 
 @njit(cache=True)
-def differences(live, reference, clip, out):
+def differences(live: F64, reference: F64, clip: float, out: F64) -> int:
     """(B,) clipped live - reference, NaN where there is no reference; returns how many live values are not finite."""
     faults = 0
     for b in range(len(live)):
@@ -55,7 +56,9 @@ def differences(live, reference, clip, out):
 
 
 @njit(cache=True)
-def merge(scenario, actor, recent, anchor, merged_scenario, merged_recent, merged_anchor):
+def merge(
+    scenario: I16, actor: I32, recent: F64, anchor: F64, merged_scenario: I16, merged_recent: F64, merged_anchor: F64
+) -> int:
     """One mean for each actor and scenario of the batch, in order of first appearance; returns how many."""
     B = len(actor)
     order = np.argsort(actor.astype(np.int64) * 65536 + scenario, kind="mergesort")
@@ -91,9 +94,10 @@ def merge(scenario, actor, recent, anchor, merged_scenario, merged_recent, merge
 
 @njit(cache=True)
 def take(
-    ts_ms, scenario, live, recent, anchor, actor, clip, block_events, told, clock, sums, counts, events, gross, lent, shifts,
-    wealth, owed, unit, crossed, blocks, moments, pending, variances, pairs,
-):
+    ts_ms: int, scenario: I16, live: F64, recent: F64, anchor: F64, actor: I32, clip: float, block_events: int,
+    told: F64, clock: I64, sums: F64, counts: I64, events: I64, gross: F64, lent: F64, shifts: F64, wealth: F64,
+    owed: F64, unit: F64, crossed: Bool, blocks: I64, moments: F64, pending: F64, variances: F64, pairs: I64,
+) -> None:
     """Take a micro-batch in, and tell what came of it.
 
     Args:
@@ -156,7 +160,7 @@ def take(
 
 
 @njit(cache=True)
-def _run(d, r, gross, told):
+def _run(d: float, r: int, gross: F64, told: F64) -> None:
     """Runs of GROSS_EVENTS events, one after the other, and the lowest mean of those that ended."""
     gross[r, 0] += d
     gross[r, 1] += 1.0
@@ -167,7 +171,10 @@ def _run(d, r, gross, told):
 
 
 @njit(cache=True)
-def _bet(slot, r, x, shifts, wealth, owed, unit, crossed, blocks, moments, pending, variances, pairs):
+def _bet(
+    slot: int, r: int, x: float, shifts: F64, wealth: F64, owed: F64, unit: F64, crossed: Bool, blocks: I64,
+    moments: F64, pending: F64, variances: F64, pairs: I64,
+) -> None:
     """One block's mean against every claim that compares with reference r, then its lesson for the scale.
 
     Args:
@@ -212,7 +219,7 @@ def _bet(slot, r, x, shifts, wealth, owed, unit, crossed, blocks, moments, pendi
 
 
 @njit(cache=True)
-def _learn_scale(x, n, moments, pending, variances, pairs):
+def _learn_scale(x: float, n: int, moments: F64, pending: F64, variances: F64, pairs: I64) -> None:
     """Running second moment and mean, and by how much longer blocks vary more than independent ones would."""
     square = x * x if n < 8 else min(x * x, 36.0 * moments[0] + _LEAST_SD**2)
     moments[0] += (square - moments[0]) * max(1.0 / (n + 1), _RATE)

@@ -8,7 +8,9 @@ from typing import Literal, get_args
 
 Stage = Literal["shadow", "canary", "live"]
 STAGES: tuple[Stage, ...] = ("shadow", "canary", "live")
-Kind = Literal["rollback", "promote", "demote", "anchor", "rest", "wake", "swap", "discard", "override", "pause", "resume"]
+Kind = Literal[
+    "rollback", "promote", "demote", "anchor", "rest", "wake", "swap", "discard", "override", "pause", "resume"
+]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -16,9 +18,9 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 class Move:
     """One thing to do, and why.
 
-    `rollback`: the live weights become those of `to` ('recent' or 'anchor'). `promote`, `demote`, `override`: the stage
-    becomes `to`. `anchor`: the live weights become the anchor (`to` is 'live'). `rest`: learning stops until `until_ms`;
-    `wake`: it goes on. `swap`: a candidate takes the place of the live weights; `discard`: it is given up.
+    `rollback`: the live weights become those of `to` ('recent' or 'anchor'). `promote`, `demote`, `override`: the
+    stage becomes `to`. `anchor`: the live weights become the anchor (`to` is 'live'). `rest`: learning stops until
+    `until_ms`; `wake`: it goes on. `swap`: a candidate takes the place of the live weights; `discard`: it is given up.
     """
 
     kind: Kind
