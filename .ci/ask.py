@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-READY_S = 600
+READY_S = 1800
 
 
 def call(url: str, body: dict[str, Any] | None = None) -> Any:

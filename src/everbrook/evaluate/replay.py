@@ -17,6 +17,8 @@ import numpy as np
 from everbrook.engine.building import new_core
 from everbrook.engine.core import Core, Judging
 from everbrook.engine.fitting import refit
+from everbrook.engine.learning import LiveLearning
+from everbrook.engine.publishing import share
 from everbrook.errors import InputError
 from everbrook.evaluate.accumulate import TOP, Accumulator, Judged, System
 from everbrook.evaluate.floors import HourPopularity
@@ -26,6 +28,7 @@ from everbrook.evaluate.slices import slices_of
 from everbrook.evaluate.values import PredictedValues
 from everbrook.events.columns import EventColumns
 from everbrook.events.records import ItemChange
+from everbrook.models.live_expert import LiveExpert
 from everbrook.models.sequence import SequenceModel
 from everbrook.models.sequence_expert import SequenceExpert
 from everbrook.rank.mixture import Judgement, Mixture
@@ -73,6 +76,8 @@ class _Replay:
         self.options, self.settings = options, settings
         self.core: Core = new_core(settings, trail=options.refit_ms is not None)
         self.core.absorb_records(items)
+        self.live = self.core.family(LiveExpert)
+        self.learning = LiveLearning(settings) if self.live and settings.learner.mode != "off" else None
         self.mixture: Mixture = self.core.mixture
         systems = [System("mixture", "mixture")]
         systems += [System(name, _group(name)) for name in self.mixture.names]
@@ -141,7 +146,8 @@ class _Replay:
         return {int(place) for place in np.searchsorted(ts_ms, moments) if place >= least}
 
     def _pieces(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
-        edges = {*range(0, stop, CHUNK), start, stop, *self._refits}
+        chunk = CHUNK if self.learning is None else self.settings.learner.micro_batch_events
+        edges = {*range(0, stop, chunk), start, stop, *self._refits}
         if self.options.freeze_ms is not None:
             edges.add(int(np.searchsorted(self.columns.ts_ms, self.options.freeze_ms)))
         cuts = sorted(edge for edge in edges if 0 <= edge <= stop)
@@ -154,10 +160,8 @@ class _Replay:
             exclude_seen=options.exclude_seen, first_of_session=options.first_of_session,
         )  # fmt: skip
         columns = self.columns.slice(a, b)
-        step = self.core.state.fold(columns)
-        self.core.grow()
-        if self.core.trail is not None:
-            self.core.trail.add(step)
+        folded = self.core.fold(columns)
+        step = folded.happened
         self.hour.extend(step)
         listen = self._listen if scored else None
         frozen = options.freeze_ms is not None and len(step) > 0 and int(step.ts_ms[0]) >= options.freeze_ms
@@ -167,12 +171,18 @@ class _Replay:
                 self.core.judge_only(step, replace(judging, learn=False), self._listen)
             self.core.events += len(step)
         else:
-            self.core.learn(step, judging, listen)
+            self.core.learn(folded.learned, judging, listen, happened=step)
+            self._learn_live(folded.learned)
         self.hour.finish()
         self._count(step)
         self._flush()
         if scored:
             self.gathered.add_weights(int(step.ts_ms[-1]), self.mixture.top)
+
+    def _learn_live(self, step: Step) -> None:
+        if self.learning is not None and self.live is not None:
+            self.learning.take_step(step, self.core.events, self.core.state.n_items)
+            share(self.learning, self.live)
 
     def _listen(self, step: Step, b: int, judgement: Judgement) -> None:
         left_out = np.unique(step.items[b, : step.n[b]]) if self.options.exclude_seen else np.empty(0, dtype=np.int32)

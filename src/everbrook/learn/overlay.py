@@ -182,6 +182,20 @@ class Overlay:
         self._kept = kept
         self.place[kept.rows] = np.arange(kept.count, dtype=np.int32)
 
+    def load(self, rows: I32, values: tuple[F32, ...]) -> None:
+        """Take over what `rows` and `values` gave, instead of what is noted.
+
+        Args:
+            rows: (R,) there is room for them.
+            values: (R, D) of each table.
+        """
+        kept = KeptRows(self._kept.widths, max(len(rows), 1))
+        kept.count = len(rows)
+        kept.row_buffer[: len(rows)] = rows
+        for buffer, kept_values in zip(kept.buffers, values, strict=True):
+            buffer[: len(rows)] = kept_values
+        self.put(kept)
+
     def merge_older(self, newer: Overlay) -> None:
         """Add those rows of an overlay of a later moment that are not here, so that the time after it is covered too.
 

@@ -106,6 +106,23 @@ class Ring:
         """The points that there are, newest first."""
         return tuple(segment.point for segment in reversed(self._segments))
 
+    def rows_since(self, version: str) -> I32:
+        """The rows that going back to a point would write, ascending.
+
+        Raises:
+            UnknownNameError: no point has this version.
+        """
+        at = self._at(version)
+        parts = [segment.kept.rows for segment in self._segments[at:-1]]
+        return np.unique(np.concatenate([*parts, self._open.rows()])).astype(np.int32)
+
+    def _at(self, version: str) -> int:
+        """Position of the newest point of a version."""
+        versions = [segment.point.version for segment in self._segments]
+        if version not in versions:
+            raise UnknownNameError("version", version, versions)
+        return len(versions) - 1 - versions[::-1].index(version)
+
     def rollback(self, tables: Tables, to_version: str) -> tuple[I32, Arrays, Point]:
         """Write rows back to what they were at a point, which becomes the newest one.
 
@@ -119,10 +136,7 @@ class Ring:
         Raises:
             UnknownNameError: no point has this version.
         """
-        versions = [segment.point.version for segment in self._segments]
-        if to_version not in versions:
-            raise UnknownNameError("version", to_version, versions)
-        at = len(versions) - 1 - versions[::-1].index(to_version)
+        at = self._at(to_version)
         self._segments[-1].kept = self._open.take()
         undone = self._segments[at].kept
         for segment in self._segments[at + 1 :]:

@@ -11,6 +11,7 @@ from everbrook.errors import UnknownNameError
 from everbrook.features.content import ContentFeatures
 from everbrook.models.collaborative import Collaborative
 from everbrook.models.content import Content
+from everbrook.models.live_expert import LiveExpert
 from everbrook.models.neighbours import SessionNeighbours
 from everbrook.models.popularity import Popularity
 from everbrook.models.repeats import Repeats
@@ -20,6 +21,7 @@ from everbrook.models.transitions import Transitions
 from everbrook.settings import Settings
 from everbrook.settings.collaborative import CollaborativeSettings
 from everbrook.settings.content import ContentSettings
+from everbrook.settings.live import LiveSettings
 from everbrook.settings.neighbours import NeighboursSettings
 from everbrook.settings.popularity import PopularitySettings
 from everbrook.settings.repeats import RepeatsSettings
@@ -74,6 +76,11 @@ MODELS: dict[str, Entry] = {
         SequenceSettings,
         lambda s, _: SequenceExpert(s.sequence),
         "SASRec (ICDM 2018), HSTU (ICML 2024), GRU4Rec (ICLR 2016)",
+    ),
+    "live": Entry(
+        LiveSettings,
+        lambda s, _: LiveExpert(s.live, None),
+        "Gated linear recurrence (HGRN, NeurIPS 2023) as a lift over live popularity, learned online",
     ),
 }
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from everbrook.models.pooling import soft_bayes
+
 FLOOR = 1e-12
 
 
@@ -48,33 +50,6 @@ def complete(mass, rest, popular, base_weights, uniform, out, base):  # type: ig
         base[i] = b
         for e in range(popular, columns):
             out[i, e] = 0.0 if np.isnan(rest[e]) else sound(mass[i, e]) + rest[e] * b
-
-
-@njit(cache=True)
-def soft_bayes(weights, p, awake, rate):  # type: ignore[no-untyped-def]
-    """One step of Soft-Bayes on the awake columns; gives the pool's probability before the step.
-
-    The weights of the awake keep their sum. Source: Orseau, Lattimore, Legg, 'Soft-Bayes: Prod for mixtures of
-    experts with log-loss' (ALT 2017), eq. 2.
-    """
-    total = 0.0
-    mixed = 0.0
-    for e in range(len(p)):
-        if awake[e]:
-            total += weights[e]
-            mixed += weights[e] * p[e]
-    if total <= 0.0 or mixed <= 0.0:
-        return 0.0
-    mixed /= total
-    again = 0.0
-    for e in range(len(p)):
-        if awake[e]:
-            weights[e] = max(weights[e] * (1.0 - rate + rate * p[e] / mixed), 1e-7)
-            again += weights[e]
-    for e in range(len(p)):
-        if awake[e]:
-            weights[e] *= total / again
-    return mixed
 
 
 @njit(cache=True)

@@ -22,8 +22,10 @@ from everbrook.settings.engine import EngineSettings
 from everbrook.settings.features import FeaturesSettings
 from everbrook.settings.fit import FitSettings
 from everbrook.settings.gate import GateSettings
+from everbrook.settings.guard import GuardSettings
 from everbrook.settings.index import IndexSettings
 from everbrook.settings.learner import LearnerSettings
+from everbrook.settings.live import LiveSettings
 from everbrook.settings.log import LogSettings
 from everbrook.settings.mixture import MixtureSettings
 from everbrook.settings.neighbours import NeighboursSettings
@@ -47,6 +49,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log: LogSettings = msgspec.field(default_factory=LogSettings)
     data: DataSettings = msgspec.field(default_factory=DataSettings)
     state: StateSettings = msgspec.field(default_factory=StateSettings)
+    guard: GuardSettings = msgspec.field(default_factory=GuardSettings)
     features: FeaturesSettings = msgspec.field(default_factory=FeaturesSettings)
     popularity: PopularitySettings = msgspec.field(default_factory=PopularitySettings)
     transitions: TransitionsSettings = msgspec.field(default_factory=TransitionsSettings)
@@ -57,6 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     rules: RulesSettings = msgspec.field(default_factory=RulesSettings)
     index: IndexSettings = msgspec.field(default_factory=IndexSettings)
     sequence: SequenceSettings = msgspec.field(default_factory=SequenceSettings)
+    live: LiveSettings = msgspec.field(default_factory=LiveSettings)
     fit: FitSettings = msgspec.field(default_factory=FitSettings)
     learner: LearnerSettings = msgspec.field(default_factory=LearnerSettings)
     mixture: MixtureSettings = msgspec.field(default_factory=MixtureSettings)

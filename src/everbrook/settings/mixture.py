@@ -14,7 +14,8 @@ class MixtureSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     experts: Annotated[
         tuple[str, ...],
         Meta(description="The families of experts, in order; popularity must come first.", min_length=1),
-    ] = ("popularity", "transitions", "repeats", "neighbours", "collaborative", "content", "rules", "sequence")
+    ] = ("popularity", "transitions", "repeats", "neighbours", "collaborative", "content", "rules", "sequence",
+         "live")
     judge_share: Annotated[
         float,
         Meta(

@@ -1,0 +1,133 @@
+"""The live model learning: each micro-batch is tested under live and earlier weights, and only then learned from.
+
+Rows of histories, targets and negatives move; the network moves on a schedule of its own. Everything is a function of
+the events and of how they were cut into micro-batches: all randomness is seeded by the number of the micro-batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from everbrook.learn.asking import Asked, Asker, log_probabilities
+from everbrook.learn.lessons import Lesson, learn_from
+from everbrook.learn.live_arrays import under, within
+from everbrook.learn.live_weights import LiveWeights
+from everbrook.learn.references import Reference
+from everbrook.learn.reservoir import Questions, Reservoir
+from everbrook.learn.spikes import Spikes
+from everbrook.models.live_network import states_of
+from everbrook.settings.live import LiveSettings
+from everbrook.settings.popularity import PopularitySettings
+from everbrook.types import F32, F64, I16, I32, Arrays, Step
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """Log-probabilities of what came next, before any weights learned it; (B,), of the events that were asked about."""
+
+    scenario: I16
+    actor: I32
+    live: F64
+    recent: F64  # NaN where there are no such weights, or where they were not tested
+    anchor: F64
+    skipped: str = ""  # why the micro-batch was not learned from; empty where it was
+
+
+class OnlineLearner:
+    """What the live model learns with. `take` is all that happens to it; the gate's moves are `back_to` and others."""
+
+    def __init__(self, settings: LiveSettings, popularity: PopularitySettings) -> None:
+        self.settings = settings
+        self.asker = Asker(settings, popularity)
+        self.weights = LiveWeights(settings)
+        self.reservoir = Reservoir(settings)
+        self.spikes = Spikes(settings)
+        self.items = 0
+        self._counts = np.zeros(3, np.int64)  # micro-batches, events asked about, micro-batches that were skipped
+
+    def grow(self, items: int, actors: int) -> None:
+        """Make room: rows below these numbers may come from now on."""
+        self.items = max(self.items, items)
+        self.asker.grow(items, actors)
+        self.weights.grow(items)
+
+    def take(self, step: Step, offset: int, factor: float = 1.0, learn: bool = True) -> Tested:
+        """Test on a micro-batch, then learn from it.
+
+        Args:
+            step: events in the log's order, with their histories; there is room for their items.
+            offset: of the log, after the last of them.
+            factor: what step sizes are multiplied with for now.
+            learn: whether the weights move.
+        """
+        s = self.settings
+        rng = np.random.default_rng((s.seed, int(self._counts[0])))
+        asked = self.asker.ask(step, self.items, rng)
+        self._counts += (1, len(asked.at), 0)
+        ts_ms = int(step.ts_ms.max(initial=0))
+        self.weights.begin(offset, ts_ms, step.item[step.weight > 0.0])
+        tested = self._test(asked, step, rng)
+        if not len(asked.at):
+            return tested
+        because = "Learning rests." if not learn else self.spikes.judge(tested.live)
+        if not because:
+            again = self.reservoir.draw(round(s.replayed * len(asked.at)), asked.drawn, rng)
+            lesson = Lesson(asked.questions, again, factor, ts_ms)
+            because = learn_from(self.weights, lesson, s, int(self._counts[0]))
+            self.reservoir.put(asked.questions, step.actor[asked.at], step.scenario[asked.at], rng)
+        if because:
+            self._counts[2] += 1
+        self.weights.expire(ts_ms)
+        return Tested(tested.scenario, tested.actor, tested.live, tested.recent, tested.anchor, because)
+
+    def _test(self, asked: Asked, step: Step, rng: np.random.Generator) -> Tested:
+        table, questions = self.weights.rows.table, asked.questions
+        live = np.full(len(asked.at), np.nan)
+        recent, anchor = live.copy(), live.copy()
+        if len(asked.at):
+            states = states_of(self.weights.network, table[questions.windows.items], questions.windows)
+            live[:] = log_probabilities(states, table[questions.targets], table[questions.negatives], questions)
+            few = np.flatnonzero(rng.random(len(asked.at)) < self.settings.tested)
+            part = questions.take(few)
+            if len(few):
+                recent[few] = self._under(self.weights.recent, table, part)
+                anchor[few] = self._under(self.weights.anchor, table, part)
+        return Tested(step.scenario[asked.at], step.actor[asked.at], live, recent, anchor)
+
+    @staticmethod
+    def _under(reference: Reference, table: F32, asked: Questions) -> F64 | float:
+        if not reference.taken:
+            return float("nan")
+        states = reference.states(table, asked.windows)
+        targets, negatives = reference.rows_of(table, asked.targets), reference.rows_of(table, asked.negatives)
+        return log_probabilities(states, targets, negatives, asked).astype(np.float64)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What happened so far."""
+        names = ("micro_batches", "events", "skipped")
+        return dict(zip(names, self._counts.tolist(), strict=True)) | self.weights.counts
+
+    def state(self) -> Arrays:
+        """Everything learned, as named arrays."""
+        arrays: Arrays = {"counts": self._counts, "items": np.array([self.items], np.int64)}
+        for name, part in self._parts().items():
+            arrays |= under(f"{name}/", part)
+        return arrays
+
+    def _parts(self) -> dict[str, Arrays]:
+        return {
+            "asker": self.asker.state(), "weights": self.weights.state(), "reservoir": self.reservoir.state(),
+            "spikes": self.spikes.state(),
+        }  # fmt: skip
+
+    def load(self, arrays: Arrays) -> None:
+        """Take over what `state` gave."""
+        self._counts[...] = arrays["counts"]
+        self.items = int(arrays["items"][0])
+        self.asker.load(within(arrays, "asker/"), self.items)
+        self.weights.load(within(arrays, "weights/"))
+        self.reservoir.load(within(arrays, "reservoir/"))
+        self.spikes.load(within(arrays, "spikes/"))

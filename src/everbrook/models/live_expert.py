@@ -1,0 +1,176 @@
+"""The live model as an expert: popularity as it is now, lifted by what the published weights say of a history.
+
+It learns nothing itself: whoever learns hands over weights (`share`) or what changed in them (`apply`). In the stages
+shadow and canary it keeps the anchor's rows where they differ, and answers with those whom the live weights do not
+serve.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from everbrook.models import live_kernels as kernels
+from everbrook.models.live_network import LiveNetwork, states_of, windows_of
+from everbrook.models.live_prior import LivePrior
+from everbrook.models.live_rows import LiveRows
+from everbrook.models.live_stage import AnchorRows, serves_live
+from everbrook.models.popularity import Popularity
+from everbrook.models.sequence_kernels import best_rows
+from everbrook.settings.live import LiveSettings
+from everbrook.types import F32, F64, I32, NO_ROW, Arrays, Query, Step
+
+_MOST_PRIORS = 8  # scenarios whose prior over all items is kept
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What one history leads to."""
+
+    state: F32  # (D,)
+    log_all: float  # logarithm of the denominator
+    best: I32
+    anchor: bool  # whether the anchor answers
+
+
+class LiveExpert:
+    """One column; asleep until weights were published, and for who has no history."""
+
+    names: tuple[str, ...] = ("live/served",)
+
+    def __init__(self, settings: LiveSettings, popularity: Popularity | None) -> None:
+        """Begin asleep.
+
+        Args:
+            settings: of the live model.
+            popularity: see `stand_on`.
+        """
+        self.settings = settings
+        self.prior: LivePrior | None = None
+        self.rows = LiveRows(settings.width, settings.start, settings.seed)
+        self.network, self.anchor_network = LiveNetwork(settings), LiveNetwork(settings)
+        self.anchor = AnchorRows(settings.width)
+        self.stage, self.canary_share = "off", 0.0
+        self.items = 0
+        self._limit = 0
+        self._priors: dict[int, tuple[int, F32]] = {}
+        self._last: tuple[Query, _Answer | None] | None = None
+        if popularity is not None:
+            self.stand_on(popularity)
+
+    # -- the weights ---------------------------------------------------------------------------------------------
+
+    def stand_on(self, popularity: Popularity) -> None:
+        """Let the prior be made of these counts; whoever owns them lets them observe."""
+        self.prior = LivePrior(popularity, self.settings.prior_rate)
+        self._priors = {}
+
+    def share(self, rows: LiveRows, network: LiveNetwork, anchor_network: LiveNetwork) -> None:
+        """Answer from weights that are written elsewhere in this process; `changed` says when they were."""
+        self.rows, self.network, self.anchor_network = rows, network, anchor_network
+
+    def changed(self, stage: str, canary_share: float, prior: F64) -> None:
+        """Weights were written.
+
+        Args:
+            stage: whom the live weights serve: 'off', 'shadow', 'canary' or 'live'.
+            canary_share: share of the actors that they serve in a canary.
+            prior: (K,) weights of the prior.
+        """
+        self.stage, self.canary_share, self._last = stage, canary_share, None
+        if self.prior is not None:
+            self.prior.weights = prior.copy()
+
+    # -- the expert ----------------------------------------------------------------------------------------------
+
+    def grow(self, items: int, actors: int) -> None:
+        """Make room for item rows below `items`."""
+        self.items = max(self.items, items)
+        self.rows.grow(items)
+        self._last = None
+
+    def observe(self, step: Step, mass: F32, rest: F32) -> None:
+        """Nothing is said of events whose list was not made, and nothing learned."""
+        mass[:], rest[:] = 0.0, np.nan
+        self._last = None
+
+    def propose(self, query: Query, limit: int) -> I32:
+        """The items of highest probability."""
+        self._limit = max(self._limit, limit)
+        answer = self._answer(query, limit)
+        return np.empty(0, np.int32) if answer is None else answer.best[:limit]
+
+    def score(self, query: Query, rows: I32, mass: F32, rest: F32) -> None:
+        """The probability of given items."""
+        answer = self._answer(query, 0)
+        if answer is None or self.prior is None:
+            mass[:], rest[:] = 0.0, np.nan
+            return
+        rows = np.ascontiguousarray(rows, np.int32)
+        log_prior = np.log(self.prior.of(rows, query.scenario, query.now_ms, self.items))
+        place, buffer = (self.anchor.place, self.anchor.values) if answer.anchor else (_NO_PLACE, self.rows.table)
+        out = np.empty(len(rows), np.float32)
+        kernels.scored(self.rows.table, answer.state, place, buffer, rows, log_prior, answer.log_all, out)
+        mass[:, 0] = out * np.float32(1.0 - self.settings.rest)
+        rest[:] = self.settings.rest
+
+    def because(self, query: Query, rows: I32) -> I32:
+        """The item of the recent history whose vector is most like each item's."""
+        because = np.full(len(rows), NO_ROW, np.int32)
+        past = np.unique(query.items[-self.settings.history :])
+        if self.stage != "off" and len(past):
+            vectors = self.rows.table
+            because[:] = past[(vectors[rows] @ vectors[past].T).argmax(1)]
+        return because
+
+    def state(self) -> Arrays:
+        """Nothing: the weights are kept by who learns them."""
+        return {}
+
+    def load(self, arrays: Arrays) -> None:
+        """Nothing to take over."""
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _answer(self, query: Query, limit: int) -> _Answer | None:
+        if self.stage == "off" or not len(query.items) or self.prior is None or not self.items:
+            return None
+        last = self._last
+        if last is not None and last[0] is query and (last[1] is None or len(last[1].best) >= min(limit, self.items)):
+            return last[1]
+        answer = self._found(query, max(limit, self._limit))
+        self._last = (query, answer)
+        return answer
+
+    def _found(self, query: Query, limit: int) -> _Answer:
+        anchor = not serves_live(self.stage, query.actor, self.canary_share)
+        n, now_ms = np.array([len(query.items)], np.int32), np.array([query.now_ms], np.int64)
+        windows = windows_of(query.items[None], query.times[None], query.kinds[None], n, now_ms, self.settings)
+        rows = self.rows.table[windows.items]
+        if anchor:
+            self.anchor.put_over(windows.items[0], rows[0])
+        state = states_of(self.anchor_network if anchor else self.network, rows, windows)[0]
+        scores = self.rows.table[: self.items] @ state
+        if anchor:
+            kernels.overlaid(scores, state, self.anchor.rows, self.anchor.kept)
+        log_all = kernels.log_total(scores, self._log_prior(query))
+        return _Answer(state, float(log_all), best_rows(scores, limit), anchor)
+
+    def _log_prior(self, query: Query) -> F32:
+        """(N,) the prior over all items, not older than the settings say."""
+        kept = self._priors.get(query.scenario)
+        if kept is not None and len(kept[1]) >= self.items:
+            age_ms = query.now_ms - kept[0]
+            if 0 <= age_ms <= 1000 * self.settings.prior_refresh_s:
+                return kept[1]
+        assert self.prior is not None
+        every = np.arange(self.items, dtype=np.int32)
+        log_prior = np.log(self.prior.of(every, query.scenario, query.now_ms, self.items))
+        if query.scenario not in self._priors and len(self._priors) >= _MOST_PRIORS:
+            del self._priors[next(iter(self._priors))]
+        self._priors[query.scenario] = (query.now_ms, log_prior)
+        return log_prior
+
+
+_NO_PLACE = np.empty(0, np.int32)

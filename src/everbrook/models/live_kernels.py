@@ -1,0 +1,68 @@
+"""Inner loops of the live model's lists: one pass over the item table for the best rows and the denominator."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from everbrook.types import F32, I32
+
+
+@njit(cache=True)
+def overlaid(scores: F32, state: F32, rows: I32, values: F32) -> None:
+    """Replace the scores of rows that have other values than the table, in place.
+
+    Args:
+        scores: (N,) products of the table's rows with the table's state.
+        state: (D,)
+        rows: (R,)
+        values: (R, D)
+    """
+    for r in range(len(rows)):
+        if rows[r] < len(scores):
+            total = np.float32(0.0)
+            for d in range(len(state)):
+                total += values[r, d] * state[d]
+            scores[rows[r]] = total
+
+
+@njit(cache=True, fastmath={"contract", "reassoc"})
+def log_total(scores: F32, log_prior: F32) -> float:
+    """Logarithm of the sum over all items of prior times lift; `scores` (N,) become the logarithms of the parts."""
+    top = -1e30
+    for i in range(len(scores)):
+        scores[i] += log_prior[i]
+        top = max(top, scores[i])
+    total = 0.0
+    for i in range(len(scores)):
+        apart = scores[i] - top
+        if apart > -25.0:
+            total += math.exp(apart)
+    return top + math.log(total)
+
+
+@njit(cache=True)
+def scored(
+    table: F32, state: F32, place: I32, buffer: F32, rows: I32, log_prior: F32, log_all: float, mass: F32
+) -> None:
+    """Probabilities of given rows.
+
+    Args:
+        table: (N, D)
+        state: (D,)
+        place: (N,) where a row has another value, in `buffer`; may be shorter, negative for none.
+        buffer: (R, D)
+        rows: (M,)
+        log_prior: (M,)
+        log_all: logarithm of the denominator.
+        mass: (M,), out.
+    """
+    for m in range(len(rows)):
+        row = rows[m]
+        at = place[row] if row < len(place) else -1
+        total = 0.0
+        for d in range(len(state)):
+            total += (buffer[at, d] if at >= 0 else table[row, d]) * state[d]
+        mass[m] = math.exp(min(total + log_prior[m] - log_all, 0.0))

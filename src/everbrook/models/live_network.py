@@ -1,0 +1,133 @@
+"""The network of the live model: a gated recurrence over the last events, read out at the last of them.
+
+One layer, so that what is read out is a closed form: h = sum over j of (1 - keep_j) value_j times the product of the
+later keeps. No loop over positions, and an actor's state costs O(D^2) to carry on. Holds no item rows: they are
+passed in, so that live, older and published rows share one code.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from everbrook.features.moments import gap_codes
+from everbrook.models.layers import dropout
+from everbrook.settings.live import LiveSettings
+from everbrook.types import F32, I16, I32, I64, Arrays, Bool
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """The last L events of B actors, right-aligned; places that hold none come first."""
+
+    items: I32  # (B, L) rows; 0 where there is none
+    held: Bool  # (B, L)
+    kinds: I64  # (B, L)
+    gaps: I64  # (B, L) code of the time since the event before
+    ahead: I64  # (B,) code of the time from the last event to the moment asked about
+
+    def __len__(self) -> int:
+        return len(self.ahead)
+
+    def take(self, chosen: I64 | Bool | slice) -> Windows:
+        """Only some of them."""
+        return Windows(*(getattr(self, name)[chosen] for name in self.__slots__))
+
+
+def windows_of(
+    items: I32, times: I64, kinds: I16, n: I32, now_ms: I64, settings: LiveSettings
+) -> Windows:
+    """Windows over the ends of histories.
+
+    Args:
+        items: (B, H) item rows, oldest first, left-aligned.
+        times: (B, H)
+        kinds: (B, H)
+        n: (B,) how many there are.
+        now_ms: (B,) the moment asked about.
+        settings: of the live model.
+    """
+    L = settings.history
+    places = n[:, None].astype(np.int64) - L + np.arange(L)
+    held = places >= 0
+    places = np.maximum(places, 0)
+    if items.shape[1] == 0:
+        blank = np.zeros((len(n), L), np.int64)
+        return Windows(blank.astype(np.int32), blank > 0, blank, blank, np.zeros(len(n), np.int64))
+    when = np.take_along_axis(times, places, 1)
+    gaps = np.zeros(when.shape, np.int64)
+    gaps[:, 1:] = np.where(held[:, :-1], when[:, 1:] - when[:, :-1], 0)
+    waited = np.where(n > 0, now_ms - when[:, -1], 0)
+    seen = np.minimum(np.take_along_axis(kinds, places, 1), settings.kinds - 1).astype(np.int64)
+    return Windows(
+        items=np.where(held, np.take_along_axis(items, places, 1), 0).astype(np.int32), held=held, kinds=seen,
+        gaps=gap_codes(gaps, settings.time_buckets).astype(np.int64),
+        ahead=gap_codes(waited, settings.time_buckets).astype(np.int64),
+    )
+
+
+class LiveNetwork(nn.Module):
+    """The dense part: from the rows of a history to a state that is multiplied with item rows."""
+
+    def __init__(self, settings: LiveSettings) -> None:
+        super().__init__()
+        D, buckets = settings.width, settings.time_buckets
+        self.settings = settings
+        with torch.random.fork_rng():
+            torch.manual_seed(settings.seed)
+            self.kind = nn.Parameter(0.02 * torch.randn(settings.kinds, D))
+            self.since = nn.Parameter(torch.zeros(buckets, D))
+            self.ahead = nn.Parameter(torch.zeros(buckets, D))
+            self.time = nn.Parameter(torch.zeros(buckets, D))
+            self.remember = nn.Parameter(torch.linspace(-1.0, 3.0, D))
+            self.norm, self.norm_state, self.norm_wide = nn.LayerNorm(D), nn.LayerNorm(D), nn.LayerNorm(D)
+            self.norm_out = nn.LayerNorm(D)
+            self.project, self.out = nn.Linear(D, 3 * D), nn.Linear(D, D)
+            self.widen, self.narrow = nn.Linear(D, 4 * D), nn.Linear(4 * D, D)
+        for layer in (self.out, self.narrow):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, rows: Tensor, windows: Windows) -> Tensor:
+        """States, (B, D); `rows` (B, L, D) are the item rows of the windows."""
+        shares, training = self.settings, self.training
+        scale = math.sqrt(shares.width)
+        held = torch.from_numpy(windows.held)[:, :, None]
+        gaps = torch.from_numpy(windows.gaps)
+        x = dropout(rows, shares.item_dropout, training) * scale
+        x = x + functional.embedding(torch.from_numpy(windows.kinds), self.kind)
+        x = x + functional.embedding(gaps, self.since)
+        value, forget, gate = self.project(self.norm(x)).chunk(3, -1)
+        forget = forget + self.remember + functional.embedding(gaps, self.time)
+        kept = torch.where(held, functional.logsigmoid(forget), 0.0)  # logarithm of what a place leaves of earlier ones
+        later = kept.flip(1).cumsum(1).flip(1) - kept
+        weight = torch.where(held, torch.sigmoid(-forget) * later.exp(), 0.0)
+        state = (weight * value).sum(1)
+        last = x[:, -1]
+        mixed = self.out(self.norm_state(state) * functional.silu(gate[:, -1]))
+        y = last + dropout(mixed, shares.dropout, training)
+        wide = dropout(functional.relu(self.widen(self.norm_wide(y))), shares.dropout, training)
+        y = y + dropout(self.narrow(wide), shares.dropout, training)
+        return self.norm_out(y + functional.embedding(torch.from_numpy(windows.ahead), self.ahead))
+
+    def arrays(self) -> Arrays:
+        """Its numbers by name, as copies."""
+        return {name: tensor.detach().numpy().copy() for name, tensor in self.state_dict().items()}
+
+    @torch.no_grad()
+    def load(self, arrays: Arrays) -> None:
+        """Take over what `arrays` gave."""
+        for name, tensor in self.state_dict().items():
+            tensor.copy_(torch.from_numpy(arrays[name]))
+
+
+@torch.no_grad()
+def states_of(network: LiveNetwork, rows: F32, windows: Windows) -> F32:
+    """(B, D) states without learning; `rows` is (B, L, D)."""
+    network.eval()
+    return network(torch.from_numpy(rows), windows).numpy()

@@ -1,0 +1,82 @@
+"""Whom the live weights serve, and the anchor's rows for those whom they do not."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from everbrook.types import F32, I32, NO_ROW
+
+_GOLDEN = 0x9E3779B97F4A7C15
+_MASK = 0xFFFFFFFFFFFFFFFF
+
+
+def serves_live(stage: str, actor: int, canary_share: float) -> bool:
+    """Whether an actor's lists are made by the live weights rather than by the anchor.
+
+    Args:
+        stage: 'shadow', 'canary' or 'live'.
+        actor: row of who asks; strangers belong to the anchor in a canary.
+        canary_share: share of the actors that the live weights serve in a canary, by a hash of the actor.
+    """
+    if stage == "canary":
+        z = ((actor + 1) * _GOLDEN) & _MASK
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+        z ^= z >> 27
+        return actor != NO_ROW and (z >> 11) / 2.0**53 < canary_share
+    return stage == "live"
+
+
+class AnchorRows:
+    """The anchor's values of the rows in which it differs from the live table."""
+
+    def __init__(self, width: int) -> None:
+        self.place: I32 = np.empty(0, np.int32)
+        self.values: F32 = np.zeros((1, width), np.float32)
+        self.rows: I32 = np.empty(0, np.int32)
+
+    @property
+    def kept(self) -> F32:
+        """(R, D) the values, in the order of `rows`."""
+        return self.values[: len(self.rows)]
+
+    def share(self, place: I32, values: F32, rows: I32) -> None:
+        """Look at what is kept elsewhere.
+
+        Args:
+            place: (N,) where a row's value stands in `values`; negative where the anchor does not differ.
+            values: (R, D) or longer.
+            rows: (R,)
+        """
+        self.place, self.values, self.rows = place, values, rows
+
+    def replace(self, rows: I32, values: F32, items: int) -> None:
+        """Take over all rows that differ.
+
+        Args:
+            rows: (R,)
+            values: (R, D)
+            items: N.
+        """
+        place = np.full(items, NO_ROW, np.int32)
+        place[rows] = np.arange(len(rows), dtype=np.int32)
+        self.place, self.rows = place, rows
+        self.values = values if len(values) else np.zeros((1, values.shape[1]), np.float32)
+
+    def add(self, rows: I32, values: F32, items: int) -> None:
+        """Take in rows that differ from now on; those that are known already stay as they are."""
+        new = np.ones(len(rows), np.bool_)
+        inside = rows < len(self.place)
+        new[inside] = self.place[rows[inside]] < 0
+        self.replace(np.concatenate((self.rows, rows[new])), np.concatenate((self.kept, values[new])), items)
+
+    def put_over(self, items: I32, rows: F32) -> None:
+        """Write the anchor's values over copies of table rows, in place.
+
+        Args:
+            items: (L,) row numbers.
+            rows: (L, D)
+        """
+        at = np.where(items < len(self.place), 0, NO_ROW)
+        inside = at == 0
+        at[inside] = self.place[items[inside]] if len(self.place) else NO_ROW
+        rows[at >= 0] = self.values[at[at >= 0]]
