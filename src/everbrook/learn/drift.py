@@ -5,7 +5,8 @@ the loss is reported and quickens nothing. The detector is River's (its core: th
 import, with all of SciPy's statistics). It keeps no arrays, so the values it was fed since its window began are kept
 beside it, and a recovered detector is fed them again: the same values give the same detector.
 
-Source: Bifet, Gavaldà, 'Learning from time-changing data with adaptive windowing' (2007).
+Source: Bifet, Gavaldà, 'Learning from time-changing data with adaptive windowing' (2007). The core was checked against
+`river.drift.ADWIN` of River 0.26.1 on a stream with a change: the same answer at every value.
 """
 
 from __future__ import annotations

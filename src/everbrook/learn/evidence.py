@@ -11,7 +11,7 @@ Evidence is the sum of what those loans have become (the Shiryaev-Roberts form);
 1. While the claim is false, evidence minus loans cannot grow in expectation, so by optional stopping the expected
 number of alarms, each of which takes 1 away, is at most the sum of the loans. So the budget holds over any stretch of
 time and at any rate of events, without an estimate of that rate. All detectors of harm share one budget: over all .4
-(recent) and .2 (anchor), and .2 each for the scenarios seen so far, in equal parts.
+(recent) and .2 (anchor), and .15 each for the scenarios seen so far, in equal parts.
 
 **What is assumed.** Given the past, a block's mean difference is not below -tolerance in expectation, after a block
 above .9 / f standard deviations is taken down to that (each fraction its own cut, so small bets cut next to nothing),
@@ -41,8 +41,8 @@ from everbrook.types import F64, I16, I32, Arrays, Bool
 
 HARM = (HARM_RECENT, HARM_ANCHOR)
 STRETCH = (kernels.STRETCH_BETTER, kernels.STRETCH_ALIKE)
-_ALL_SHARE = {HARM_RECENT: 0.4, HARM_ANCHOR: 0.2, BETTER: 0.5, ALIKE: 0.5}
-_SCENARIO_SHARE = {HARM_RECENT: 0.2, HARM_ANCHOR: 0.2}
+_ALL_SHARE = {HARM_RECENT: 0.5, HARM_ANCHOR: 0.2, BETTER: 0.5, ALIKE: 0.5}
+_SCENARIO_SHARE = {HARM_RECENT: 0.15, HARM_ANCHOR: 0.15}
 _NOBODY = np.zeros(0, np.int32)
 _UNIT_BLOCKS = 1000  # evidence in nats counts from what so many blocks are lent
 

@@ -41,7 +41,7 @@ class GateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             le=1.0,
             extra={"unit": "nats"},
         ),
-    ] = 5e-4
+    ] = 2e-4
     anchor_tolerance: Annotated[
         float,
         Meta(
