@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from everbrook.learn.evidence import Evidence
-from everbrook.learn.gate_kernels import ALIKE, ANCHOR, BETTER, FAULTS, HARM_ANCHOR
+from everbrook.learn.gate_kernels import ANCHOR, BETTER, FAULTS, HARM_ANCHOR
 from everbrook.learn.gate_moves import Move
 from everbrook.settings.gate import GateSettings
 from everbrook.types import F64, I16, I32, NO_ROW, Arrays
@@ -41,17 +41,14 @@ class Candidate:
         e, s, n = self._evidence, self.settings, self._n
         e.observe(ts_ms, scenario, candidate, np.full(len(live), np.nan), live, actor)
         age = e.age_ms()
-        if n["alike_age"][0] < 0 and e.holds(ALIKE):
-            n["alike_age"][0] = age
-        elif not e.holds(ALIKE, 0.05):
-            n["alike_age"][0] = -1
+        alike = e.stayed_alike(n["alike_age"])
         mean, _, events = e.moments(ANCHOR)
         told = f"lately {mean:+.4f} nats an event, {events} events compared"
         if e.told[FAULTS]:
             return self._decide("discard", "Log-probabilities under the candidate are not finite.", ts_ms)
         if e.holds(BETTER):
             return self._decide("swap", f"Proven better than the live weights: {told}.", ts_ms)
-        if n["alike_age"][0] >= 0 and age - n["alike_age"][0] >= 1000 * s.noninferior_s:
+        if alike:
             return self._decide("swap", f"Proven within {s.margin:g} nats of the live weights: {told}.", ts_ms)
         if age >= 1000 * s.candidate_s:
             harm = "worse" if e.holds(HARM_ANCHOR) else "not proven good enough"

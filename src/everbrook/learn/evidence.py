@@ -37,12 +37,13 @@ from everbrook.learn import gate_kernels as kernels
 from everbrook.learn.elapsed import no_time
 from everbrook.learn.gate_kernels import ALIKE, BETTER, HARM_ANCHOR, HARM_RECENT, KINDS
 from everbrook.settings.gate import GateSettings
-from everbrook.types import F64, I16, I32, Arrays, Bool
+from everbrook.types import F64, I16, I32, I64, Arrays, Bool
 
 HARM = (HARM_RECENT, HARM_ANCHOR)
 STRETCH = (kernels.STRETCH_BETTER, kernels.STRETCH_ALIKE)
 _ALL_SHARE = {HARM_RECENT: 0.5, HARM_ANCHOR: 0.2, BETTER: 0.5, ALIKE: 0.5}
 _SCENARIO_SHARE = {HARM_RECENT: 0.15, HARM_ANCHOR: 0.15}
+QUIET_NATS = 3.0  # of evidence for harm, above chance, over which nothing is promoted
 _NOBODY = np.zeros(0, np.int32)
 _UNIT_BLOCKS = 1000  # evidence in nats counts from what so many blocks are lent
 
@@ -117,9 +118,24 @@ class Evidence:
         """Time that passed so far: a jump forward counts as a minute, one back not at all."""
         return int(self._a["clock"][2])
 
-    def holds(self, kind: int, share: float = 1.0) -> bool:
-        """Whether a claim over all is proven now, or at least to a share of what it needs."""
-        return self.told[kernels.TOTALS + kind] >= share
+    def holds(self, kind: int) -> bool:
+        """Whether a claim over all is proven now."""
+        return self.told[kernels.TOTALS + kind] >= 1.0
+
+    def stayed_alike(self, since_age: I64) -> bool:
+        """Whether weights are proven good enough now, and were first `noninferior_s` ago without a hint of harm since.
+
+        Args:
+            since_age: (1,) when that was first proven, -1 where it was not or harm was suspected; changed in place.
+        """
+        age = self.age_ms()
+        if since_age[0] < 0:
+            since_age[0] = age if self.holds(ALIKE) else -1
+        elif self.most_nats((HARM_ANCHOR,)) > QUIET_NATS:
+            since_age[0] = -1
+        elif age - since_age[0] >= 1000 * self._settings.noninferior_s:
+            return self.holds(ALIKE)
+        return False
 
     def events(self) -> int:
         """Events compared with any reference, over all."""

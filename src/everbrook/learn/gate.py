@@ -1,7 +1,7 @@
 """The gate: whom the live weights serve, when they go back, and when they become the anchor. It knows only numbers.
 
 Stages: in *shadow* the live weights learn and serve nobody (lists use the anchor); in *canary* they serve a share of
-users; *live*, everybody. Up: proven better than the anchor, or proven good enough for long. Down: harm that is proven
+users; *live*, everybody. Up: proven better than the anchor, or good enough for long. Down: harm that is proven
 against the recent weights (then the weights go back to those) or against the anchor (back to the anchor), one stage
 each time; repeated harm leads to shadow and a rest from learning. In shadow nobody is hurt, so a young model that is at
 first worse than a blank anchor is let learn: only values that are not finite or grossly wrong go back from there.
@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from everbrook.learn import gate_kernels as kernels
-from everbrook.learn.evidence import HARM, Evidence
+from everbrook.learn.evidence import HARM, QUIET_NATS, Evidence
 from everbrook.learn.gate_kernels import (
     ALIKE,
     ANCHOR,
@@ -30,8 +30,6 @@ from everbrook.learn.gate_moves import STAGES, GateStanding, Kind, Move, Reading
 from everbrook.settings.gate import GateSettings
 from everbrook.types import F64, I16, I32, NO_ROW, Arrays
 
-_QUIET_NATS = 3.0  # of evidence for harm, above chance, over which nothing is promoted
-_SHAKEN = 0.05  # share of what a claim needs below which it no longer counts as proven
 _EVERY = tuple(range(kernels.KINDS))
 
 
@@ -179,13 +177,9 @@ class Gate:
     def _promoted(self, ts_ms: int) -> list[Move]:
         """Shadow to canary, canary to live."""
         e, s, n, age = self._evidence, self.settings, self._n, self._evidence.age_ms()
-        if n["alike_age"][0] < 0 and e.holds(ALIKE):
-            n["alike_age"][0] = age
-        elif n["alike_age"][0] >= 0 and not e.holds(ALIKE, _SHAKEN):
-            n["alike_age"][0] = -1
+        alike = e.stayed_alike(n["alike_age"])
         better = e.holds(BETTER)
-        alike = n["alike_age"][0] >= 0 and age - n["alike_age"][0] >= 1000 * s.noninferior_s
-        if not (better or alike) or self.resting or e.most_nats(HARM) > _QUIET_NATS:
+        if not (better or alike) or self.resting or e.most_nats(HARM) > QUIET_NATS:
             return []
         stage = int(n["stage"][0])
         if stage == 1 and age - n["since_age"][0] < 1000 * s.canary_least_s:
@@ -204,7 +198,7 @@ class Gate:
         better = e.holds(STRETCH_BETTER) and age - n["anchor"][0] >= 1000 * s.stretch_s
         calm_ms = age - max(int(n["anchor"][0]), int(n["harm_ages"][-1]))
         alike = e.holds(STRETCH_ALIKE) and calm_ms >= 1000 * s.anchor_every_s
-        if (better or alike) and e.most_nats(HARM) <= _QUIET_NATS:
+        if (better or alike) and e.most_nats(HARM) <= QUIET_NATS:
             mean, _, _ = e.moments(ANCHOR)
             nats, _ = e.nats(STRETCH_BETTER if better else STRETCH_ALIKE)
             claim = "better than" if better else f"within {s.margin:g} nats of"
