@@ -17,6 +17,7 @@ from everbrook.events.log import Run
 from everbrook.events.records import Deletion, ItemChange, UserChange
 from everbrook.rank.mixture import Judgement, Mixture
 from everbrook.state import State
+from everbrook.state.influence import Influence
 from everbrook.types import F64, I32, NO_ROW, Arrays, Bool, Step
 
 FamilyT = TypeVar("FamilyT")
@@ -54,6 +55,14 @@ class Judging:
         return mask
 
 
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """Events as they happened, and as they are learned: what the guard holds back has weight 0 there."""
+
+    happened: Step
+    learned: Step
+
+
 @runtime_checkable
 class Prepares(Protocol):
     """A family that answers a run of queries faster where it is told of them at once."""
@@ -79,12 +88,16 @@ class Core:
         state: the fold over the log.
         mixture: the experts and how they are mixed.
         trail: keeps what was folded, for batch learning; None keeps nothing.
+        guard: bounds what one actor and one item may teach; None bounds nothing.
     """
 
-    def __init__(self, state: State, mixture: Mixture, trail: Trail | None = None) -> None:
+    def __init__(
+        self, state: State, mixture: Mixture, trail: Trail | None = None, guard: Influence | None = None
+    ) -> None:
         self.state = state
         self.mixture = mixture
         self.trail = trail
+        self.guard = guard
         self.offset = 0  # records of the log already in it
         self.events = 0  # events among them
 
@@ -103,12 +116,17 @@ class Core:
         self.offset = int(run.offsets[-1]) + 1 if len(run) else self.offset
 
     def absorb_events(self, columns: EventColumns, judging: Judging, on_judged: OnJudged | None = None) -> F64:
-        """Fold events, judge the chosen ones and learn all; see `learn`."""
+        """Fold events, judge the chosen ones that count and learn all; see `learn`."""
+        return self.learn(self.fold(columns).learned, judging, on_judged)
+
+    def fold(self, columns: EventColumns) -> Folded:
+        """Fold events, weigh them and make room for them: the one way in, for live traffic and replay alike."""
         step = self.state.fold(columns)
         self.grow()
+        learned = step if self.guard is None else self.guard.weigh(step)
         if self.trail is not None:
-            self.trail.add(step)
-        return self.learn(step, judging, on_judged)
+            self.trail.add(learned)
+        return Folded(step, learned)
 
     def absorb_records(self, records: Sequence[object]) -> None:
         """Take in records that are not events; impressions and versions change nothing here."""
@@ -143,18 +161,22 @@ class Core:
 
     # -- learning ------------------------------------------------------------------------------------------------
 
-    def learn(self, step: Step, judging: Judging, on_judged: OnJudged | None = None) -> F64:
+    def learn(
+        self, step: Step, judging: Judging, on_judged: OnJudged | None = None, happened: Step | None = None
+    ) -> F64:
         """Judge the chosen events and learn all, in order.
 
         Args:
             step: events whose items and actors the experts have room for.
             judging: which lists are made.
             on_judged: told of each judgement.
+            happened: the same events before they were weighed, to choose from: those held back are then judged too,
+                and not learned from. None chooses among those that count.
 
         Returns:
             (B,) log-probability of each event under the mixture before it was learned; NaN where it was no target.
         """
-        mask = judging.chosen(step, self.events)
+        mask = judging.chosen(step if happened is None else happened, self.events)
         self._prepare(step, mask)
         logp = np.full(len(step), np.nan)
         marks = np.flatnonzero(mask)
@@ -197,7 +219,8 @@ class Core:
     def _judge(self, step: Step, b: int, judging: Judging, on_judged: OnJudged | None) -> float | None:
         query = step.query(b)
         left_out: I32 = np.unique(query.items) if judging.exclude_seen else np.empty(0, dtype=np.int32)
-        judgement = self.mixture.judge(query, int(step.item[b]), left_out, judging.learn)
+        learn = judging.learn and bool(step.weight[b] > 0.0)
+        judgement = self.mixture.judge(query, int(step.item[b]), left_out, learn)
         if judgement is None:
             return None
         if on_judged is not None:
@@ -209,13 +232,16 @@ class Core:
     def parts(self) -> dict[str, Arrays]:
         """Everything that a checkpoint keeps."""
         place = {"place": np.array([self.offset, self.events], dtype=np.int64)}
-        return {"core": place, "state": self.state.arrays(), "mixture": self.mixture.state()}
+        kept = {"core": place, "state": self.state.arrays(), "mixture": self.mixture.state()}
+        return kept if self.guard is None else kept | {"guard": self.guard.state()}
 
     def load(self, parts: dict[str, Arrays]) -> None:
         """Take over what `parts` gave."""
         self.offset, self.events = (int(number) for number in parts["core"]["place"])
         self.state.load(parts["state"])
         self.mixture.load(parts["mixture"])
+        if self.guard is not None:
+            self.guard.load(parts["guard"])
         self.grow()
 
 

@@ -48,14 +48,13 @@ def judged_slowly(columns: EventColumns, judging: Judging, core: Core | None = N
     def note(step: Step, b: int, judgement: Judgement) -> None:
         found.append((int(step.ts_ms[b]), judgement))
 
-    core.learn(_fold(core, columns), judging, note)
+    folded = core.fold(columns)
+    core.learn(folded.learned, judging, note, folded.happened)
     return found
 
 
 def _fold(core: Core, columns: EventColumns) -> Step:
-    step = core.state.fold(columns)
-    core.grow()
-    return step
+    return core.fold(columns).happened
 
 
 def test_the_figures_are_those_of_the_judgements() -> None:
