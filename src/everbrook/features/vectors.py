@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from everbrook.types import F32, Bool
+from everbrook.state import texts
+from everbrook.types import F32, Arrays, Bool
+
+PARTS = ("rows", "known")
 
 
 @dataclass(slots=True)
@@ -57,16 +60,23 @@ class GivenVectors:
         table.rows[row] = numbers / length
         table.known[row] = True
 
-    def table(self, name: str, n_rows: int) -> tuple[F32, Bool]:
-        """The vectors of a name.
+    def table(self, name: str) -> tuple[F32, Bool]:
+        """The vectors of a name that was seen.
 
         Returns:
-            (N, D) unit vectors, zero where a row has none, and (N,) which rows have one.
+            (N, D) unit vectors, zero where a row has none, and (N,) which rows have one; N reaches at least the last.
         """
-        width = self.width(name)
-        rows, known = np.zeros((n_rows, width), np.float32), np.zeros(n_rows, np.bool_)
-        if name in self._tables:
-            held = self._tables[name]
-            n = min(n_rows, len(held.known))
-            rows[:n], known[:n] = held.rows[:n], held.known[:n]
-        return rows, known
+        held = self._tables[name]
+        return held.rows, held.known
+
+    def arrays(self) -> Arrays:
+        """All vectors."""
+        parts = {f"{k}/{part}": getattr(one, part) for k, one in enumerate(self._tables.values()) for part in PARTS}
+        return {**parts, **texts.under("names", texts.pack(name.encode() for name in self._tables))}
+
+    def load(self, arrays: Arrays) -> None:
+        """Take over what `arrays` gave."""
+        names = [name.decode() for name in texts.unpack(texts.within(arrays, "names"))]
+        self._tables = {
+            name: _Table(*(np.array(arrays[f"{k}/{part}"]) for part in PARTS)) for k, name in enumerate(names)
+        }

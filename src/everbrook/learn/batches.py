@@ -48,6 +48,10 @@ class Histories:
             self.items[events], self.ts_ms[events], self.kinds[events], self.wanted[events], self.values[events], starts
         )
 
+    def span_ms(self) -> int:
+        """From the first event to the last."""
+        return int(self.ts_ms.max() - self.ts_ms.min()) if len(self.ts_ms) else 0
+
     def targets(self) -> int:
         """How many events there are to predict."""
         first = np.zeros(len(self.items) + 1, bool)

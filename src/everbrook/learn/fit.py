@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
 
@@ -22,6 +23,8 @@ from everbrook.models.sequence_registry import grown, new_model
 from everbrook.settings.features import FeaturesSettings
 from everbrook.settings.fit import FitSettings
 from everbrook.settings.sequence import SequenceSettings
+
+_WEEK_MS = 7 * 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +182,8 @@ def _begun(lesson: Lesson, sequence: SequenceSettings, settings: FitSettings) ->
     """The model before its first step: a new one, or the earlier one with room for the new items."""
     seed, earlier, seen = settings.seed, lesson.earlier, lesson.histories
     if earlier is None:
-        model = new_model(sequence, lesson.items, seed, lesson.features)
+        hour = sequence.hour and seen.span_ms() >= sequence.hour_weeks * _WEEK_MS
+        model = new_model(msgspec.structs.replace(sequence, hour=hour), lesson.items, seed, lesson.features)
     else:
         model = grown(earlier, lesson.items, seed)
     known = earlier.items if earlier else 0

@@ -1,4 +1,4 @@
-"""Content similarity: items whose text, labels or given vectors resemble the history or a typed query.
+"""Content similarity: items whose text, labels, given vectors or numbers resemble the history or a typed query.
 
 It learns nothing from events, so it answers before there are any, and an item has its place as soon as it has a title.
 """
@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from msgspec import UNSET
 
 from everbrook.events.records import ItemChange
 from everbrook.features.content import ContentFeatures
+from everbrook.features.numbers import Numbers
+from everbrook.features.vectors import GivenVectors
 from everbrook.models import content_kernels as kernels
 from everbrook.models.content_index import ContentIndex, Profile
-from everbrook.models.content_vectors import ContentVectors
+from everbrook.models.content_scan import NumberScan, Scan, VectorScan
 from everbrook.models.neighbours_query import latest, look_up
 from everbrook.settings.content import ContentSettings
 from everbrook.types import F32, F64, I32, NO_ROW, Arrays, Query, Step
@@ -33,7 +34,7 @@ class Part:
 
 
 class Content:
-    """Columns 'content/<temperature>' over text and labels, and 'content/vectors' over given vectors.
+    """Columns 'content/<temperature>' over text and labels, 'content/vectors' and 'content/numbers'.
 
     Items that the asker has are left out, except where something was typed. `observe` learns nothing and reports all
     columns as asleep; `put` tells what items are about.
@@ -47,13 +48,17 @@ class Content:
         self.settings = settings or ContentSettings()
         self.features = features or ContentFeatures()
         temperatures = self.settings.temperatures
-        self.names = (*(f"content/{t:g}" for t in temperatures), "content/vectors")
+        self.names = (*(f"content/{t:g}" for t in temperatures), "content/vectors", "content/numbers")
         self._temperatures: F64 = np.array(temperatures, np.float64)
-        self._vector_temperature: F64 = np.array([self.settings.vector_temperature])
         self._index = ContentIndex(self.features.n_columns)
-        self._vectors = ContentVectors()
+        self._vectors = GivenVectors()
+        self._numbers = Numbers(self.features.settings.number_clip, self.features.settings.number_names)
+        self._scans: tuple[tuple[Scan, F64], ...] = (
+            (VectorScan(self._vectors), np.array([self.settings.vector_temperature])),
+            (NumberScan(self._numbers, self.settings.number_width), np.array([self.settings.number_temperature])),
+        )
         self._place: I32 = np.zeros(0, np.int32)
-        self._last: tuple[object, tuple[Part, Part]] | None = None
+        self._last: tuple[object, tuple[Part, ...]] | None = None
 
     def put(self, rows: I32, records: Sequence[ItemChange | None]) -> None:
         """Say what items are about, in place of what was known; None takes it away."""
@@ -64,9 +69,8 @@ class Content:
         self.features.update(rows, records)
         self._index.put(rows, *self.features.csr(rows))
         for row, record in zip(rows.tolist(), records, strict=True):
-            given = record.vectors if record is not None else None
-            if given is not None and given is not UNSET:
-                self._vectors.put(row, given)
+            self._vectors.put(row, (record.vectors or {}) if record is not None else {})
+            self._numbers.put(row, (record.properties or {}) if record is not None else {})
         self._last = None
 
     def text(self, typed: str) -> F32:
@@ -106,41 +110,48 @@ class Content:
         rest[:] = np.nan
 
     def propose(self, query: Query, limit: int) -> I32:
-        """The most similar items, those by text and those by vectors in turn; equal ones in row order."""
-        text, vectors = self._find(query)
-        ranked = [part.items[np.lexsort((part.items, -part.mass[:, 0]))][:limit] for part in (text, vectors)]
+        """The most similar items, those by text, by vectors and by numbers in turn; equal ones in row order."""
+        ranked = [part.items[np.lexsort((part.items, -part.mass[:, 0]))][:limit] for part in self._find(query)]
         rows = np.concatenate(ranked)
-        turn = np.concatenate([2 * np.arange(len(one)) + i for i, one in enumerate(ranked)])
+        turn = np.concatenate([len(ranked) * np.arange(len(one)) + i for i, one in enumerate(ranked)])
         rows = rows[np.argsort(turn, kind="stable")]
         _, first = np.unique(rows, return_index=True)
         return rows[np.sort(first)][:limit]
 
     def score(self, query: Query, rows: I32, mass: F32, rest: F32) -> None:
         """Probabilities of the given items."""
-        K = len(self._temperatures)
         rows = np.ascontiguousarray(rows, np.int32)
-        for part, columns in zip(self._find(query), (slice(0, K), slice(K, K + 1)), strict=True):
+        first = 0
+        for part in self._find(query):
+            columns = slice(first, first + len(part.rest))
             look_up(part.items, part.mass, rows, self._place, mass[:, columns])
             rest[columns] = part.rest
+            first = columns.stop
 
     def because(self, query: Query, rows: I32) -> I32:
         """The item of the history that resembles each row most."""
         recent = self._recent(query)
         out = self._index.because(recent, self.settings.query_decay, rows)
-        lacking = out == NO_ROW
-        if lacking.any():
-            out[lacking] = self._vectors.because(recent, rows[lacking])
+        for scan, _ in self._scans:
+            lacking = out == NO_ROW
+            if lacking.any():
+                out[lacking] = scan.because(recent, rows[lacking])
         return out
 
     def state(self) -> Arrays:
         """What items are about."""
-        parts = {"features": self.features.arrays(), "index": self._index.state(), "vectors": self._vectors.state()}
+        parts = {
+            "features": self.features.arrays(), "index": self._index.state(), "vectors": self._vectors.arrays(),
+            "numbers": self._numbers.arrays(),
+        }  # fmt: skip
         return {f"{part}.{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
 
     def load(self, arrays: Arrays) -> None:
         """Take over what items are about."""
-        for part, target in (("features.", self.features), ("index.", self._index), ("vectors.", self._vectors)):
-            target.load({name.removeprefix(part): array for name, array in arrays.items() if name.startswith(part)})
+        self.features.load(_under("features.", arrays))
+        self._index.load(_under("index.", arrays))
+        self._vectors.load(_under("vectors.", arrays))
+        self._numbers.load(_under("numbers.", arrays))
         self._place = np.zeros(self._index.n_items, np.int32)
         self._last = None
 
@@ -148,7 +159,7 @@ class Content:
         items = np.ascontiguousarray(query.items, np.int32)
         return latest(items, self._index.n_items, self.settings.query_items)
 
-    def _find(self, query: Query) -> tuple[Part, Part]:
+    def _find(self, query: Query) -> tuple[Part, ...]:
         """One search serves every call for the same query until an item changes."""
         typed = _sparse(query.text, self.features.n_columns)
         key = (query.items.tobytes(), typed.columns.tobytes(), typed.values.tobytes())
@@ -159,8 +170,8 @@ class Content:
         own = np.ascontiguousarray(own, np.int32)
         wanted = self._index.profile(recent, s.query_decay, typed, s.text_share)
         text = self._soft(*self._index.alike(wanted, own, s.postings), self._temperatures)
-        near = self._vectors.alike(recent, s.query_decay, own, s.vector_items)
-        found = (text, self._soft(*near, self._vector_temperature))
+        scanned = [(scan.alike(recent, s.query_decay, own, s.scan_items), heat) for scan, heat in self._scans]
+        found = (text, *(self._soft(*near, heat) for near, heat in scanned))
         self._last = (key, found)
         return found
 
@@ -169,6 +180,10 @@ class Content:
         rest = np.empty(len(temperatures), np.float32)
         kernels.soften(cosines, temperatures, self.settings.least_rest, mass, rest)
         return Part(items, mass, rest)
+
+
+def _under(begin: str, arrays: Arrays) -> Arrays:
+    return {name.removeprefix(begin): array for name, array in arrays.items() if name.startswith(begin)}
 
 
 def _sparse(text: F32 | None, n_columns: int) -> Profile:

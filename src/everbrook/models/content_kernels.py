@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numba import njit
 
-from everbrook.types import F32, F64, I32, I64
+from everbrook.types import F32, F64, I32, I64, Bool
 
 END = -1
 # Places of `sizes`: entries in use, entries that are no longer valid.
@@ -195,3 +195,34 @@ def nearest_of(
         for e in range(starts[y], starts[y] + counts[y]):
             dense[post_column[e]] = 0
         pull *= decay
+
+
+@njit(cache=True)
+def near_numbers(
+    table: F32, known: Bool, recent: I32, pull: F64, rows: I32, width: float, out: F32
+) -> None:  # fmt: skip
+    """How near rows of numbers, (N, names), lie to the weighted mean of the recent ones: 0 to 1 for each of `rows`."""
+    names = table.shape[1]
+    middle, weight = np.zeros(names), np.zeros(names)
+    for r in range(len(recent)):
+        if 0 <= recent[r] < len(table):
+            for k in range(names):
+                if known[recent[r], k]:
+                    middle[k] += pull[r] * table[recent[r], k]
+                    weight[k] += pull[r]
+    asked = 0
+    for k in range(names):
+        if weight[k] > 0:
+            middle[k] /= weight[k]
+            asked += 1
+    for m in range(len(rows)):
+        out[m] = 0
+        if rows[m] < 0 or rows[m] >= len(table):
+            continue
+        shared, squares = 0, 0.0
+        for k in range(names):
+            if weight[k] > 0 and known[rows[m], k]:
+                shared += 1
+                squares += (table[rows[m], k] - middle[k]) ** 2
+        if shared > 0:
+            out[m] = shared / asked * math.exp(-squares / (2 * shared * width * width))

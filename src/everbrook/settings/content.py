@@ -44,10 +44,16 @@ class ContentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     vector_temperature: Annotated[
         float, Meta(description="Temperature of the softmax over cosines of given vectors.", gt=0, extra={"unit": "1"})
     ] = 0.1
-    vector_items: Annotated[
+    number_temperature: Annotated[
+        float, Meta(description="Temperature of the softmax over likeness of numbers.", gt=0, extra={"unit": "1"})
+    ] = 0.1
+    number_width: Annotated[
+        float, Meta(description="How far apart numbers may lie to be alike.", gt=0, extra={"unit": "deviations"})
+    ] = 0.25
+    scan_items: Annotated[
         int,
         Meta(
-            description="Nearest items by given vectors that get a probability.",
+            description="Items most alike by given vectors, and by numbers, that get a probability.",
             ge=1,
             le=10_000,
             extra={"unit": "items"},

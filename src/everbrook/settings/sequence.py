@@ -33,6 +33,10 @@ class SequenceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     hour: Annotated[
         bool, Meta(description="Whether the model knows the part of the day and week that a list is asked for in.")
     ] = True
+    hour_weeks: Annotated[
+        int, Meta(description="Weeks that histories must span for it: what came once is no habit of the hour.", ge=0,
+                  extra={"unit": "weeks"})
+    ] = 4
     kinds: Annotated[
         int, Meta(description="Event kinds that have a vector of their own; later ones share the last.", ge=1, le=1024,
                   extra={"unit": "kinds"})

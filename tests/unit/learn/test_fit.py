@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -47,6 +48,36 @@ def test_a_fit_learns_what_follows_what(kind: str, loss: str, epochs: int, least
     settings = msgspec.structs.replace(SETTINGS, loss=loss, epochs=epochs, batch_events=32)
     fitted = fit(Lesson(circle(100), N), shape, settings)
     assert quality(fitted.model, circle(50, seed=1), top=2)["recall@2"] > least
+
+
+@pytest.mark.parametrize(("weeks", "known"), [(3, False), (4, True)])
+def test_the_hour_counts_where_histories_span_weeks(weeks: int, known: bool) -> None:
+    seen = circle(20)
+    ts_ms = np.linspace(0, weeks * 7 * 86_400_000, len(seen.items)).astype(np.int64)
+    fitted = fit(Lesson(replace(seen, ts_ms=ts_ms), N), SHAPE, msgspec.structs.replace(SETTINGS, epochs=1))
+    assert (fitted.model.hour is not None) == known
+
+
+def habits(actors: int, seed: int) -> Histories:
+    """What comes next is known from the hour alone: one item in the morning, another in the evening."""
+    rng = np.random.default_rng(seed)
+    ts_ms = np.sort(rng.integers(0, 60, (actors, 8)), 1) * 86_400_000
+    evening = rng.random((actors, 8)) < 0.5
+    ts_ms += np.where(evening, 19, 7) * 3_600_000
+    order = np.argsort(ts_ms, 1)
+    items = np.where(evening, 5, 11)
+    ts_ms, items = np.take_along_axis(ts_ms, order, 1), np.take_along_axis(items, order, 1)
+    return pack(np.repeat(np.arange(actors), 8), {"items": items.ravel(), "ts_ms": ts_ms.ravel()})
+
+
+def test_the_hour_that_is_asked_about_is_learned() -> None:
+    settings = msgspec.structs.replace(SETTINGS, epochs=20, batch_events=64)
+    found = {}
+    for hour in (False, True):
+        fitted = fit(Lesson(habits(100, 0), N), msgspec.structs.replace(SHAPE, hour=hour), settings)
+        found[hour] = quality(fitted.model, habits(50, 1), top=1)["recall@1"]
+    assert found[True] > 0.95
+    assert found[False] < 0.7
 
 
 @pytest.mark.parametrize("loss", sorted(LOSSES))

@@ -3,7 +3,10 @@ import pytest
 
 from everbrook.events.records import ItemChange
 from everbrook.features.content import ContentFeatures
+from everbrook.features.numbers import Numbers
+from everbrook.features.vectors import GivenVectors
 from everbrook.models.content import Content
+from everbrook.models.content_scan import NumberScan, VectorScan
 from everbrook.settings.content import ContentSettings
 from everbrook.settings.features import FeaturesSettings
 from everbrook.testing.contracts import EXPERT_CHECKS, ITEMS, Capabilities
@@ -135,3 +138,88 @@ def test_many_changes_of_an_item_do_not_pile_up():
         assert before is None or proposed == before, turn
         before = proposed
     assert len(content.state()["index.post_row"]) < 15 * 20 * 1500
+
+
+@pytest.mark.parametrize(
+    ("near", "far", "column"),
+    [
+        ({"properties": {"price": 11}}, {"properties": {"price": 900}}, -1),
+        ({"vectors": {"image": [1.0, 0.1]}}, {"vectors": {"image": [0.1, 1.0]}}, -2),
+        ({"title": "red"}, {"title": "hat"}, 0),
+    ],
+)
+def test_an_item_with_nothing_but_one_feature_is_placed_near_those_alike_in_it(near, far, column):
+    content = made()
+    bought = {"title": "red shoes", "properties": {"price": 10, "weight": 3}, "vectors": {"image": [1.0, 0.0]}}
+    records = [ItemChange(id="bought", **bought), ItemChange(id="far", **far), ItemChange(id="near", **near)]
+    content.put(np.arange(3, dtype=np.int32), records)
+    mass, rest = scores(content, asked(0))
+    assert mass[2, column] > 2 * mass[1, column]
+    assert rest[column] < 1
+    assert content.propose(asked(0), 3)[0] == 2
+    assert content.because(asked(0), np.array([2], np.int32)).tolist() == [0]
+
+
+def slow_vectors(rows, recent, decay):
+    """Mean cosine over the names that an item shares with the recent items' weighted mean, name by name."""
+    out = np.zeros(len(rows))
+    for i, row in enumerate(rows):
+        cosines = []
+        for name in ("a", "b"):
+            parts = [decay**k * np.array(rows[r][name]) / np.linalg.norm(rows[r][name])
+                     for k, r in enumerate(recent) if name in rows[r]]  # fmt: skip
+            if parts and name in row:
+                cosines.append(sum(parts) @ row[name] / np.linalg.norm(sum(parts)) / np.linalg.norm(row[name]))
+        out[i] = np.mean(cosines) if cosines else 0.0
+    return out
+
+
+def slow_numbers(rows, recent, decay, width):
+    values = {name: [row[name] for row in rows if name in row] for name in ("p", "q")}
+    scaled = [
+        {name: (value - np.mean(values[name])) / np.std(values[name]) for name, value in row.items()} for row in rows
+    ]
+    middle = {}
+    for name in values:
+        pulls = [(decay**k, scaled[r][name]) for k, r in enumerate(recent) if name in scaled[r]]
+        if pulls:
+            middle[name] = sum(pull * value for pull, value in pulls) / sum(pull for pull, _ in pulls)
+    out = np.zeros(len(rows))
+    for i, row in enumerate(scaled):
+        shared = [name for name in middle if name in row]
+        if shared:
+            apart = np.mean([(row[name] - middle[name]) ** 2 for name in shared])
+            out[i] = len(shared) / len(middle) * np.exp(-apart / 2 / width**2)
+    return out
+
+
+def test_scans_equal_slow_definitions_for_all_rows_and_for_some():
+    rng = np.random.default_rng(3)
+    vectors, numbers, n = GivenVectors(), Numbers(clip=100.0, names=4), 40
+    given = [{name: rng.normal(size=3) for name in "ab" if rng.random() < 0.6} for _ in range(n)]
+    held = [{name: float(rng.normal(50, 9)) for name in "pq" if rng.random() < 0.6} for _ in range(n)]
+    for row in range(n):
+        vectors.put(row, {name: vector.tolist() for name, vector in given[row].items()})
+        numbers.put(row, held[row])
+    recent, some = np.array([7, 3, 30, 11], np.int32), np.array([5, 39, 7, -1, 400], np.int32)
+    pull = 0.8 ** np.arange(4)
+    for scan, slow in (
+        (VectorScan(vectors), slow_vectors(given, recent, 0.8)),
+        (NumberScan(numbers, 0.5), slow_numbers(held, recent, 0.8, 0.5)),
+    ):
+        whole = scan.likeness(recent, pull)
+        np.testing.assert_allclose(whole[:n], slow[: len(whole)], atol=1e-5)
+        np.testing.assert_allclose(scan.likeness(recent, pull, some), [*slow[some[:3]], 0, 0], atol=1e-5)
+        items, likeness = scan.alike(recent, 0.8, np.array([7, -1], np.int32), 5)
+        slow[7] = 0
+        assert set(items.tolist()) == set(np.argsort(-slow)[:5].tolist())
+        np.testing.assert_allclose(likeness, slow[items], atol=1e-5)
+
+
+def test_an_item_that_is_forgotten_has_neither_vectors_nor_numbers():
+    content = made()
+    records = [ItemChange(id=f"{i}", properties={"price": i}, vectors={"v": [1.0, i]}) for i in range(3)]
+    content.put(np.arange(3, dtype=np.int32), records)
+    content.put(np.arange(1, 3, dtype=np.int32), [None, None])
+    _, rest = scores(content, asked(0))
+    assert np.isnan(rest).all()
