@@ -16,7 +16,7 @@ time and at any rate of events, without an estimate of that rate. All detectors 
 **What is assumed.** Given the past, a block's mean difference is not below -tolerance in expectation, after a block
 above .9 / f standard deviations is taken down to that (each fraction its own cut, so small bets cut next to nothing),
 and one event to `clip_nats`. Neighbouring events may depend on each other (the same users in a row): dependence that
-shows in the variances of longer blocks, up to 512 blocks, lowers every bet's capital by exp(-f² excess / 2), which
+shows in the variances of longer blocks, up to 2,048 blocks, lowers every bet's capital by exp(-f² excess / 2), which
 restores the odds of a random walk with that long-run variance. This correction only ever lowers evidence; that it is
 enough is an approximation, good while the dependence is shorter than those blocks. A mean that really is below
 -tolerance for a while is harm, even if it would have come back.

@@ -22,7 +22,7 @@ KINDS = len(SIGN)
 
 FRACTIONS = np.array([0.3, 0.2, 0.1, 0.05, 0.02])  # (J,) of the capital, for one standard deviation of a block
 PRIOR = np.array([0.3, 0.3, 0.2, 0.1, 0.1])  # (J,)
-LEVELS = 10  # blocks of 1, 2, 4 … 512 blocks, whose variances show dependence
+LEVELS = 12  # blocks of 1, 2, 4 … 2048 blocks, whose variances show dependence
 CAP = 2.0  # evidence is kept no larger than this; a claim is proven at 1
 GROSS_EVENTS = 64
 MONTH_MS = 30 * 86_400_000.0
@@ -34,7 +34,7 @@ _WARM_BLOCKS = 32  # blocks that only teach the scale
 _LEAST_SD = 1e-6  # nats
 _RATE = 1.0 / 128.0  # of the running second moment
 _LEVEL_RATE = 1.0 / 256.0  # of the running variances per level
-_LEVEL_LEAST = 24  # pairs before a level's variance is believed
+_LEVEL_LEAST = 12  # pairs before a level's variance is believed
 _SLACK = 0.15  # what the largest of several noisy ratios exceeds 1 by chance
 _MEAN_RATE = 1.0 / 128.0
 _UNIT_RATE = 1.0 / 256.0
