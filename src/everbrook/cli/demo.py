@@ -50,6 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         started = time.perf_counter()
         with Recommender.open(path, settings) as engine:
             _say(f"Opened in {time.perf_counter() - started:.1f} s.")
+            engine.start_learner()
             serve(engine, settings, lambda address: _say(story.to_try(address)))
         return 0
     if story is not None:  # begun and not ended: what is there is ours and only half
@@ -57,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     folder = None if arguments.made else _movielens(path)
     with Recommender.open(path, settings) as engine:
         told = _learn(engine, path, settings, folder)
+        engine.start_learner()
         serve(engine, settings, lambda address: _say(told.to_try(address)))
     return 0
 

@@ -31,6 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     check_address(settings.serve)  # before the log is read, which may take a while
     with Recommender.open(data_path(arguments), settings) as engine:
+        engine.start_learner()
         serve(engine, settings, _tell)
     return 0
 

@@ -13,9 +13,12 @@ import numpy as np
 
 from everbrook.engine.building import new_core
 from everbrook.engine.core import Core, Judging
+from everbrook.engine.learning import LiveLearning
+from everbrook.engine.publishing import share
 from everbrook.engine.trail import Trail
 from everbrook.events.log import Log
 from everbrook.learn.fit import Fitted, Hooks, Lesson, Progress, fit
+from everbrook.models.live_expert import LiveExpert
 from everbrook.models.sequence import SequenceModel
 from everbrook.models.sequence_expert import SequenceExpert
 from everbrook.settings import Settings
@@ -31,6 +34,7 @@ class Relearned:
     core: Core
     model: SequenceModel | None  # None where there is too little to learn from, or the mixture has no such expert
     quality: dict[str, float]  # of the model on the events kept for validation
+    learning: LiveLearning | None = None  # the live model, learned along; None where the mixture has none
 
 
 def learn_model(trail: Trail, items: int, settings: Settings, hooks: Hooks | None = None) -> Fitted:
@@ -58,27 +62,30 @@ def relearn(log: Log, settings: Settings, progress: OnProgress | None = None) ->
         progress: told how the fit goes.
     """
     core = new_core(settings, trail=True)
+    live = core.family(LiveExpert) is not None and settings.learner.mode != "off"
+    learning = LiveLearning(settings) if live else None
     end = log.end
     cut = int(end * settings.engine.first_fit_share)
     judging = Judging(share=catch_up_share(settings.engine, cut), exclude_seen=settings.rank.exclude_seen)
-    follow(core, log, cut, judging, settings.engine.chunk)
+    follow(core, log, cut, judging, settings.engine.chunk, learning)
     expert = core.family(SequenceExpert)
     trail = core.trail
     assert trail is not None  # new_core made it
     if expert is None or trail.events < settings.engine.least_fit_events:
-        follow(core, log, end, judging, settings.engine.chunk)
-        return Relearned(core, None, {})
+        follow(core, log, end, judging, settings.engine.chunk, learning)
+        return Relearned(core, None, {}, learning)
     hooks = Hooks(progress=progress)
     first = learn_model(trail, core.state.n_items, settings, hooks)
     expert.publish(first.model)
     fitted = trail.events
     share = min(1.0, settings.engine.trust_events / max(end - cut, 1))
-    follow(core, log, end, Judging(share=share, exclude_seen=settings.rank.exclude_seen), settings.engine.chunk)
+    judging = Judging(share=share, exclude_seen=settings.rank.exclude_seen)
+    follow(core, log, end, judging, settings.engine.chunk, learning)
     last = refit(trail, core.state.n_items, settings, fitted, first.model, hooks)
     expert.publish(last)
     core.trail = None
     quality = next((epoch.quality for epoch in reversed(first.epochs) if epoch.quality), {})
-    return Relearned(core, last, quality)
+    return Relearned(core, last, quality, learning)
 
 
 def catch_up(core: Core, log: Log, stop: int, settings: Settings) -> None:
@@ -94,11 +101,29 @@ def catch_up_share(settings: EngineSettings, behind: int) -> float:
     return min(settings.catch_up_judge_share, settings.trust_events / max(behind, 1))
 
 
-def follow(core: Core, log: Log, stop: int, judging: Judging, chunk: int) -> None:
-    """Take in the log up to an offset."""
-    for run in log.runs(core.offset, stop, TYPES, limit=chunk):
+def follow(
+    core: Core, log: Log, stop: int, judging: Judging, chunk: int, learning: LiveLearning | None = None
+) -> None:
+    """Take in the log up to an offset.
+
+    Args:
+        core: what follows.
+        log: what happened.
+        stop: the offset.
+        judging: which lists are made.
+        chunk: events at once, where no live model learns along.
+        learning: the live model, which learns each portion after its lists were judged.
+    """
+    expert = core.family(LiveExpert)
+    limit = chunk if learning is None else learning.settings.learner.micro_batch_events
+    for run in log.runs(core.offset, stop, TYPES, limit=limit):
         core.absorb(run, judging)
+        if learning is not None and expert is not None:
+            learning.absorb(run)
+            share(learning, expert)
     core.offset = max(core.offset, stop)
+    if learning is not None:
+        learning.offset = core.offset
 
 
 TYPES = ("event", "item", "user", "deletion")

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from everbrook.engine.core import Core
+from everbrook.engine.learning import LiveLearning
 from everbrook.learn.checkpoints import load_newest, prune, save_checkpoint
 from everbrook.models.sequence import SequenceModel
 from everbrook.models.sequence_file import load as load_model
@@ -18,6 +19,7 @@ from everbrook.settings import Settings
 
 FOLDER = "checkpoints"
 MODEL_FILE = "model.safetensors"
+LIVE = "live-"
 
 
 UNLEARNED = ("data", "engine", "fit", "index", "log", "rank", "serve")
@@ -47,7 +49,9 @@ def version_name(model: SequenceModel | None, offset: int) -> str:
     return f"{'counts' if model is None else 'sequence'}-{offset}"
 
 
-def keep(path: Path, core: Core, snapshot: Snapshot, checkpoints: int) -> Path:
+def keep(
+    path: Path, core: Core, snapshot: Snapshot, checkpoints: int, learning: LiveLearning | None = None
+) -> Path:
     """Write a checkpoint of a core and what is published, cut at one offset; only the newest few stay.
 
     Args:
@@ -55,6 +59,7 @@ def keep(path: Path, core: Core, snapshot: Snapshot, checkpoints: int) -> Path:
         core: what was learned.
         snapshot: what is published.
         checkpoints: how many stay.
+        learning: the live model, where it learns in this process.
     """
     notes = {
         "settings": snapshot.settings, "version": snapshot.version, "model_offset": snapshot.offset,
@@ -64,12 +69,17 @@ def keep(path: Path, core: Core, snapshot: Snapshot, checkpoints: int) -> Path:
     model = snapshot.model
     if model is not None:
         extra[MODEL_FILE] = lambda file: save_model(model, file)
-    kept = save_checkpoint(path / FOLDER, core.offset, core.parts(), notes, extra)
+    parts = core.parts()
+    if learning is not None:
+        parts |= {LIVE + name: arrays for name, arrays in learning.parts().items()}
+    kept = save_checkpoint(path / FOLDER, core.offset, parts, notes, extra)
     prune(path / FOLDER, checkpoints)
     return kept
 
 
-def recover(path: Path, core: Core, end: int, digest: str) -> Snapshot | None:
+def recover(
+    path: Path, core: Core, end: int, digest: str, learning: LiveLearning | None = None
+) -> Snapshot | None:
     """Fill a core from the newest whole checkpoint that was made under the same settings.
 
     Args:
@@ -77,6 +87,7 @@ def recover(path: Path, core: Core, end: int, digest: str) -> Snapshot | None:
         core: one that has seen nothing.
         end: of the log; a checkpoint beyond it is of another log.
         digest: of the settings.
+        learning: filled too, where it was kept.
 
     Returns:
         What was published then; None where there is no such checkpoint.
@@ -85,6 +96,9 @@ def recover(path: Path, core: Core, end: int, digest: str) -> Snapshot | None:
     if found is None or found.offset > end:
         return None
     core.load(found.parts)
+    kept = {name.removeprefix(LIVE): arrays for name, arrays in found.parts.items() if name.startswith(LIVE)}
+    if learning is not None and kept:
+        learning.load(kept)
     file = found.path / MODEL_FILE
     model = load_model(file)[0] if file.exists() else None
     notes = found.notes

@@ -135,7 +135,7 @@ class LiveLearning:
     @property
     def version(self) -> str:
         """The name of the weights as they are now."""
-        return f"live-{self.offset}"
+        return f"live-{self.learner.weights.offset}"
 
     # -- what is published ---------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from everbrook.engine.learning import ANCHOR_DENSE, DENSE, LiveLearning
 from everbrook.learn.deltas import Delta
 from everbrook.learn.live_arrays import within
 from everbrook.models.live_expert import LiveExpert
+from everbrook.types import Arrays
 
 
 def share(learning: LiveLearning, expert: LiveExpert) -> None:
@@ -16,6 +17,20 @@ def share(learning: LiveLearning, expert: LiveExpert) -> None:
     expert.anchor.share(anchor.overlay.place, anchor.overlay.buffer, anchor.overlay.rows())
     stage = learning.gate.stage if learning.events else "off"
     expert.changed(stage, learning.settings.gate.canary_share, learning.learner.asker.prior.weights)
+
+
+def adopt(arrays: Arrays, expert: LiveExpert) -> None:
+    """Let an expert begin with what a learner's checkpoint holds.
+
+    Args:
+        arrays: the state of an `OnlineLearner`.
+        expert: one that has nothing.
+    """
+    table = arrays["weights/table"]
+    expert.grow(len(table), 0)
+    expert.rows.table[: len(table)] = table
+    expert.network.load(within(arrays, "weights/network/"))
+    expert.changed("off", 0.0, arrays["asker/prior"])
 
 
 def apply(delta: Delta, expert: LiveExpert) -> None:

@@ -18,6 +18,7 @@ from everbrook.engine.answers import describe, impression_of
 from everbrook.engine.building import new_core
 from everbrook.engine.fitting import OnProgress, catch_up, relearn
 from everbrook.engine.keeping import Snapshot, keep, learned_digest, recover, version_name
+from everbrook.engine.living import LiveStamp, Living
 from everbrook.engine.standing import standing
 from everbrook.engine.wishes import read_wish, wish_of
 from everbrook.errors import NotFoundError
@@ -26,6 +27,7 @@ from everbrook.events.log import Appended
 from everbrook.events.log_intake import check_events, check_items, check_users
 from everbrook.events.records import Event, ItemChange, UserChange, Version
 from everbrook.events.sqlite_log import SqliteLog
+from everbrook.models.live_expert import LiveExpert
 from everbrook.models.sequence import SequenceModel
 from everbrook.models.sequence_expert import SequenceExpert
 from everbrook.rank.lists import make_list
@@ -74,6 +76,9 @@ class Recommender:
         self._opened_ms, self._lists = clock.now_ms(), 0
         self.errors: list[str] = []
         self._published = Snapshot("counts-0", 0, self._opened_ms, self._digest)
+        self.live = Living(path, log, settings, self._lock, clock.now_ms)
+        self._attach()
+        self.live.learn_inside()
         self._recover()
 
     @classmethod
@@ -111,12 +116,17 @@ class Recommender:
 
     def close(self) -> None:
         """Keep a checkpoint of what was learned since the last, and let go of the directory."""
+        self.live.close()
         with self._lock:
             try:
                 if self._core.events > self._kept_events:
                     self.checkpoint()
             finally:
                 self.log.close()
+
+    def start_learner(self) -> bool:
+        """Let the live model learn in a process of its own from now on; whether the settings want one."""
+        return self.live.start_process()
 
     # -- records in ----------------------------------------------------------------------------------------------
 
@@ -170,6 +180,7 @@ class Recommender:
             end = self.log.end if stop is None else stop
             if self._core.offset < end:
                 catch_up(self._core, self.log, self.log.end, self.settings)
+                self.live.follow(self._core.offset, most=self.settings.engine.live_events)
                 if self._core.events - self._kept_events >= self.settings.engine.checkpoint_events:
                     self.checkpoint()
             return self._core.offset
@@ -195,11 +206,12 @@ class Recommender:
             most = self.settings.rank.reasons if wish.explain else 0
             items = describe(core.mixture, core.state, listed, asked.query, most)
             offset = core.offset
+            stamp = self.live.stamp
             self._lists += 1
         answer = Recommendation(
             request=f"r-{uuid.uuid4().hex[:16]}",
             items=items,
-            model=ModelStamp(version=published.version, offset=offset, age_ms=max(0, now_ms - published.published_ms)),
+            model=_stamp(published, stamp, offset, now_ms),
             took_ms=round(1000.0 * (time.perf_counter() - started), 3),
         )
         if self.settings.engine.log_impressions and items:
@@ -230,6 +242,9 @@ class Recommender:
         with self._lock:
             catch_up(done.core, self.log, self.log.end, self.settings)
             self._core = done.core
+            self._attach()
+            self.live.learn_inside(done.learning)
+            self.live.follow(self._core.offset)
             self.publish(done.model)
             self.checkpoint()
         return {
@@ -246,6 +261,9 @@ class Recommender:
             self.log.append([Version(version=snapshot.version, offset=offset, ts=now_ms, settings=self._digest)])
             return snapshot
 
+    def _attach(self) -> None:
+        self.live.attach(self._core.family(LiveExpert))
+
     def _swap(self, snapshot: Snapshot) -> None:
         expert = self._core.family(SequenceExpert)
         if snapshot.model is not None and expert is not None:
@@ -257,14 +275,16 @@ class Recommender:
     def checkpoint(self) -> Path:
         """Write everything learned, cut at one offset."""
         with self._lock:
-            path = keep(self.path, self._core, self._published, self.settings.engine.checkpoints)
+            learning = self.live.learning
+            path = keep(self.path, self._core, self._published, self.settings.engine.checkpoints, learning)
             self._kept_events = self._core.events
             return path
 
     def _recover(self) -> None:
-        snapshot = recover(self.path, self._core, self.log.end, self._digest)
+        snapshot = recover(self.path, self._core, self.log.end, self._digest, self.live.learning)
         if snapshot is not None:
             self._kept_events = self._core.events
+            self._attach()
             self._swap(snapshot)
         self.update()
         if self._core.state.n_items:  # the first list loads compiled code: better here than for a caller
@@ -294,6 +314,7 @@ class Recommender:
             "name": shot.version, "offset": shot.offset, "settings": shot.settings,
             "age_ms": max(0, self.clock.now_ms() - shot.published_ms),
         }  # fmt: skip
+        found["live"] = self.live.status()
         found["lists"] = self._lists
         found["up_s"] = (self.clock.now_ms() - self._opened_ms) / 1000.0
         found["last_errors"] = list(self.errors)
@@ -303,6 +324,13 @@ class Recommender:
         """Remember a background failure for `status`."""
         _log.error(text)
         self.errors = [*self.errors[-9:], text]
+
+
+def _stamp(published: Snapshot, live: LiveStamp | None, offset: int, now_ms: int) -> ModelStamp:
+    """Which weights answered: the live ones where there are any, up to where they have learned."""
+    if live is None or not live.offset:
+        return ModelStamp(version=published.version, offset=offset, age_ms=max(0, now_ms - published.published_ms))
+    return ModelStamp(version=live.version, offset=live.offset, age_ms=max(0, now_ms - live.published_ms))
 
 
 __all__ = ["Receipt", "Recommender", "Snapshot", "WallClock"]

@@ -96,14 +96,23 @@ class Impression(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     model: str | None = None  # version that answered
 
 
+VersionAction: TypeAlias = Literal[
+    "publish", "rollback", "promote", "demote", "anchor", "rest", "wake", "swap", "discard", "override", "pause",
+    "resume", "drift", "refit",
+]
+
+
 class Version(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """That a version of the model became, or ceased to be, the published one."""
+    """That a version of the model became, or ceased to be, the published one, or what the gate decided about it."""
 
     version: str
     offset: int  # up to which it has learned
     ts: int
-    action: Literal["publish", "rollback"] = "publish"
+    action: VersionAction = "publish"
     settings: str | None = None  # digest
+    to: str | None = None  # the weights gone back to, or the stage reached
+    because: str | None = None
+    evidence: float | None = None  # nats
 
 
 Record: TypeAlias = Event | ItemChange | UserChange | Deletion | Impression | Version

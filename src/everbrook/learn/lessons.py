@@ -39,9 +39,9 @@ def learn_from(weights: LiveWeights, lesson: Lesson, settings: LiveSettings, see
     """
     weights.place(lesson.new.targets, lesson.new.windows.items, lesson.new.windows.held)
     torch.manual_seed(settings.seed * 1_000_003 + seed)
-    parts = [lesson.new.windows.items, lesson.new.targets, lesson.new.negatives]
+    parts = [lesson.new.windows.flat, lesson.new.targets, lesson.new.negatives]
     if lesson.again is not None:
-        parts += [lesson.again.windows.items, lesson.again.targets]
+        parts += [lesson.again.windows.flat, lesson.again.targets]
     rows, place = np.unique(np.concatenate([part.ravel() for part in parts]), return_inverse=True)
     table = torch.from_numpy(weights.rows.table[rows]).requires_grad_()
     edges = np.cumsum([part.size for part in parts])[:-1]
@@ -68,8 +68,7 @@ def learn_from(weights: LiveWeights, lesson: Lesson, settings: LiveSettings, see
 def _scores(weights: LiveWeights, asked: Questions, table: Tensor, places: list[I64]) -> tuple[Tensor, Tensor]:
     """Logits of the target, (B,), and of the negatives, (B, K)."""
     windows, targets, negatives = (torch.from_numpy(place) for place in places)
-    B, L = windows.shape
-    states = weights.network(table.index_select(0, windows.view(-1)).view(B, L, -1), asked.windows)
+    states = weights.network(table.index_select(0, windows), asked.windows)
     own = (states * table.index_select(0, targets)).sum(1) + torch.from_numpy(asked.target_offsets)
     others = states @ table.index_select(0, negatives).T
     return own, others + torch.from_numpy(asked.offsets)

@@ -49,6 +49,11 @@ class LiveWeights:
         """What changes together, a row an item: vectors, mean squares of gradients, updates."""
         return self.rows.table, self.squares, self.updates
 
+    @property
+    def offset(self) -> int:
+        """Of the log, after the last event that was learned."""
+        return int(self._moments[2])
+
     def grow(self, items: int) -> None:
         """Make room for item rows below `items`."""
         self.rows.grow(items)

@@ -87,7 +87,7 @@ class OnlineLearner:
         live = np.full(len(asked.at), np.nan)
         recent, anchor = live.copy(), live.copy()
         if len(asked.at):
-            states = states_of(self.weights.network, table[questions.windows.items], questions.windows)
+            states = states_of(self.weights.network, table[questions.windows.flat], questions.windows)
             live[:] = log_probabilities(states, table[questions.targets], table[questions.negatives], questions)
             few = np.flatnonzero(rng.random(len(asked.at)) < self.settings.tested)
             part = questions.take(few)

@@ -36,7 +36,7 @@ class Reference:
 
     def states(self, table: F32, windows: Windows) -> F32:
         """(B, D) states under the earlier weights."""
-        return states_of(self.network, self.rows_of(table, windows.items), windows)
+        return states_of(self.network, self.rows_of(table, windows.flat), windows)
 
     def rows_of(self, table: F32, rows: I32) -> F32:
         """(…, D) rows as they were, of (…,) row numbers."""

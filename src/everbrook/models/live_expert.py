@@ -147,9 +147,9 @@ class LiveExpert:
         anchor = not serves_live(self.stage, query.actor, self.canary_share)
         n, now_ms = np.array([len(query.items)], np.int32), np.array([query.now_ms], np.int64)
         windows = windows_of(query.items[None], query.times[None], query.kinds[None], n, now_ms, self.settings)
-        rows = self.rows.table[windows.items]
+        rows = self.rows.table[windows.flat]
         if anchor:
-            self.anchor.put_over(windows.items[0], rows[0])
+            self.anchor.put_over(windows.flat, rows)
         state = states_of(self.anchor_network if anchor else self.network, rows, windows)[0]
         scores = self.rows.table[: self.items] @ state
         if anchor:

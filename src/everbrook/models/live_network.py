@@ -1,8 +1,8 @@
 """The network of the live model: a gated recurrence over the last events, read out at the last of them.
 
 One layer, so that what is read out is a closed form: h = sum over j of (1 - keep_j) value_j times the product of the
-later keeps. No loop over positions, and an actor's state costs O(D^2) to carry on. Holds no item rows: they are
-passed in, so that live, older and published rows share one code.
+later keeps. No loop over positions, no work on padding, and an actor's state costs O(D^2) to carry on. Holds no item rows: they
+are passed in, so that live, older and published rows share one code.
 """
 
 from __future__ import annotations
@@ -33,6 +33,11 @@ class Windows:
 
     def __len__(self) -> int:
         return len(self.ahead)
+
+    @property
+    def flat(self) -> I32:
+        """(P,) the items of all places that hold one: actor by actor, oldest first."""
+        return self.items[self.held]
 
     def take(self, chosen: I64 | Bool | slice) -> Windows:
         """Only some of them."""
@@ -94,23 +99,23 @@ class LiveNetwork(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, rows: Tensor, windows: Windows) -> Tensor:
-        """States, (B, D); `rows` (B, L, D) are the item rows of the windows."""
+        """States, (B, D); `rows` (P, D) are the item rows of `windows.flat`. Every window must hold something."""
         shares, training = self.settings, self.training
-        scale = math.sqrt(shares.width)
-        held = torch.from_numpy(windows.held)[:, :, None]
-        gaps = torch.from_numpy(windows.gaps)
-        x = dropout(rows, shares.item_dropout, training) * scale
-        x = x + functional.embedding(torch.from_numpy(windows.kinds), self.kind)
+        n = windows.held.sum(1)
+        owner = torch.from_numpy(np.repeat(np.arange(len(n)), n))  # (P,)
+        last = torch.from_numpy(np.cumsum(n) - 1)  # (B,)
+        gaps = torch.from_numpy(windows.gaps[windows.held])
+        x = dropout(rows, shares.item_dropout, training) * math.sqrt(shares.width)
+        x = x + functional.embedding(torch.from_numpy(windows.kinds[windows.held]), self.kind)
         x = x + functional.embedding(gaps, self.since)
         value, forget, gate = self.project(self.norm(x)).chunk(3, -1)
         forget = forget + self.remember + functional.embedding(gaps, self.time)
-        kept = torch.where(held, functional.logsigmoid(forget), 0.0)  # logarithm of what a place leaves of earlier ones
-        later = kept.flip(1).cumsum(1).flip(1) - kept
-        weight = torch.where(held, torch.sigmoid(-forget) * later.exp(), 0.0)
-        state = (weight * value).sum(1)
-        last = x[:, -1]
-        mixed = self.out(self.norm_state(state) * functional.silu(gate[:, -1]))
-        y = last + dropout(mixed, shares.dropout, training)
+        kept = functional.logsigmoid(forget).double().cumsum(0)  # over all actors: only differences within one are used
+        later = (kept.index_select(0, last).index_select(0, owner) - kept).float()  # what later places leave of each
+        weighed = torch.sigmoid(-forget) * later.exp() * value
+        state = torch.zeros(len(n), shares.width).index_add(0, owner, weighed)
+        mixed = self.out(self.norm_state(state) * functional.silu(gate.index_select(0, last)))
+        y = x.index_select(0, last) + dropout(mixed, shares.dropout, training)
         wide = dropout(functional.relu(self.widen(self.norm_wide(y))), shares.dropout, training)
         y = y + dropout(self.narrow(wide), shares.dropout, training)
         return self.norm_out(y + functional.embedding(torch.from_numpy(windows.ahead), self.ahead))
@@ -128,6 +133,6 @@ class LiveNetwork(nn.Module):
 
 @torch.no_grad()
 def states_of(network: LiveNetwork, rows: F32, windows: Windows) -> F32:
-    """(B, D) states without learning; `rows` is (B, L, D)."""
+    """(B, D) states without learning; `rows` (P, D) are those of `windows.flat`."""
     network.eval()
     return network(torch.from_numpy(rows), windows).numpy()

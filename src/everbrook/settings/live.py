@@ -24,7 +24,7 @@ class LiveSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ] = 24
     negatives: Annotated[
         int, Meta(description="Items drawn for comparison, shared by a micro-batch.", ge=8, extra={"unit": "items"})
-    ] = 384
+    ] = 768
     windows_events: Annotated[
         tuple[Annotated[int, Meta(ge=1)], ...],
         Meta(description="Negatives are drawn from the targets of the last so many events, each window alike.",
@@ -33,13 +33,13 @@ class LiveSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     uniform: Annotated[
         float, Meta(description="Share of the negatives that takes all items alike.", gt=0, lt=1,
                     extra={"unit": "share"})
-    ] = 0.1
+    ] = 0.2
     start: Annotated[
         float, Meta(description="Spread of the numbers of a row at first sight.", gt=0, extra={"unit": "1"})
     ] = 0.05
     row_rate: Annotated[
         float, Meta(description="Step size of item rows; it does not decay.", gt=0, extra={"unit": "1"})
-    ] = 0.015
+    ] = 0.02
     row_first: Annotated[
         float, Meta(description="How many times larger a row's first step is; it falls with the root of their number.",
                     ge=1, le=100, extra={"unit": "1"})
@@ -47,11 +47,11 @@ class LiveSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     place: Annotated[
         float, Meta(description="Share of its first history's rows that a new row takes up.", ge=0, le=1,
                     extra={"unit": "share"})
-    ] = 0.9
+    ] = 0.5
     row_memory: Annotated[
         int, Meta(description="Updates of a row over which the size of its gradients is remembered.", ge=1,
                   extra={"unit": "updates"})
-    ] = 100
+    ] = 500
     row_floor: Annotated[
         float, Meta(description="Size of gradient below which a row's steps shrink with it.", gt=0,
                     extra={"unit": "1"})
@@ -88,7 +88,7 @@ class LiveSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     replayed: Annotated[
         float, Meta(description="Past positions learned again beside each new one.", ge=0, le=4,
                     extra={"unit": "positions"})
-    ] = 0.5
+    ] = 0.25
     most_fits: Annotated[
         int, Meta(description="How often a label is fitted at most, the first time included.", ge=1, le=3,
                   extra={"unit": "times"})
@@ -123,7 +123,7 @@ class LiveSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     row_cap: Annotated[
         float, Meta(description="How far a row may move from where it was when a window began, in the L2 norm.", gt=0,
                     extra={"unit": "1"})
-    ] = 1.5
+    ] = 2.0
     window_s: Annotated[
         float, Meta(description="Length of the window in which a row's movement is capped.", gt=0,
                     extra={"unit": "s"})

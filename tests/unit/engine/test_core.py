@@ -214,7 +214,7 @@ def test_a_run_moves_the_offset_past_its_last_record(columns: EventColumns) -> N
 
 def test_an_unknown_family_is_named() -> None:
     wrong = msgspec.structs.replace(COUNTING, mixture=MixtureSettings(experts=("popularity", "transition")))
-    known = "collaborative, content, neighbours, popularity, repeats, rules, sequence, transitions"
+    known = "collaborative, content, live, neighbours, popularity, repeats, rules, sequence, transitions"
     with pytest.raises(UnknownNameError) as error:
         new_core(wrong)
     assert error.value.message == f"Unknown expert 'transition'. Did you mean 'transitions'? Known: {known}."

@@ -1,0 +1,189 @@
+"""The live model beside a recommender: learning in the same process, in one of its own, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from everbrook.engine.fitting import TYPES
+from everbrook.engine.learning import LiveLearning
+from everbrook.engine.learning_files import read_arrays
+from everbrook.engine.publishing import adopt, apply, share
+from everbrook.engine.supervisor import Supervisor
+from everbrook.errors import NotReadyError
+from everbrook.events.log import Log
+from everbrook.events.records import Version
+from everbrook.learn.deltas import Delta
+from everbrook.models.live_expert import LiveExpert
+from everbrook.settings import Settings
+
+FILE = "online.safetensors"  # of a learner's checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class LiveStamp:
+    """Which live weights answer."""
+
+    version: str
+    offset: int  # up to which they have learned
+    published_ms: int
+
+
+class Living:
+    """Keeps the live expert of a core supplied with weights."""
+
+    def __init__(
+        self, path: Path, log: Log, settings: Settings, lock: AbstractContextManager[Any], now_ms: Callable[[], int]
+    ) -> None:
+        """Begin with nothing learned.
+
+        Args:
+            path: the data directory.
+            log: what happens.
+            settings: all of them.
+            lock: under which lists are made; weights change only under it.
+            now_ms: the present moment.
+        """
+        self._path, self._log, self._settings, self._lock, self._now_ms = path, log, settings, lock, now_ms
+        self._expert: LiveExpert | None = None
+        self.learning: LiveLearning | None = None
+        self.supervisor: Supervisor | None = None
+        self.stamp: LiveStamp | None = None
+        self.errors: list[str] = []
+
+    # -- where it learns -----------------------------------------------------------------------------------------
+
+    def attach(self, expert: LiveExpert | None) -> None:
+        """Supply this expert from now on; None where the mixture has none."""
+        self._expert = expert
+        if self.learning is not None:
+            self._shared()
+
+    def learn_inside(self, learning: LiveLearning | None = None) -> None:
+        """Learn in this process, from a learner that has already learned or from nothing."""
+        if self._expert is not None and self._settings.learner.mode != "off" and self.supervisor is None:
+            self.learning = learning or LiveLearning(self._settings)
+            self._shared()
+
+    def start_process(self) -> bool:
+        """Let a process beside this one learn instead; whether one was started."""
+        if self._expert is None or self._settings.learner.mode != "process":
+            return False
+        self.learning = None
+        self.supervisor = Supervisor(
+            self._path, self._settings, on_delta=self._on_delta, on_move=self._on_move, on_ready=self._on_ready
+        )
+        self.supervisor.start(self._log.end)
+        return True
+
+    def follow(self, end: int, most: int | None = None) -> None:
+        """Learn what the log has up to an offset, where learning is inside; or tell the process.
+
+        Args:
+            end: the offset.
+            most: nothing is learned where more records than this wait; None learns all.
+        """
+        if self.supervisor is not None:
+            self.supervisor.note_end(end)
+        learning = self.learning
+        if learning is None or learning.offset >= end or (most is not None and end - learning.offset > most):
+            return
+        for run in self._log.runs(learning.offset, end, TYPES, limit=self._settings.learner.micro_batch_events):
+            learning.absorb(run)
+            self._log_moves(learning.moves())
+        learning.offset = max(learning.offset, end)
+        self._shared()
+
+    def close(self) -> None:
+        """Let the process keep what it learned, and go."""
+        if self.supervisor is not None:
+            self.supervisor.stop()
+
+    def _shared(self) -> None:
+        learning = self.learning
+        if learning is not None and self._expert is not None:
+            share(learning, self._expert)
+            self.stamp = LiveStamp(learning.version, learning.offset, self._now_ms())
+
+    # -- from the process ----------------------------------------------------------------------------------------
+
+    def _on_delta(self, delta: Delta) -> None:
+        with self._lock:
+            if self._expert is not None:
+                apply(delta, self._expert)
+                self.stamp = LiveStamp(delta.version, delta.offset, self._now_ms())
+
+    def _on_ready(self, ready: dict[str, Any]) -> None:
+        """A new process goes on from a checkpoint: whoever has no weights yet takes them from there."""
+        checkpoint = ready.get("checkpoint")
+        if self.stamp is not None or checkpoint is None:
+            return
+        arrays = read_arrays(Path(checkpoint) / FILE)
+        with self._lock:
+            if self._expert is not None:
+                adopt(arrays, self._expert)
+
+    def _on_move(self, move: dict[str, Any]) -> None:
+        self._log_moves([move])
+
+    def _log_moves(self, moves: list[dict[str, Any]]) -> None:
+        records = [_record(move, self._now_ms(), self._settings.digest()) for move in moves]
+        if records:
+            self._log.submit(records)
+
+    # -- commands ------------------------------------------------------------------------------------------------
+
+    def command(self, name: str, **arguments: Any) -> dict[str, Any]:
+        """Let the learner do something.
+
+        Args:
+            name: as `LiveLearning.command` knows it.
+            arguments: its arguments.
+
+        Raises:
+            NotReadyError: nothing learns here, or the process is not there.
+            EverbrookError: what the command raised.
+        """
+        if self.supervisor is not None:
+            return self.supervisor.command(name, arguments)
+        if self.learning is None:
+            raise NotReadyError(f"A learner must be there to do '{name}'; the setting learner.mode is 'off'.")
+        with self._lock:
+            answer = self.learning.command(name, arguments)
+            self._log_moves(self.learning.moves())
+            self._shared()
+            return answer
+
+    def status(self) -> dict[str, Any]:
+        """Where learning stands, for people and machines."""
+        mode: Literal["process", "inside", "off"] = "off"
+        told: dict[str, Any] = {}
+        if self.supervisor is not None:
+            mode, told = "process", {"process": self.supervisor.status()}
+        elif self.learning is not None:
+            mode = "inside"
+        if self.stamp is not None:
+            told["published"] = {
+                "version": self.stamp.version, "offset": self.stamp.offset,
+                "age_ms": max(0, self._now_ms() - self.stamp.published_ms),
+            }  # fmt: skip
+        if self._expert is not None:
+            told["stage"] = self._expert.stage
+        try:
+            told |= self.command("standing") if mode != "off" else {}
+        except NotReadyError as error:
+            told["note"] = error.message
+        return {"mode": mode} | told
+
+
+def _record(move: dict[str, Any], now_ms: int, digest: str) -> Version:
+    """A decision as the log keeps it."""
+    offset = int(move.get("offset", 0))
+    return Version(
+        version=str(move.get("version") or f"live-{offset}"), offset=offset, ts=now_ms, action=move["kind"],
+        settings=digest, to=str(move["to"]) if move.get("to") else None, because=move.get("because"),
+        evidence=move.get("evidence"),
+    )  # fmt: skip
