@@ -113,8 +113,8 @@ class AttentionBlock(nn.Module):
         """(B, L, D) to (B, L, D); `gaps` as in RelativeBias, `mask` as from `causal`."""
         B, L, D = x.shape
         heads = self.project(self.norm(x)).view(B, L, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4)
-        query, key, value = heads[0], heads[1], heads[2]  # (B, H, L, D / H)
-        seen = query @ key.transpose(-1, -2) / math.sqrt(D // self.heads) + (self.bias(gaps, L) + mask)
+        query, key, value = heads[0] / math.sqrt(D // self.heads), heads[1], heads[2]  # (B, H, L, D / H)
+        seen = query @ key.transpose(-1, -2) + (self.bias(gaps, L) + mask)
         mixed = dropout(seen.softmax(-1), self.dropout, self.training) @ value
         x = x + dropout(self.out(mixed.transpose(1, 2).reshape(B, L, D)), self.dropout, self.training)
         wide = dropout(functional.relu(self.widen(self.norm_wide(x))), self.dropout, self.training)
@@ -140,7 +140,8 @@ class PointwiseBlock(nn.Module):
         B, L, D = x.shape
         parts = functional.silu(self.project(self.norm(x))).view(B, L, 4, D)
         query, key, value = (parts[:, :, k].view(B, L, self.heads, -1).transpose(1, 2) for k in range(3))
-        seen = functional.silu(query @ key.transpose(-1, -2) / math.sqrt(D // self.heads) + self.bias(gaps, L))
+        query = query / math.sqrt(D // self.heads)
+        seen = functional.silu(query @ key.transpose(-1, -2) + self.bias(gaps, L))
         seen = seen.masked_fill(mask < 0, 0.0) / torch.arange(1, L + 1, device=x.device, dtype=x.dtype)[:, None]
         mixed = self.norm_out((seen @ value).transpose(1, 2).reshape(B, L, D)) * parts[:, :, 3]
         return x + self.out(dropout(mixed, self.dropout, self.training))
