@@ -247,6 +247,7 @@ class LiveLearning:
         gate, drift = self.gate.standing(), self.drift.standing()
         return {
             "offset": self.offset, "events": self.events, "version": self.version, "items": self.learner.items,
+            "clock_ms": int(self._place[0]),
             "gate": asdict(gate), "drift": asdict(drift), "counts": self.learner.counts,
             "held_back": self.guard.held_back if self.guard else 0,
             "anchor": {"offset": self.learner.weights.anchor.offset, "ts_ms": self.learner.weights.anchor.ts_ms},

@@ -128,7 +128,7 @@ class LiveNetwork(nn.Module):
     def load(self, arrays: Arrays) -> None:
         """Take over what `arrays` gave."""
         for name, tensor in self.state_dict().items():
-            tensor.copy_(torch.from_numpy(arrays[name]))
+            np.copyto(tensor.numpy(), arrays[name])
 
 
 @torch.no_grad()
