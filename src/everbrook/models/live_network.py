@@ -1,8 +1,8 @@
 """The network of the live model: a gated recurrence over the last events, read out at the last of them.
 
 One layer, so that what is read out is a closed form: h = sum over j of (1 - keep_j) value_j times the product of the
-later keeps. No loop over positions, no work on padding, and an actor's state costs O(D^2) to carry on. Holds no item rows: they
-are passed in, so that live, older and published rows share one code.
+later keeps. No loop over positions, no work on padding, and an actor's state costs O(D^2) to carry on. Holds no item
+rows: they are passed in, so that live, older and published rows share one code.
 """
 
 from __future__ import annotations

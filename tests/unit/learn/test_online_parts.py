@@ -168,7 +168,8 @@ def asked(count: int, seed: int = 0) -> Questions:
 
 
 def drawn() -> Drawn:
-    return Drawn(np.array([1, 70, 80], np.int32), np.log(np.full(3, 0.1, np.float32)), lambda _: np.zeros(3, np.float32))
+    chance = np.log(np.full(3, 0.1, np.float32))
+    return Drawn(np.array([1, 70, 80], np.int32), chance, lambda _: np.zeros(3, np.float32))
 
 
 def test_no_label_is_fitted_more_often_than_it_may_be() -> None:
