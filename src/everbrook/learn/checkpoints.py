@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from everbrook.errors import StorageError
+from everbrook.errors import DataError, StorageError
 from everbrook.types import Arrays
 
 FORMAT = 1
@@ -56,28 +56,87 @@ def save_checkpoint(
     Raises:
         StorageError: the disk refused; earlier checkpoints stand as they were.
     """
-    final = folder / f"{offset:016d}"
-    draft = folder / f"{offset:016d}.draft"
-    try:
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(parents=True)
+
+    def fill(draft: Path) -> None:
         for name, arrays in parts.items():
             dense = {key: np.ascontiguousarray(array) for key, array in arrays.items()}
             save_file(dense, draft / f"{name}.safetensors")
         for name, write in (extra or {}).items():
             write(draft / name)
+
+    return save_folder(folder / f"{offset:016d}", offset, notes, fill)
+
+
+def save_folder(final: Path, offset: int, notes: dict[str, Any], fill: Callable[[Path], None]) -> Path:
+    """Write a folder of files that is whole, with a checksum of each file, or not there.
+
+    Args:
+        final: the folder.
+        offset: of the log, up to which what it holds has learned.
+        notes: what a reader wants to know, JSON-able.
+        fill: writes the files into the folder it is given.
+
+    Raises:
+        StorageError: the disk refused; what was there stands as it was.
+    """
+    draft = final.with_name(f"{final.name}.draft")
+    try:
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        fill(draft)
         sums = {path.name: _crc(path) for path in sorted(draft.iterdir())}
         index = {"format": FORMAT, "offset": offset, "notes": notes, "crc32": sums}
-        (draft / INDEX).write_bytes(msgspec.json.encode(index))
+        (draft / INDEX).write_bytes(msgspec.json.encode(index | {"index_crc32": _index_crc(index)}))
         for path in draft.iterdir():
             _sync(path)
+        _sync(draft)
         shutil.rmtree(final, ignore_errors=True)
         draft.rename(final)
-        _sync(folder)
+        _sync(final.parent)
     except OSError as error:
         shutil.rmtree(draft, ignore_errors=True)
-        raise StorageError(f"A checkpoint must be written to '{folder}'; got {error.strerror or error}.") from error
+        why = error.strerror or error
+        raise StorageError(f"A checkpoint must be written to '{final.parent}'; got {why}.") from error
     return final
+
+
+def check_folder(path: Path) -> dict[str, Any]:
+    """The index of a folder that `save_folder` wrote, after all its files were looked at.
+
+    Raises:
+        DataError: a file is missing or damaged; it is named.
+    """
+    index = read_index(path)
+    for name, crc in index["crc32"].items():
+        try:
+            found = _crc(path / name)
+        except OSError as error:
+            raise DataError(f"'{path / name}' must be there; got: {error.strerror or error}.") from None
+        if found != crc:
+            raise DataError(f"'{path / name}' must have the checksum {crc:08x}; it has {found:08x}.")
+    return index
+
+
+def read_index(path: Path) -> dict[str, Any]:
+    """Format, offset, notes and checksums of a folder that `save_folder` wrote; its files are not looked at.
+
+    Raises:
+        DataError: there is no index, or it is damaged or of another format.
+    """
+    try:
+        index: dict[str, Any] = msgspec.json.decode((path / INDEX).read_bytes())
+        own_crc = index.pop("index_crc32", None)
+        has_all = isinstance(index["offset"], int) and {"notes", "crc32"} < index.keys()
+        number = index["format"]
+    except OSError as error:
+        raise DataError(f"'{path / INDEX}' must be there; got: {error.strerror or error}.") from None
+    except (KeyError, TypeError, AttributeError, UnicodeDecodeError, msgspec.MsgspecError):
+        raise DataError(f"'{path / INDEX}' must hold a checkpoint's index; it holds something else.") from None
+    if number != FORMAT:
+        raise DataError(f"'{path / INDEX}' must have format {FORMAT}; it has {number}.")
+    if not has_all or own_crc not in (None, _index_crc(index)):
+        raise DataError(f"'{path / INDEX}' must be as it was written; it was changed.")
+    return index
 
 
 def load_newest(folder: Path, digest: str) -> Checkpoint | None:
@@ -92,7 +151,7 @@ def load_newest(folder: Path, digest: str) -> Checkpoint | None:
             continue
         try:
             found = _load(path)
-        except (OSError, ValueError, KeyError, msgspec.DecodeError) as error:
+        except (OSError, ValueError, KeyError, DataError) as error:
             _log.warning("Checkpoint '%s' is damaged (%s) and is passed over.", path, error)
             continue
         if found.notes.get("settings") != digest:
@@ -110,18 +169,17 @@ def prune(folder: Path, keep: int) -> None:
 
 
 def _load(path: Path) -> Checkpoint:
-    index = msgspec.json.decode((path / INDEX).read_bytes())
-    if index["format"] != FORMAT:
-        raise ValueError(f"format must be {FORMAT}; got {index['format']}")
-    for name, crc in index["crc32"].items():
-        if _crc(path / name) != crc:
-            raise ValueError(f"'{name}' does not have the checksum written beside it")
+    index = check_folder(path)
     parts = {
         name.removesuffix(".safetensors"): load_file(path / name)
         for name in index["crc32"]
         if name.endswith(".safetensors") and not name.startswith("model")
     }
     return Checkpoint(path, int(index["offset"]), index["notes"], parts)
+
+
+def _index_crc(index: dict[str, Any]) -> int:
+    return zlib.crc32(msgspec.json.encode(index, order="deterministic"))
 
 
 def _crc(path: Path) -> int:

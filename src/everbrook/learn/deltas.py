@@ -133,7 +133,7 @@ class Assembler:
     """Puts frames together again: a delta is there when all of its frames are."""
 
     def __init__(self) -> None:
-        self._serial = -1
+        self.serial = -1  # of the delta that was begun last
         self._pieces: list[memoryview] = []
 
     def take(self, frame: bytes | bytearray | memoryview) -> Delta | None:
@@ -163,8 +163,8 @@ class Assembler:
         if size != len(piece) or zlib.crc32(piece) != crc:
             raise DataError(f"A frame must have its {size} bytes and checksum; frame {part} of {parts} has not.")
         if part == 0:
-            self._pieces, self._serial = [], serial
-        if part != len(self._pieces) or serial != self._serial or part >= parts:
+            self._pieces, self.serial = [], serial
+        if part != len(self._pieces) or serial != self.serial or part >= parts:
             raise DataError(f"A delta's frames must come in turn; got frame {part} of {parts} out of turn.")
         return piece, part == parts - 1
 

@@ -1,0 +1,48 @@
+"""Freshness: how long it takes from a durable event to weights in the lists that have learned from it."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import Any
+
+import numpy as np
+
+KEPT = 4096  # latencies that the percentiles are of
+WAITING = 65_536  # ends that may wait to be served; beyond it, the oldest are not measured
+
+
+class Freshness:
+    """Times of the log's growth against times of publication."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: deque[tuple[int, float]] = deque(maxlen=WAITING)
+        self._taken_s: deque[float] = deque(maxlen=KEPT)
+        self._count = 0
+
+    def note(self, end: int, now_s: float) -> None:
+        """Records below the offset `end` are durable since now."""
+        with self._lock:
+            if not self._waiting or end > self._waiting[-1][0]:
+                self._waiting.append((end, now_s))
+
+    def served(self, offset: int, now_s: float) -> None:
+        """What is in the lists has learned up to an offset."""
+        with self._lock:
+            while self._waiting and self._waiting[0][0] <= offset:
+                self._taken_s.append(now_s - self._waiting.popleft()[1])
+                self._count += 1
+
+    def told(self) -> dict[str, Any]:
+        """Percentiles of the latest, in milliseconds, and what they are of."""
+        with self._lock:
+            taken = np.array(self._taken_s)
+            count, waiting = self._count, len(self._waiting)
+        if not len(taken):
+            return {"p50_ms": None, "p99_ms": None, "measured": count, "waiting": waiting}
+        p50, p99 = np.percentile(taken, (50, 99))
+        return {
+            "p50_ms": round(1000 * float(p50), 1), "p99_ms": round(1000 * float(p99), 1), "measured": count,
+            "waiting": waiting,
+        }  # fmt: skip
