@@ -249,6 +249,7 @@ class LiveLearning:
             "offset": self.offset, "events": self.events, "version": self.version, "items": self.learner.items,
             "clock_ms": int(self._place[0]),
             "gate": asdict(gate), "drift": asdict(drift), "counts": self.learner.counts,
+            "stale_states_nats": self.learner.stale_nats,
             "held_back": self.guard.held_back if self.guard else 0,
             "anchor": {"offset": self.learner.weights.anchor.offset, "ts_ms": self.learner.weights.anchor.ts_ms},
             "versions": [

@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from everbrook.engine.fitting import TYPES
+from everbrook.engine.keeping import learned_digest
+from everbrook.engine.learner_checkpoints import LearnerCheckpoints
+from everbrook.engine.learner_journal import Journal
+from everbrook.engine.learner_process import FOLDER, JOURNAL
 from everbrook.engine.learning import LiveLearning
 from everbrook.engine.learning_files import read_arrays
 from everbrook.engine.publishing import adopt, apply, share
@@ -72,12 +76,28 @@ class Living:
         """Let a process beside this one learn instead; whether one was started."""
         if self._expert is None or self._settings.learner.mode != "process":
             return False
-        self.learning = None
+        with self._lock:
+            self._hand_over()
         self.supervisor = Supervisor(
             self._path, self._settings, on_delta=self._on_delta, on_move=self._on_move, on_ready=self._on_ready
         )
         self.supervisor.start(self._log.end)
         return True
+
+    def _hand_over(self) -> None:
+        """Let the process go on from what was learned in here, and the lists from what it will send."""
+        learning, self.learning = self.learning, None
+        folder = self._path / FOLDER
+        kept = LearnerCheckpoints(folder, learned_digest(self._settings), self._settings.learner.checkpoints)
+        newest = max((found.offset for found in kept.whole(self._log.end)), default=0)
+        if learning is not None and learning.offset > newest:
+            journal = Journal(folder / JOURNAL)
+            notes = {"journal": journal.id, "entries": journal.stop, "taken": learning.offset}
+            kept.save(learning.offset, notes, learning.snapshot_to)
+            journal.close()
+        self.stamp = None
+        if self._expert is not None:
+            self._expert.begin()
 
     def follow(self, end: int, most: int | None = None) -> None:
         """Learn what the log has up to an offset, where learning is inside; or tell the process.

@@ -46,6 +46,7 @@ class OnlineLearner:
         self.spikes = Spikes(settings)
         self.items = 0
         self._counts = np.zeros(3, np.int64)  # micro-batches, events asked about, micro-batches that were skipped
+        self._stale = np.zeros(2)  # nats lost by stale states, events
 
     def grow(self, items: int, actors: int) -> None:
         """Make room: rows below these numbers may come from now on."""
@@ -94,7 +95,21 @@ class OnlineLearner:
             if len(few):
                 recent[few] = self._under(self.weights.recent, table, part)
                 anchor[few] = self._under(self.weights.anchor, table, part)
+                self._measure_stale(live[few], part)
         return Tested(step.scenario[asked.at], step.actor[asked.at], live, recent, anchor)
+
+    def _measure_stale(self, live: F64, asked: Questions) -> None:
+        """What it costs to answer from states that were computed with weights of a minute or two ago."""
+        recent, table = self.weights.recent, self.weights.rows.table
+        if recent.taken:
+            states = recent.states(table, asked.windows)
+            stale = log_probabilities(states, table[asked.targets], table[asked.negatives], asked)
+            self._stale += (float((live - stale).sum()), float(len(live)))
+
+    @property
+    def stale_nats(self) -> float:
+        """Mean loss by states as old as the recent weights, in nats an event."""
+        return float(self._stale[0] / max(self._stale[1], 1.0))
 
     @staticmethod
     def _under(reference: Reference, table: F32, asked: Questions) -> F64 | float:
@@ -112,7 +127,7 @@ class OnlineLearner:
 
     def state(self) -> Arrays:
         """Everything learned, as named arrays."""
-        arrays: Arrays = {"counts": self._counts, "items": np.array([self.items], np.int64)}
+        arrays: Arrays = {"counts": self._counts, "stale": self._stale, "items": np.array([self.items], np.int64)}
         for name, part in self._parts().items():
             arrays |= under(f"{name}/", part)
         return arrays
@@ -125,7 +140,7 @@ class OnlineLearner:
 
     def load(self, arrays: Arrays) -> None:
         """Take over what `state` gave."""
-        self._counts[...] = arrays["counts"]
+        self._counts[...], self._stale[...] = arrays["counts"], arrays["stale"]
         self.items = int(arrays["items"][0])
         self.asker.load(within(arrays, "asker/"), self.items)
         self.weights.load(within(arrays, "weights/"))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from everbrook.models import live_kernels as kernels
-from everbrook.models.live_network import LiveNetwork, states_of, windows_of
+from everbrook.models.live_network import LiveNetwork, Windows, states_of, windows_of
 from everbrook.models.live_prior import LivePrior
 from everbrook.models.live_rows import LiveRows
 from everbrook.models.live_stage import AnchorRows, serves_live
@@ -22,6 +22,7 @@ from everbrook.settings.live import LiveSettings
 from everbrook.types import F32, F64, I32, NO_ROW, Arrays, Query, Step
 
 _MOST_PRIORS = 8  # scenarios whose prior over all items is kept
+_MOST_STATES = 10_000  # actors whose states are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,15 @@ class _Answer:
     log_all: float  # logarithm of the denominator
     best: I32
     anchor: bool  # whether the anchor answers
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """An actor's state, computed under the weights of a moment."""
+
+    key: tuple[int, int, int, int, bool]  # of the history and of who answers
+    at_ms: int
+    state: F32  # (D,)
 
 
 class LiveExpert:
@@ -48,18 +58,25 @@ class LiveExpert:
         """
         self.settings = settings
         self.prior: LivePrior | None = None
-        self.rows = LiveRows(settings.width, settings.start, settings.seed)
-        self.network, self.anchor_network = LiveNetwork(settings), LiveNetwork(settings)
-        self.anchor = AnchorRows(settings.width)
-        self.stage, self.canary_share = "off", 0.0
         self.items = 0
+        self.begin()
         self._limit = 0
         self._priors: dict[int, tuple[int, F32]] = {}
-        self._last: tuple[Query, _Answer | None] | None = None
         if popularity is not None:
             self.stand_on(popularity)
 
     # -- the weights ---------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Have no weights: sleep until some are handed over."""
+        s = self.settings
+        self.rows = LiveRows(s.width, s.start, s.seed)
+        self.rows.grow(self.items)
+        self.network, self.anchor_network = LiveNetwork(s), LiveNetwork(s)
+        self.anchor = AnchorRows(s.width)
+        self.stage, self.canary_share = "off", 0.0
+        self._last: tuple[Query, _Answer | None] | None = None
+        self._states: dict[int, _Kept] = {}
 
     def stand_on(self, popularity: Popularity) -> None:
         """Let the prior be made of these counts; whoever owns them lets them observe."""
@@ -147,15 +164,28 @@ class LiveExpert:
         anchor = not serves_live(self.stage, query.actor, self.canary_share)
         n, now_ms = np.array([len(query.items)], np.int32), np.array([query.now_ms], np.int64)
         windows = windows_of(query.items[None], query.times[None], query.kinds[None], n, now_ms, self.settings)
-        rows = self.rows.table[windows.flat]
-        if anchor:
-            self.anchor.put_over(windows.flat, rows)
-        state = states_of(self.anchor_network if anchor else self.network, rows, windows)[0]
+        state = self._state(query, windows, anchor)
         scores = self.rows.table[: self.items] @ state
         if anchor:
             kernels.overlaid(scores, state, self.anchor.rows, self.anchor.kept)
         log_all = kernels.log_total(scores, self._log_prior(query))
         return _Answer(state, float(log_all), best_rows(scores, limit), anchor)
+
+    def _state(self, query: Query, windows: Windows, anchor: bool) -> F32:
+        """(D,) from what was computed for the actor before, where nothing has happened since and it is young enough."""
+        kept = self._states.get(query.actor) if query.actor != NO_ROW else None
+        key = (len(query.items), int(query.times[-1]), int(query.items[-1]), int(windows.ahead[0]), anchor)
+        if kept is not None and kept.key == key and 0 <= query.now_ms - kept.at_ms <= 1000 * self.settings.state_s:
+            return kept.state
+        rows = self.rows.table[windows.flat]
+        if anchor:
+            self.anchor.put_over(windows.flat, rows)
+        state = states_of(self.anchor_network if anchor else self.network, rows, windows)[0]
+        if query.actor != NO_ROW and self.settings.state_s:
+            if len(self._states) >= _MOST_STATES:
+                del self._states[next(iter(self._states))]
+            self._states[query.actor] = _Kept(key, query.now_ms, state)
+        return state
 
     def _log_prior(self, query: Query) -> F32:
         """(N,) the prior over all items, not older than the settings say."""

@@ -66,6 +66,10 @@ class LiveSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         float, Meta(description="How old the prior over all items may be from which lists are proposed.", ge=0,
                     extra={"unit": "s"})
     ] = 2.0
+    state_s: Annotated[
+        float, Meta(description="How old the weights may be under which an actor's state was computed; 0: never old.",
+                    ge=0, extra={"unit": "s"})
+    ] = 5.0
     rest: Annotated[
         float, Meta(description="Share of probability left for what popularity alone says.", gt=0, lt=1,
                     extra={"unit": "share"})
