@@ -30,14 +30,20 @@ class AnchorRows:
     """The anchor's values of the rows in which it differs from the live table."""
 
     def __init__(self, width: int) -> None:
-        self.place: I32 = np.empty(0, np.int32)
+        self.place: I32 = np.empty(0, np.int32)  # (N,) where a row's value stands in `values`; negative: no difference
         self.values: F32 = np.zeros((1, width), np.float32)
-        self.rows: I32 = np.empty(0, np.int32)
+        self._rows: I32 = np.empty(1, np.int32)
+        self._count = 0
+
+    @property
+    def rows(self) -> I32:
+        """(R,) the rows that differ."""
+        return self._rows[: self._count]
 
     @property
     def kept(self) -> F32:
         """(R, D) the values, in the order of `rows`."""
-        return self.values[: len(self.rows)]
+        return self.values[: self._count]
 
     def share(self, place: I32, values: F32, rows: I32) -> None:
         """Look at what is kept elsewhere.
@@ -47,7 +53,7 @@ class AnchorRows:
             values: (R, D) or longer.
             rows: (R,)
         """
-        self.place, self.values, self.rows = place, values, rows
+        self.place, self.values, self._rows, self._count = place, values, rows, len(rows)
 
     def replace(self, rows: I32, values: F32, items: int) -> None:
         """Take over all rows that differ.
@@ -57,17 +63,30 @@ class AnchorRows:
             values: (R, D)
             items: N.
         """
-        place = np.full(items, NO_ROW, np.int32)
-        place[rows] = np.arange(len(rows), dtype=np.int32)
-        self.place, self.rows = place, rows
-        self.values = values if len(values) else np.zeros((1, values.shape[1]), np.float32)
+        self.place = np.full(items, NO_ROW, np.int32)
+        self._count = 0
+        self.add(rows, values, items)
 
     def add(self, rows: I32, values: F32, items: int) -> None:
         """Take in rows that differ from now on; those that are known already stay as they are."""
-        new = np.ones(len(rows), np.bool_)
-        inside = rows < len(self.place)
-        new[inside] = self.place[rows[inside]] < 0
-        self.replace(np.concatenate((self.rows, rows[new])), np.concatenate((self.kept, values[new])), items)
+        self._grow(items, self._count + len(rows))
+        new = self.place[rows] < 0
+        stop = self._count + int(new.sum())
+        self._rows[self._count : stop] = rows[new]
+        self.values[self._count : stop] = values[new]
+        self.place[rows[new]] = np.arange(self._count, stop, dtype=np.int32)
+        self._count = stop
+
+    def _grow(self, items: int, count: int) -> None:
+        if items > len(self.place):
+            place = np.full(max(items, len(self.place) * 3 // 2), NO_ROW, np.int32)
+            place[: len(self.place)] = self.place
+            self.place = place
+        if count > len(self._rows) or count > len(self.values):
+            room = max(count, 2 * self._count)
+            rows, values = np.empty(room, np.int32), np.empty((room, self.values.shape[1]), np.float32)
+            rows[: self._count], values[: self._count] = self.rows, self.kept
+            self._rows, self.values = rows, values
 
     def put_over(self, items: I32, rows: F32) -> None:
         """Write the anchor's values over copies of table rows, in place.
@@ -76,7 +95,7 @@ class AnchorRows:
             items: (L,) row numbers.
             rows: (L, D)
         """
-        at = np.where(items < len(self.place), 0, NO_ROW)
-        inside = at == 0
-        at[inside] = self.place[items[inside]] if len(self.place) else NO_ROW
+        at = np.full(len(items), NO_ROW, np.int32)
+        inside = items < len(self.place)
+        at[inside] = self.place[items[inside]]
         rows[at >= 0] = self.values[at[at >= 0]]
