@@ -1,4 +1,7 @@
-"""`everbrook replay`: a past log through the engine that also serves, and a report on the lists it would have made."""
+"""`everbrook replay`: a past log through the engine that also serves, and a report on the lists it would have made.
+
+With `--delay`, a curve instead: one replay for each delay between an event and its effect (see `curving`).
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from everbrook import __version__
+from everbrook.cli import curving
 from everbrook.cli.importing import mapping_options
 from everbrook.cli.opening import loaded_settings
 from everbrook.cli.progress import bar
@@ -33,7 +37,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="start", metavar="TIME", help="events before it are learned, not scored")
     parser.add_argument("--to", dest="stop", metavar="TIME", help="events from it on are left out")
     parser.add_argument("--report", type=Path, metavar="DIR", help="write report.html, .json and .csv there")
-    parser.add_argument("--refit", metavar="SPAN", help="fit the sequence model every so much time, such as 1d")
+    parser.add_argument(
+        "--refit", metavar="SPAN",
+        help="fit the sequence model every so much time, such as 1d; beside --delay also the world that only refits",
+    )  # fmt: skip
+    curving.configure(parser)
     parser.add_argument("--sample", type=float, default=1.0, metavar="SHARE", help="seeded share of events to score")
     parser.add_argument(
         "--warm-sample", type=float, default=0.05, metavar="SHARE", help="the same before --from, to teach the mixture",
@@ -54,9 +62,12 @@ def run(arguments: argparse.Namespace) -> int:
     from everbrook.evaluate.page import save
 
     options = options_of(arguments)
+    asked = curving.asked_of(arguments, options)
     settings = loaded_settings(arguments).settings
     columns, items = _past(arguments, settings)
     conditions = _conditions(arguments)
+    if asked is not None:
+        return curving.run((columns, items), options, asked, settings, conditions, arguments)
     report = _replayed(columns, items, options, settings, conditions)
     if arguments.control:
         shuffled = msgspec.structs.replace(conditions, title="Control")
@@ -74,7 +85,7 @@ def options_of(arguments: argparse.Namespace) -> ReplayOptions:
     """What the replay is asked to do."""
     from everbrook.evaluate.options import ReplayOptions, parse_span_ms
 
-    for name in ("sample", "warm_sample"):
+    for name in ("sample", "warm_sample", "taught"):
         share = getattr(arguments, name)
         if not 0.0 < share <= 1.0:
             raise InputError(f"--{name.replace('_', '-')} must be above 0 and at most 1; got {share}.")
@@ -83,7 +94,8 @@ def options_of(arguments: argparse.Namespace) -> ReplayOptions:
         sample=arguments.sample, warm_sample=arguments.warm_sample,
         refit_ms=None if arguments.refit is None else parse_span_ms(arguments.refit), seed=arguments.seed,
         shuffle=arguments.shuffle, exclude_seen=arguments.exclude_seen, first_of_session=not arguments.skip_first,
-        freeze_ms=_moment("--freeze", arguments.freeze),
+        freeze_ms=_moment("--freeze", arguments.freeze), taught=arguments.taught,
+        history_delay_ms=0 if arguments.history_delay is None else parse_span_ms(arguments.history_delay),
     )
 
 

@@ -34,16 +34,19 @@ class HourPopularity:
             grown[: len(self._counts)] = self._counts
             self._counts = grown
 
-    def rank(self, back: int, item: int, left_out: I32) -> int:
+    def rank(self, back: int, item: int, left_out: I32, known_ms: int | None = None) -> int:
         """Rank of an item just before an event, ties against it; 0 where it has no event in the window.
 
         Args:
             back: how many of the appended events come at or after the event.
             item: its row.
             left_out: sorted rows that do not compete.
+            known_ms: events after it are not known yet, and the window ends there; None ends it at the event.
         """
         at = len(self._items) - back
-        now_ms = int(self._times[at])
+        now_ms = int(self._times[at]) if known_ms is None else known_ms
+        if known_ms is not None:
+            at = min(at, int(np.searchsorted(self._times, known_ms, side="right")))
         self._head, self._tail = _slide(
             self._items, self._times, self._counts, self._head, self._tail, at, now_ms - self.window_ms
         )

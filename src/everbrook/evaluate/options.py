@@ -26,6 +26,11 @@ class ReplayOptions:
         exclude_seen: what the actor already had is left out, and events on such items are not scored.
         first_of_session: whether a session's first event is scored.
         freeze_ms: from here on nothing is learned any more, only histories go on; None never.
+        delay_ms: between an event and its effect on everything learned; histories are up to date.
+        history_delay_ms: between an event and its place in its actor's history, as lists are made from it.
+        batch: nothing is learned but at the moments of refits, which take up everything that happened until then.
+        taught: seeded share of the events that are not scored that teach the mixture, where learning is delayed;
+            at once all of them do.
     """
 
     from_ms: int | None = None
@@ -38,6 +43,15 @@ class ReplayOptions:
     exclude_seen: bool = False
     first_of_session: bool = True
     freeze_ms: int | None = None
+    delay_ms: int = 0
+    history_delay_ms: int = 0
+    batch: bool = False
+    taught: float = 1.0
+
+    @property
+    def delayed(self) -> bool:
+        """Whether learning or histories lag behind what happens."""
+        return self.delay_ms > 0 or self.history_delay_ms > 0 or self.batch
 
 
 def parse_span_ms(text: str) -> int:
@@ -56,3 +70,20 @@ def parse_span_ms(text: str) -> int:
 def moment_text(ts_ms: int) -> str:
     """A moment as RFC 3339 text."""
     return datetime.fromtimestamp(ts_ms / 1000.0, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def parse_delays(text: str) -> tuple[int | None, ...]:
+    """Read spans of time with commas between them, such as '0s,10m,1d,never'; None is never.
+
+    Returns:
+        Milliseconds, ascending, never last.
+
+    Raises:
+        InputError: one is no span, or comes twice.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    found = [None if part == "never" else parse_span_ms(part) for part in parts]
+    for place, span in enumerate(found):
+        if span in found[:place]:
+            raise InputError(f"Each delay must come once; got '{parts[place]}' again in '{text}'.")
+    return tuple(sorted(found, key=lambda span: float("inf") if span is None else span))

@@ -45,13 +45,18 @@ def save(report: Report, folder: Path) -> Path:
 
 def html(report: Report) -> str:
     """The whole page."""
-    style = resources.files("everbrook.evaluate").joinpath("static/report.css").read_text(encoding="utf-8")
     sections: list[Callable[[Report], str]] = [
         _head, _systems, _over_time, _slices, _weights, _calibration, _variety, _values, _control, _delays, _cost,
         _conditions,
     ]  # fmt: skip
     body = "\n".join(part for section in sections if (part := section(report)))
-    title = escape(report.conditions.title)
+    return document(report.conditions.title, body)
+
+
+def document(title: str, body: str) -> str:
+    """A whole document around a page's body, with the style in it."""
+    style = resources.files("everbrook.evaluate").joinpath("static/report.css").read_text(encoding="utf-8")
+    title = escape(title)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'

@@ -115,6 +115,20 @@ def duration(seconds: float | None) -> str:
 
 @contextmanager
 def _figure(width: float, height: float) -> Iterator[tuple[Axes, Callable[[str], str]]]:
+    with panels(width, height, 1, 1) as (axes, write):
+        yield axes[0], write
+
+
+@contextmanager
+def panels(width: float, height: float, rows: int, columns: int) -> Iterator[tuple[list[Axes], Callable[[str], str]]]:
+    """Empty panels to draw on, row by row, and what makes the page's element of them under a title.
+
+    Args:
+        width: of all of them, inches.
+        height: of all of them, inches.
+        rows: of panels.
+        columns: of panels.
+    """
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -123,11 +137,12 @@ def _figure(width: float, height: float) -> Iterator[tuple[Axes, Callable[[str],
         "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9, "text.color": INK, "axes.labelcolor": INK,
         "axes.edgecolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False, "axes.grid": True,
         "axes.spines.right": False, "grid.color": INK, "grid.alpha": 0.15, "grid.linewidth": 0.6,
+        "axes.titlesize": 9, "axes.titlecolor": INK,
     }  # fmt: skip
     with mpl.rc_context(style):
         figure = Figure(figsize=(width, height))
         FigureCanvasSVG(figure)
-        axes = figure.add_subplot()
+        axes = [figure.add_subplot(rows, columns, place + 1) for place in range(rows * columns)]
 
         def write(title: str) -> str:
             mpl.rcParams["svg.hashsalt"] = title  # names within the file: the same each time, apart from other figures

@@ -21,6 +21,8 @@ from everbrook.engine.learning import LiveLearning
 from everbrook.engine.publishing import share
 from everbrook.errors import InputError
 from everbrook.evaluate.accumulate import TOP, Accumulator, Judged, System
+from everbrook.evaluate.backlog import Backlog
+from everbrook.evaluate.due import Due
 from everbrook.evaluate.floors import HourPopularity
 from everbrook.evaluate.options import ReplayOptions, moment_text
 from everbrook.evaluate.report import Conditions, Report
@@ -31,15 +33,17 @@ from everbrook.events.records import ItemChange
 from everbrook.models.live_expert import LiveExpert
 from everbrook.models.sequence import SequenceModel
 from everbrook.models.sequence_expert import SequenceExpert
-from everbrook.rank.mixture import Judgement, Mixture
+from everbrook.rank.mixture import Judgement, Mixture, mark_first
 from everbrook.settings import Settings
-from everbrook.types import F32, Step
+from everbrook.types import F32, I64, Step
 
 FLOORS = ("popularity of the last hour",)
 CHUNK = 4096
 MOST_CATEGORIES = 64  # that the diversity of lists is measured by
 OnProgress = Callable[[int, int], None]
 """Told events done and their total."""
+Watch = Callable[[Sequence[System], Judged], None]
+"""Told of the scored events, some at a time, in order; the systems are the columns."""
 
 
 def run_replay(
@@ -49,6 +53,7 @@ def run_replay(
     settings: Settings,
     conditions: Conditions | None = None,
     progress: OnProgress | None = None,
+    watch: Watch | None = None,
 ) -> Report:
     """Replay a log and report what users would have got.
 
@@ -59,11 +64,14 @@ def run_replay(
         settings: of the engine; its digest is stamped on the report.
         conditions: words for the report; times, sample and digest are filled in.
         progress: told how far it is.
+        watch: told of every scored event.
 
     Raises:
         InputError: no event lies in the span asked for.
     """
-    return _Replay(columns, items, options, settings).run(conditions or Conditions(), progress)
+    replay = _Replay(columns, items, options, settings)
+    replay.watch = watch
+    return replay.run(conditions or Conditions(), progress)
 
 
 class _Replay:
@@ -74,7 +82,7 @@ class _Replay:
     ) -> None:
         self.columns = _shuffled(columns, options.seed) if options.shuffle else columns
         self.options, self.settings = options, settings
-        self.core: Core = new_core(settings, trail=options.refit_ms is not None)
+        self.core: Core = new_core(settings, trail=options.refit_ms is not None and not options.delayed)
         self.core.absorb_records(items)
         self.live = self.core.family(LiveExpert)
         self.learning = LiveLearning(settings) if self.live and settings.learner.mode != "off" else None
@@ -92,13 +100,18 @@ class _Replay:
         self._marks: F32 = np.zeros((0, 0), dtype=np.float32)
         self._marked = (-1, -1)  # version of the catalogue and number of items that the marks are of
         self.rows: list[tuple[Step, int, Judgement, int]] = []
+        self.watch: Watch | None = None
+        self.first_ms: I64 = np.zeros(1024, dtype=np.int64)  # (N,) of each item's first event; 0 where none came
+        self.due = Due()
+        self.backlog = Backlog(self.core, items, options, settings)
 
     def run(self, conditions: Conditions, progress: OnProgress | None) -> Report:
         ts_ms = self.columns.ts_ms
         start, stop = self._span()
+        self._look_ahead(start, stop)
         for a, b in self._pieces(start, stop):
             if self.options.refit_ms is not None and a in self._refits:
-                self._refit()
+                self._refit(a)
             began = time.perf_counter()
             self._piece(a, b, scored=a >= start)
             self.gathered.add_timing("warm-up" if a < start else "scored", time.perf_counter() - began, b - a)
@@ -106,8 +119,27 @@ class _Replay:
                 progress(b, stop)
         span = (int(ts_ms[start]), int(ts_ms[stop - 1]))
         told = _conditions(conditions, self.options, self.settings, span, stop)
-        told = msgspec.structs.replace(told, notes=(*told.notes, self._regret()))
+        told = msgspec.structs.replace(told, notes=(*told.notes, *self._notes()))
+        self.backlog.drain()
         return self.gathered.report(told, self.core.state.n_items)
+
+    def _look_ahead(self, start: int, stop: int) -> None:
+        """Settle when each event is learned, and let those wait that are not learned at once."""
+        ts_ms = self.columns.ts_ms[:stop]
+        self.due = Due.of(self.options, int(ts_ms[start]))
+        self.backlog.expect(ts_ms, self.due.moments(ts_ms))
+        if self.learning is not None and self.live is not None:
+            self.backlog.live = (self.learning, self.live)
+
+    def _notes(self) -> list[str]:
+        notes = [self._regret()]
+        if self.options.delayed:
+            lessons, others = self.backlog.shares(self.options.sample)
+            notes.append(
+                f"Learning lagged: a seeded share of {lessons:.3g} of the scored events and {others:.3g} of the others "
+                "taught the mixture, from what was said when they happened; families and live model learned all."
+            )
+        return notes
 
     def _regret(self) -> str:
         mixture = self.mixture
@@ -164,17 +196,18 @@ class _Replay:
         step = folded.happened
         self.hour.extend(step)
         listen = self._listen if scored else None
+        self._count(step)
         frozen = options.freeze_ms is not None and len(step) > 0 and int(step.ts_ms[0]) >= options.freeze_ms
-        self.values.take(step, columns.position, self.gathered if scored else None, learn=not frozen)
-        if frozen:
-            if scored:
-                self.core.judge_only(step, replace(judging, learn=False), self._listen)
+        if not options.delayed:
+            self.values.take(step, columns.position, self.gathered if scored else None, learn=not frozen)
+        if options.delayed or frozen:
+            self.backlog.take(columns, step, folded.learned.weight, judging, listen)
             self.core.events += len(step)
         else:
             self.core.learn(folded.learned, judging, listen, happened=step)
             self._learn_live(folded.learned)
-        self.hour.finish()
-        self._count(step)
+            self.hour.finish()
+            self.backlog.skip(len(step))
         self._flush()
         if scored:
             self.gathered.add_weights(int(step.ts_ms[-1]), self.mixture.top)
@@ -186,7 +219,10 @@ class _Replay:
 
     def _listen(self, step: Step, b: int, judgement: Judgement) -> None:
         left_out = np.unique(step.items[b, : step.n[b]]) if self.options.exclude_seen else np.empty(0, dtype=np.int32)
-        self.rows.append((step, b, judgement, self.hour.rank(len(step) - b, int(step.item[b]), left_out)))
+        lags = self.options.delayed or self.options.freeze_ms is not None
+        known_ms = self.due.known_ms(int(step.ts_ms[b])) if lags else None
+        rank = self.hour.rank(len(step) - b, int(step.item[b]), left_out, known_ms)
+        self.rows.append((step, b, judgement, rank))
 
     def _flush(self) -> None:
         if not self.rows:
@@ -198,15 +234,15 @@ class _Replay:
         hour = np.array([[rank] for _, _, _, rank in self.rows], dtype=np.int32)
         logps = np.stack([np.concatenate(([one.logp], one.logps, [np.nan])) for one in judgements])
         shown = np.stack([_top(judgement) for judgement in judgements])
-        ages = step.ts_ms[at] - np.where(
-            self.mixture.first_seen_ms[step.item[at]] == 0, step.ts_ms[at], self.mixture.first_seen_ms[step.item[at]]
-        )
+        ages = step.ts_ms[at] - self.first_ms[step.item[at]]
         slices = slices_of(ages, step.n[at], step.scenario[at], list(self.core.state.scenarios.names()))
         promised = np.array([float(one.weighed.final[: one.weighed.shown].max(initial=0.0)) for one in judgements])
         judged = Judged(
             ts_ms=step.ts_ms[at], ranks=np.concatenate((ranks, hour), axis=1), logps=logps, slices=slices,
             top_probability=np.minimum(promised, 1.0), lists={"mixture": shown},
         )  # fmt: skip
+        if self.watch is not None:
+            self.watch(self.gathered.systems, judged)
         self.gathered.add(judged, self.popularity[: self.core.state.n_items], self._vectors(), self._categories())
         self.rows = []
 
@@ -236,14 +272,22 @@ class _Replay:
         need = self.core.state.n_items
         if need > len(self.popularity):
             self.popularity = np.concatenate((self.popularity, np.zeros(need, dtype=np.int64)))
+            self.first_ms = np.concatenate((self.first_ms, np.zeros(need, dtype=np.int64)))
         np.add.at(self.popularity, step.item, 1)
+        mark_first(self.first_ms, step)
 
-    def _refit(self) -> None:
+    def _refit(self, at: int) -> None:
+        """Fit the sequence model to what was learned before event number `at`."""
         began = time.perf_counter()
-        trail = self.core.trail
-        assert trail is not None  # refits are only asked for with a trail
-        self.model = refit(trail, self.core.state.n_items, self.settings, self.fitted_events, self.model)
         expert = self.core.family(SequenceExpert)
+        trail, items = self.core.trail, self.core.state.n_items
+        if self.options.delayed:
+            self.backlog.learn_until(int(self.columns.ts_ms[at]), at)
+            trail, items = self.backlog.trail, self.backlog.n_items
+            if expert is None or trail is None or trail.events < self.settings.engine.least_fit_events:
+                return
+        assert trail is not None  # refits are only asked for with a trail
+        self.model = refit(trail, items, self.settings, self.fitted_events, self.model)
         if expert is not None:
             expert.publish(self.model)
         self.gathered.add_timing("refit", time.perf_counter() - began, trail.events - self.fitted_events)

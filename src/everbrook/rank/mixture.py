@@ -39,6 +39,31 @@ class Weighed:
 
 
 @dataclass(frozen=True, slots=True)
+class Lesson:
+    """What a judged event teaches about mixing, as it stood when the list was made; it may be learned later."""
+
+    p: F64  # (E,) what each column gave the item
+    awake: Bool  # (E,)
+    buckets: I64  # (J,)
+    q: F64  # (J + 1 + E,) what each pool, the stacker and each column gave the item
+    up: Bool  # (J + 1 + E,) which of them are awake
+    x: F32  # (M, F) the stacker's features of the candidates
+    target: int  # which candidate the item is; NO_ROW where it is none
+    inside: float  # what the pools give the candidates together
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the families said of B events before they were learned, noted when the events happened."""
+
+    mass: F32  # (B, E)
+    rest: F32  # (B, E)
+    uniform: F64  # (B,) one over the number of items known then
+    buckets: I64  # (B, J)
+    noted: Bool  # (B,) events of which it was noted; the weights learn from no others
+
+
+@dataclass(frozen=True, slots=True)
 class Judgement:
     """How what came next had stood in the list, before it was learned."""
 
@@ -47,6 +72,7 @@ class Judgement:
     ranks: I32  # (1 + J + 1 + E,) the same for the mixture, each pool, the stacker and each column
     logp: float  # of the insured mixture
     logps: F64  # (J + 1 + E,) of each of its experts; NaN where asleep
+    lesson: Lesson
 
 
 class Mixture:
@@ -178,9 +204,10 @@ class Mixture:
         ranks = self._ranks(w, target)
         losses = np.where(up, np.log(np.maximum(q, FLOOR)), np.nan)
         logp = float(np.log(max(float(w.final[position]), FLOOR)))
+        lesson = Lesson(w.p[position].astype(np.float64), w.awake, w.buckets, q, up, w.x, target, w.inside)
         if learn:
-            self._learn(w, target, position, q, up)
-        return Judgement(w, int(ranks[0]), ranks, logp, losses)
+            self._learn(lesson, w.choice)
+        return Judgement(w, int(ranks[0]), ranks, logp, losses, lesson)
 
     @staticmethod
     def _target(w: Weighed, position: int) -> tuple[F64, Bool]:
@@ -196,41 +223,51 @@ class Mixture:
         parts = (w.final[:m, None], w.pooled[:m], w.stacked[:m, None], w.p[:m])
         return np.concatenate([(part >= part[target]).sum(axis=0) for part in parts], dtype=np.int32)
 
-    def _learn(self, w: Weighed, target: int, position: int, q: F64, up: Bool) -> None:
+    def learn(self, lesson: Lesson) -> None:
+        """Learn how to mix from a judgement that was made without learning; the stacker's error is that of today."""
+        self._learn(lesson, self.stacker.probabilities(lesson.x, contexts.for_stack(lesson.buckets)))
+
+    def _learn(self, lesson: Lesson, choice: F64) -> None:
+        context = contexts.for_stack(lesson.buckets)
         mixed = learn_judged(
-            w.p[position].astype(np.float64), w.awake, w.buckets, self._rates, self.base_weights, self.pools, self.top,
-            self.losses, q, up,
+            lesson.p, lesson.awake, lesson.buckets, self._rates, self.base_weights, self.pools, self.top, self.losses,
+            lesson.q, lesson.up,
         )  # fmt: skip
-        if target >= 0:
+        if lesson.target >= 0:
             rates = (self.settings.stack_rate, self.settings.stack_decay)
-            self.stacker.learn(w.x, w.choice, target, contexts.for_stack(w.buckets), rates)
-        self.stacker.learn_inside(w.inside, target >= 0)
+            self.stacker.learn(lesson.x, choice, lesson.target, context, rates)
+        self.stacker.learn_inside(lesson.inside, lesson.target >= 0)
         self.loss += (-float(np.log(max(mixed, FLOOR))), 1.0)
 
-    def observe(self, step: Step, learned: Bool | None = None) -> F64:
+    def observe(self, step: Step, learned: Bool | None = None, said: Said | None = None) -> F64:
         """Let every family learn a run of events, and the weights with them.
 
         Args:
             step: the events, in order.
             learned: (B,) events whose list `judge` has already learned from.
+            said: what the weights learn from in place of what the families say now.
 
         Returns:
             (B,) log-probability that the insured mixture gave each event; NaN where it was no target.
         """
         told = [self._told(family, step) for family in self.experts]
-        _mark_first_seen(self.first_seen_ms, step)
+        mark_first(self.first_seen_ms, step)
         known = np.maximum.accumulate(np.concatenate(([self.n_items], step.item + 1)))
         self.know(int(known[-1]))
         logp = np.full(len(step), np.nan)
         skip = step.weight <= 0.0
         if learned is not None:
             skip |= learned
+        if said is not None:
+            skip |= ~said.noted
         if skip.all():
             return logp
-        mass, rest = (np.concatenate(part, axis=1) for part in zip(*told, strict=True))
+        if said is None:
+            mass, rest = (np.concatenate(part, axis=1) for part in zip(*told, strict=True))
+            said = Said(mass, rest, 1.0 / np.maximum(known[:-1], 1), contexts.of_step(step), ~skip)
         learn_bulk(
-            mass, rest, self.popular, contexts.of_step(step), 1.0 / np.maximum(known[:-1], 1), self._rates,
-            self.base_weights, self.pools, self.top, self.losses, logp, skip,
+            said.mass, said.rest, self.popular, said.buckets, said.uniform, self._rates, self.base_weights, self.pools,
+            self.top, self.losses, logp, skip,
         )  # fmt: skip
         counted = ~np.isnan(logp)
         self.loss += (-float(logp[counted].sum()), float(counted.sum()))
@@ -291,7 +328,8 @@ def _without(p: F32, base: F32, left: int) -> tuple[F32, F32]:
     return p[:kept] / (1.0 - gone), base[:kept] / (1.0 - min(float(base[kept:].sum()), 0.999))
 
 
-def _mark_first_seen(first_seen_ms: I64, step: Step) -> None:
+def mark_first(first_seen_ms: I64, step: Step) -> None:
+    """Note when each item first came, in place; 0 stands for never."""
     new = first_seen_ms[step.item] == 0
     if new.any():
         rows, times = step.item[new][::-1], step.ts_ms[new][::-1]

@@ -140,7 +140,10 @@ def test_after_freezing_nothing_is_learned_but_histories_go_on() -> None:
     judged_slowly(COLUMNS.slice(0, 250), Judging(share=0.2, seed=0), core)
     found: list[Judgement] = []
     late = _fold(core, COLUMNS.slice(250, N))
-    core.judge_only(late, Judging(learn=False), lambda _step, _b, judgement: found.append(judgement))
+    for b in range(len(late)):
+        one = late.slice(b, b + 1)
+        core.judge_only(one, Judging(learn=False), lambda _step, _b, judgement: found.append(judgement))
+        core.mixture.know(int(late.item[b]) + 1)  # that an item exists is no learning
     assert report.conditions.judged_events == len(found)
     hits = np.mean([0 < judgement.rank <= 20 for judgement in found])
     assert row(report, "mixture")["hit_rate@20"] == pytest.approx(hits)
