@@ -80,7 +80,7 @@ class GuardSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             le=1_000_000,
             extra={"unit": "events"},
         ),
-    ] = 20
+    ] = 50
     known_items: Annotated[
         int,
         Meta(

@@ -15,26 +15,23 @@ names, and one unit for an event of mean weight, over any span of the log after 
   came on a known actor over all items in the window before. A flood of fresh actors is thus bounded by what known
   people do with the item, for as long as it lasts: growth begins where they bear it out.
 
-'+ 1' is one event of the heaviest kind. Memory: 8 bytes an actor row, 28 an item row.
+'+ 1' is one event of the heaviest kind. Memory: 16 bytes an actor row, 48 an item row, and as much again to grow into.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from everbrook.settings.guard import GuardSettings
 from everbrook.state import influence_kernels as kernels
-from everbrook.types import F32, F64, I32, Arrays, Bool, Step
+from everbrook.types import F64, Arrays, Bool, Step
 
 KNOBS = (
     "window_s", "actor_events", "actor_item_events", "item_window_s", "least_events", "item_growth", "item_share",
     "item_events", "known_items", "newcomer_ratio", "newcomer_events",
 )  # fmt: skip
-ARRAYS = ("meter", "actor_debt", "actor_s", "item_sums", "item_total", "item_window")
 
 
 class Influence:
@@ -45,12 +42,9 @@ class Influence:
         self._knobs: F64 = np.array([float(getattr(s, name)) for name in KNOBS])
         self._knobs[kernels.ITEM_WINDOW_MS] *= 1000.0
         self._meter: F64 = np.zeros(kernels.STARTED + 1)
-        self._rows = {"actor": 0, "item": 0}
-        self._actor_debt: F32 = np.zeros(0, np.float32)
-        self._actor_s: I32 = np.zeros(0, np.int32)
-        self._item_sums: F32 = np.zeros((0, 4), np.float32)
-        self._item_total: F64 = np.zeros(0)
-        self._item_window: I32 = np.zeros(0, np.int32)
+        self._actors: F64 = np.zeros((0, kernels.TOUCHED_MS + 1))
+        self._items: F64 = np.zeros((0, kernels.SEEN + 1))
+        self._n = (0, 0)  # rows of actors and items that came
         self.held_back = 0  # positive events that did not count, since it was made
 
     def weigh(self, step: Step) -> Step:
@@ -70,35 +64,34 @@ class Influence:
 
     def counts(self, step: Step) -> Bool:
         """(B,) whether each event counts; those without a positive weight are not bounded."""
-        self._grow(int(step.actor.max(initial=-1)) + 1, int(step.item.max(initial=-1)) + 1)
+        n_actors, n_items = self._n = (
+            max(self._n[0], int(step.actor.max(initial=-1)) + 1), max(self._n[1], int(step.item.max(initial=-1)) + 1)
+        )  # fmt: skip
+        self._actors, self._items = _grown(self._actors, n_actors), _grown(self._items, n_items)
         counts = np.empty(len(step), np.bool_)
         kernels.weigh(
             step.ts_ms, step.actor, step.item, step.weight, step.n, step.items, step.times, self._knobs, self._meter,
-            self._actor_debt, self._actor_s, self._item_sums, self._item_total, self._item_window, counts,
+            self._actors, self._items, counts,
         )  # fmt: skip
         return counts
 
-    def _grow(self, actors: int, items: int) -> None:
-        self._rows["actor"], self._rows["item"] = max(actors, self._rows["actor"]), max(items, self._rows["item"])
-        self._actor_debt, self._actor_s = _grown(self._actor_debt, actors), _grown(self._actor_s, actors)
-        self._item_sums, self._item_total = _grown(self._item_sums, items), _grown(self._item_total, items)
-        self._item_window = _grown(self._item_window, items)
-
     def state(self) -> Arrays:
         """All debts and sums, of the rows that came."""
-        return {name: getattr(self, f"_{name}")[: self._rows.get(name.split("_")[0])].copy() for name in ARRAYS}
+        n_actors, n_items = self._n
+        return {
+            "meter": self._meter.copy(), "actors": self._actors[:n_actors].copy(), "items": self._items[:n_items].copy()
+        }
 
     def load(self, arrays: Arrays) -> None:
         """Take over what `state` gave."""
-        for name in ARRAYS:
-            setattr(self, f"_{name}", np.array(arrays[name]))
-        self._rows = {"actor": len(self._actor_s), "item": len(self._item_window)}
+        self._meter, self._actors, self._items = (np.array(arrays[name]) for name in ("meter", "actors", "items"))
+        self._n = (len(self._actors), len(self._items))
 
 
-def _grown(array: NDArray[Any], rows: int) -> NDArray[Any]:
+def _grown(array: F64, rows: int) -> F64:
     """The array with room for at least so many rows, zeros in the new ones; by doubling."""
     if rows <= len(array):
         return array
-    bigger = np.zeros((max(rows, 2 * len(array)), *array.shape[1:]), array.dtype)
+    bigger: F64 = np.zeros((max(rows, 2 * len(array)), array.shape[1]))
     bigger[: len(array)] = array
     return bigger
