@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from everbrook.engine.learner_portions import Portions
-from everbrook.errors import InputError
+from everbrook.errors import UnknownNameError
 from everbrook.events.log import Run
 from everbrook.events.log_follower import LogFollower
 from everbrook.learn.deltas import Delta
@@ -87,10 +87,7 @@ class CountingLearning:
         if name == "standing":
             return {"table": self.table.tolist(), "cuts": self.cuts, "events": self.events, "rows": self.rows,
                     "offset": self.offset, "added": self.added}  # fmt: skip
-        if name == "hang":
-            while True:
-                time.sleep(0.01)
-        raise InputError(f"A command must be 'add' or 'standing'; got '{name}'.")
+        raise UnknownNameError("command", name, ("add", "standing"))
 
     def moves(self) -> list[dict[str, Any]]:
         return []

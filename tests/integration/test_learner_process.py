@@ -118,6 +118,16 @@ def test_what_is_appended_is_learned_and_published(tmp_path: Path) -> None:
         assert status["freshness"]["measured"] == 5
 
 
+def test_records_that_change_no_weights_are_not_waited_for(tmp_path: Path) -> None:
+    with running(tmp_path / "data") as server:
+        server.send(10)
+        server.wait_for_all()
+        stop = server.log.append([ItemChange(id="i1", title="other")]).stop
+        server.supervisor.note_end(stop)
+        server.wait(lambda: server.supervisor.status()["published"]["offset"] == stop)
+        server.wait(lambda: server.supervisor.status()["freshness"]["waiting"] == 0)
+
+
 def test_after_being_killed_at_any_moment_it_ends_where_it_would_have_been(tmp_path: Path) -> None:
     with running(tmp_path / "data") as server:
         server.send(10)
@@ -157,7 +167,8 @@ def test_a_command_that_is_refused_is_refused_here(tmp_path: Path) -> None:
         server.wait(lambda: server.ready)
         with pytest.raises(InputError) as raised:
             server.supervisor.command("fly")
-        assert raised.value.message == "A command must be 'add' or 'standing'; got 'fly'."
+        assert raised.value.message == "Unknown command 'fly'. Known: add, standing."
+        assert raised.value.type == "unknown_command"
 
 
 def test_a_process_that_hangs_is_replaced(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ class Kind(IntEnum):
     MOVE = 20  # learner: a decision that is to be written to the log
     ERROR = 21  # learner: something that people should know
     FAILED = 22  # learner: a portion that makes it fail
+    LEVEL = 23  # learner: what was learned up to this offset is published, all of it
 
 
 class Message(NamedTuple):
@@ -58,6 +59,7 @@ class Link:
         self._socket = end
         self._lock = threading.Lock()
         self._outbox, self._inbox = bytearray(), bytearray()
+        self._again: list[Message] = []
         self.closed = False  # the other side is gone; what it sent before has been received
 
     @property
@@ -102,6 +104,9 @@ class Link:
             DataError: what came is no message.
         """
         self.flush()
+        if self._again:
+            again, self._again = self._again, []
+            return again
         wanted = select.POLLIN | (select.POLLOUT if self._outbox else 0)
         poll = select.poll()
         poll.register(self._socket, wanted)
@@ -109,6 +114,10 @@ class Link:
             self.flush()
             self._pull()
         return self._messages()
+
+    def put_back(self, messages: list[Message]) -> None:
+        """Let the next `receive` give messages that it is too early for."""
+        self._again = messages
 
     def _pull(self) -> None:
         while True:

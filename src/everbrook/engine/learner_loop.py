@@ -189,6 +189,7 @@ class LearnerLoop:
         delta = self._learning.delta()
         if delta is None:
             self._changed = False
+            self._link.tell(Kind.LEVEL, self._portions.taken)
             return
         self._serial += 1
         for frame in frames(delta, self._serial, self._settings.frame_bytes):
@@ -227,7 +228,7 @@ class LearnerLoop:
         try:
             answer: dict[str, Any] = {"result": self._learning.command(name, arguments)}
         except EverbrookError as error:
-            answer = {"error": type(error).__name__, "message": error.message}
+            answer = {"error": type(error).__name__, "message": error.message, "type": error.type}
         self._changed, self._publish_at = True, 0.0
         self._tell_moves()
         self._publish()

@@ -178,8 +178,10 @@ class _Guard:
 
 def _first_message(link: Link) -> Begin | None:
     while not link.closed:
-        for message in link.receive(1.0):
+        messages = link.receive(1.0)
+        for place, message in enumerate(messages):
             if message.kind == Kind.BEGIN:
+                link.put_back(messages[place + 1 :])
                 return msgspec.json.decode(message.body, type=Begin)
             if message.kind == Kind.STOP:
                 return None

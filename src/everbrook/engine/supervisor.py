@@ -80,7 +80,7 @@ class Supervisor:
         self._deaths = 0
         self._failed = (-1, 0)  # up to where the portion goes that made it fail, and how often
         self._starts, self._hangs = 0, 0
-        self._serial, self._delta_offset, self._version = 0, 0, ""
+        self._serial, self._level, self._version = 0, 0, ""
         self._delta_rows = 0
         self.freshness = Freshness()
         self.errors: list[str] = []
@@ -147,7 +147,7 @@ class Supervisor:
         return {
             "state": self._state, "pid": None if process is None else process.pid,
             "offset": self._beat.get("offset"), "behind": self._beat.get("behind"),
-            "published": {"version": self._version or None, "offset": self._delta_offset, "deltas": self._serial,
+            "published": {"version": self._version or None, "offset": self._level, "deltas": self._serial,
                           "rows": self._delta_rows},
             "freshness": self.freshness.told(), "busy_s": self._beat.get("busy_s"),
             "portions": self._beat.get("portions"), "checkpoint": self._beat.get("checkpoint"),
@@ -245,6 +245,8 @@ class Supervisor:
             self._frame(message.body, link)
         elif message.kind == Kind.BEAT:
             self._note_beat(message.told())
+        elif message.kind == Kind.LEVEL:
+            self._note_level(message.told())
         elif message.kind == Kind.ANSWER:
             self._answers.take(message.told())
         elif message.kind == Kind.MOVE:
@@ -262,10 +264,14 @@ class Supervisor:
         if delta is None:
             return
         self._on_delta(delta)
-        self.freshness.served(delta.offset, time.monotonic())
+        self._note_level(delta.offset)
         self._serial += 1
-        self._version, self._delta_offset, self._delta_rows = delta.version, delta.offset, len(delta.rows)
+        self._version, self._delta_rows = delta.version, len(delta.rows)
         link.tell(Kind.ACK, self._assembler.serial)
+
+    def _note_level(self, offset: int) -> None:
+        self.freshness.served(offset, time.monotonic())
+        self._level = max(self._level, offset)
 
     def _note_beat(self, beat: dict[str, Any]) -> None:
         self._beat, self._beat_at = beat, time.monotonic()
@@ -301,7 +307,7 @@ class _Answers:
         if future is None:
             return
         if "error" in answer:
-            future.set_exception(_error(answer["error"], answer["message"]))
+            future.set_exception(_error(answer["error"], answer["message"], answer["type"]))
         else:
             future.set_result(answer["result"])
 
@@ -338,10 +344,11 @@ def _words(code: int) -> str:
         return f"signal {-code}"
 
 
-def _error(kind: str, message: str) -> errors.EverbrookError:
+def _error(name: str, message: str, kind: str) -> errors.EverbrookError:
     """An error of ours as it was raised elsewhere."""
-    found = getattr(errors, kind, errors.EverbrookError)
-    if issubclass(found, errors.UnknownNameError):
-        found = errors.NotFoundError
-    made: errors.EverbrookError = found(message)
+    found: type[errors.EverbrookError] = getattr(errors, name, errors.EverbrookError)
+    if found is errors.UnknownNameError:  # which would word its own sentence
+        found = errors.InputError
+    made = found(message)
+    made.type = kind  # type: ignore[misc]  # what clients match on
     return made

@@ -16,8 +16,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from numba import njit
-from numpy.typing import NDArray
 
 from everbrook.errors import DataError
 from everbrook.types import F32, I32, Arrays
@@ -63,7 +61,7 @@ class Delta:
         """Write the rows into a table that has room for all of them."""
         if len(self.rows) and not 0 <= int(self.rows.min()) <= int(self.rows.max()) < len(table):
             raise DataError(f"A delta's rows must be from 0 to {len(table) - 1}; got {self.rows.max()} as the last.")
-        _write_rows(table, self.rows, self.values)
+        table[self.rows] = self.values
 
 
 def encode(delta: Delta) -> bytes:
@@ -208,11 +206,3 @@ def _room(size_bytes: int) -> int:
 
 def _padded(body: bytes) -> bytes:
     return body.ljust(_room(len(body)), b"\0")
-
-
-@njit(cache=True)
-def _write_rows(table: F32, rows: I32, values: NDArray[np.float32]) -> None:
-    for i in range(rows.shape[0]):
-        row = rows[i]
-        for d in range(table.shape[1]):
-            table[row, d] = values[i, d]

@@ -28,6 +28,17 @@ def test_messages_come_whole_and_in_order(ends: tuple[Link, Link]) -> None:
     assert found[0].told() == 17
 
 
+def test_what_is_put_back_comes_first(ends: tuple[Link, Link]) -> None:
+    here, there = ends
+    for number in range(3):
+        here.tell(Kind.END, number)
+    found = there.receive(1.0)
+    here.tell(Kind.END, 3)
+    there.put_back(found[1:])
+    told = [message.told() for _ in range(2) for message in there.receive(1.0)]
+    assert told == [1, 2, 3]
+
+
 def test_a_message_larger_than_the_socket_takes_waits_in_the_outbox(ends: tuple[Link, Link]) -> None:
     here, there = ends
     body = bytes(range(256)) * 20_000
