@@ -3,8 +3,8 @@
     python bench/floods.py [--hours 2] [--share 0.05] [--aged 0]
 
 Learns the first half of day 3; the flood comes at noon. For each phase (before, during, minutes after) and for people
-only: hits and mean reciprocal rank of the lists that they would have got, and the share of their lists of twenty that hold
-the target. The same events of people are judged in every run, and as large a share of the bots'.
+only: hits and mean reciprocal rank of the lists that they would have got, and the share of their lists of twenty that
+hold the target. The same events of people are judged in every run, and as large a share of the bots'.
 """
 
 from __future__ import annotations
