@@ -7,7 +7,7 @@ of epochs; then we learn until its best hit rate is reached, from the same rando
 from our own start and rate.
 
     OMP_NUM_THREADS=1 python bench/training.py --length 50 --epochs 12
-    OMP_NUM_THREADS=1 python bench/training.py --length 200 --epochs 12 --users 1500 --events 375000
+    OMP_NUM_THREADS=1 python bench/training.py --length 200 --epochs 7 --users 400 --events 100000 --batch 8
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from everbrook.settings.fit import FitSettings
 from everbrook.settings.sequence import SequenceSettings
 
 ITEMS, GENRES = 3_700, 40
-WIDTH, BLOCKS, HEADS, BATCH = 64, 2, 2, 128
+WIDTH, BLOCKS, HEADS = 64, 2, 2
 THEIR_RATE = 1e-3  # the default of RecTools
 
 
@@ -89,7 +89,7 @@ def ours(walks: list[np.ndarray], wish: argparse.Namespace, terms: Terms, level:
     )  # fmt: skip
     settings = FitSettings(
         loss="softmax", epochs=3 * wish.epochs if terms.start == "random" else wish.epochs,
-        batch_events=BATCH * wish.length, patience=0, threads=wish.threads, learning_rate=terms.rate,
+        batch_events=wish.batch * wish.length, patience=0, threads=wish.threads, learning_rate=terms.rate,
         start=terms.start, warmup_steps=terms.warmup_steps, final_rate=terms.final_rate, seed=wish.seed,
     )  # fmt: skip
     curve: list[dict[str, float]] = []
@@ -129,7 +129,7 @@ def theirs(walks: list[np.ndarray], wish: argparse.Namespace) -> list[dict[str, 
         np.savez(Path(folder) / "walks.npz", items=np.concatenate(cut), sizes=np.array([len(walk) for walk in cut]))
         shape = {
             "length": wish.length, "epochs": wish.epochs, "threads": wish.threads, "width": WIDTH, "blocks": BLOCKS,
-            "heads": HEADS, "batch": BATCH, "rate": THEIR_RATE, "seed": wish.seed,
+            "heads": HEADS, "batch": wish.batch, "rate": THEIR_RATE, "seed": wish.seed,
         }  # fmt: skip
         run = subprocess.run(
             [str(_rectools_python()), "-c", _THEIRS, folder, json.dumps(shape)],
@@ -210,6 +210,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=12, help="epochs of RecTools")
     parser.add_argument("--users", type=int, default=6_040)
     parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--batch", type=int, default=128, help="histories of a batch")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rate", type=float, default=4e-3, help="our rate from our start")
     parser.add_argument("--seed", type=int, default=0)
