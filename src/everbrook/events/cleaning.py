@@ -117,8 +117,11 @@ def _unite(field: str, coded: Coded, draft: Draft) -> tuple[Coded, list[Finding]
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    settings, findings = draft.settings, []
-    names = pa.array(coded.names, pa.string())
+    settings, packed = draft.settings, coded.packed
+    findings: list[Finding] = []
+    if packed is not None and packed.longest_bytes() <= MAX_ID_BYTES and packed.are_plain():
+        return coded, findings  # as most ids are
+    names = pa.array(coded.names, pa.string()) if packed is None else packed.to_arrow()
     stripped = pc.utf8_trim_whitespace(names)
     spaced = _differ(names, stripped)
     if spaced:

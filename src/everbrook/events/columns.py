@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from everbrook.events.records import Event
+from everbrook.events.text_table import Texts
 from everbrook.types import F32, I32, I64
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Coded:
 
     codes: I32  # (B,) -1 where missing
     names: list[str]
+    packed: Texts | None = None  # the names once more as bytes, where they came so: what takes millions uses these
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -54,7 +56,7 @@ class Coded:
         if len(parts) == 1:
             return parts[0]
         if all(part.names is parts[0].names for part in parts):
-            return cls(np.concatenate([part.codes for part in parts]), parts[0].names)
+            return cls(np.concatenate([part.codes for part in parts]), parts[0].names, parts[0].packed)
         index: dict[str, int] = {}
         codes = []
         for part in parts:
@@ -156,7 +158,7 @@ class EventColumns:
     def _chosen(self, rows: Any) -> EventColumns:
         def chosen(column: Any) -> Any:
             if isinstance(column, Coded):
-                return Coded(column.codes[rows], column.names)
+                return Coded(column.codes[rows], column.names, column.packed)
             return None if column is None else column[rows]
 
         columns: list[Any] = [chosen(getattr(self, name)) for name in self.__slots__]
@@ -286,7 +288,9 @@ def _coded(column: pa.ChunkedArray) -> Coded:
         whole = whole.chunk(0) if whole.num_chunks else pa.array([], column.type)
     indices = whole.indices
     codes = indices.fill_null(MISSING) if indices.null_count else indices
-    return Coded(codes.to_numpy(zero_copy_only=False).astype(np.int32, copy=False), whole.dictionary.to_pylist())
+    names = whole.dictionary
+    packed = Texts.from_arrow(names) if pa.types.is_string(names.type) and not names.null_count else None
+    return Coded(codes.to_numpy(zero_copy_only=False).astype(np.int32, copy=False), names.to_pylist(), packed)
 
 
 def _plain(column: pa.ChunkedArray, missing: Hashable, dtype: type) -> NDArray[Any]:

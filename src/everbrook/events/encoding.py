@@ -10,6 +10,7 @@ import numpy as np
 from everbrook.errors import DataError
 from everbrook.events.columns import Coded, encode_context
 from everbrook.events.moments import CellError
+from everbrook.events.text_table import Texts, TextTable
 from everbrook.types import F64, I32
 
 if TYPE_CHECKING:
@@ -26,22 +27,31 @@ class Codes:
     """Gathers a text column batch by batch; `finish` gives all of it one list of names, in order of appearance."""
 
     def __init__(self) -> None:
-        self._parts: list[pa.DictionaryArray] = []
+        self._table = TextTable(skip_empty=True)
+        self._parts: list[I32] = []
 
     def add(self, array: pa.Array) -> None:
-        """Take one batch of any type that can be written as text."""
-        self._parts.append(as_dictionary(array))
-
-    def finish(self, rows: int) -> Coded:
-        """All batches as one, of so many rows; empty text is missing."""
+        """Take one batch of any type that can be written as text; empty text is missing."""
         import pyarrow as pa
 
+        if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
+            self._parts.append(self._table.add(Texts.from_arrow(array)))
+            return
+        coded = as_dictionary(array)
+        renamed = np.append(self._table.add(Texts.from_arrow(coded.dictionary)), np.int32(-1))  # code -1 takes the last
+        indices = coded.indices.fill_null(-1) if coded.indices.null_count else coded.indices
+        self._parts.append(renamed[indices.to_numpy(zero_copy_only=False)])
+
+    def finish(self, rows: int) -> Coded:
+        """All batches as one, of so many rows."""
         if not rows:
             return Coded.missing(0)
-        chunks = pa.chunked_array(self._parts).unify_dictionaries().chunks
-        names = chunks[-1].dictionary.to_numpy(zero_copy_only=False).tolist()
-        codes = np.concatenate([chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False) for chunk in chunks])
-        return without_empty(Coded(codes.astype(np.int32, copy=False), names))
+        packed = self._table.texts()
+        codes = self._parts[0] if len(self._parts) == 1 else np.concatenate(self._parts)
+        try:
+            return Coded(codes, packed.names(), packed)
+        except UnicodeDecodeError as error:
+            raise DataError(f"Texts must be UTF-8; got {error.object[:40]!r}.") from None
 
 
 def as_dictionary(array: pa.Array) -> pa.DictionaryArray:

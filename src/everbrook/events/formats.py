@@ -239,17 +239,32 @@ def _parquet_batches(path: Path, columns: list[str]) -> Iterator[Batch]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = _parquet(path).schema_arrow
+    whole = _parquet(path)
+    schema = whole.schema_arrow
     texts = [name for name in columns if pa.types.is_string(schema.field(name).type)
              or pa.types.is_large_string(schema.field(name).type)]
+    written_out = _written_out(whole.metadata)
     done = 0
     try:
-        with pq.ParquetFile(path, read_dictionary=texts) as file:
+        with pq.ParquetFile(path, read_dictionary=[name for name in texts if name not in written_out]) as file:
             for batch in file.iter_batches(BATCH_ROWS, columns=columns):
                 done += len(batch)
                 yield batch, done
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"'{path}' is broken after row {done}: {str(error).splitlines()[0]}") from None
+
+
+def _written_out(metadata: Any) -> set[str]:
+    """The columns with so many distinct texts that the writer gave up the dictionary: their pages hold texts.
+
+    Codes need at most 4 bytes a row, and a dictionary is given up at about a megabyte. Only speed depends on it.
+    """
+    found = set()
+    for group in (metadata.row_group(i) for i in range(metadata.num_row_groups)):
+        for column in (group.column(i) for i in range(metadata.num_columns)):
+            if column.total_uncompressed_size > 4 * column.num_values + (1 << 20):
+                found.add(column.path_in_schema)
+    return found
 
 
 _NAMES: dict[str, Callable[[Path], list[str]]] = {"csv": _csv_names, "jsonl": _json_names, "parquet": _parquet_names}

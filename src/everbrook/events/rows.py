@@ -14,9 +14,15 @@ _MINUTE_MS = 60_000
 def repeated_rows(columns: EventColumns) -> Bool:
     """(B,) true where an earlier row has the same in every column, or the same id.
 
-    Rows are compared by 128 bits of hash: among a billion rows a false match has a probability below 1e-20.
+    Rows are compared by 128 bits of hash: among a billion rows a false match has a probability below 1e-20. Where the
+    times are in order only rows of equal time, which stand beside each other, are compared.
     """
-    mask = _repeated_keys(columns)
+    ts = columns.ts_ms
+    if bool(np.all(ts[1:] >= ts[:-1])):
+        mask, tied = np.zeros(len(columns), np.bool_), np.flatnonzero(_tied(ts))
+        mask[tied] = _repeated_keys(columns.take(tied))
+    else:
+        mask = _repeated_keys(columns)
     if columns.id is not None:
         coded = columns.id
         seen = np.full(len(coded.names) + 1, len(columns), np.int64)
@@ -36,6 +42,8 @@ def fast_rows(columns: EventColumns, limit: int) -> tuple[Bool, int]:
         (B,) true for every row of such an actor; and how many actors there are.
     """
     actor, count = actors(columns)
+    if int(np.bincount(actor, minlength=1).max()) <= limit:
+        return np.zeros(len(actor), np.bool_), 0
     fast = _fast(actor, columns.ts_ms, count, limit, _MINUTE_MS)
     return fast[actor], int(np.count_nonzero(fast))
 
@@ -62,6 +70,16 @@ def _repeated_keys(columns: EventColumns) -> Bool:
         elif name == "position" and column is not None:
             _mix(one, two, column)
     return _repeated(one, two)
+
+
+@numba.njit(cache=True)
+def _tied(ts_ms: I64) -> np.ndarray:
+    """True where the row before or after has the same time."""
+    tied = np.zeros(len(ts_ms), np.bool_)
+    for i in range(1, len(ts_ms)):
+        if ts_ms[i] == ts_ms[i - 1]:
+            tied[i - 1] = tied[i] = True
+    return tied
 
 
 @numba.njit(cache=True)

@@ -12,6 +12,7 @@ from everbrook.state.walk import walk
 from everbrook.types import F32, I16, I32, I64, NO_ROW, Arrays
 
 _GROWTH = 1.5
+_SLOTS_AHEAD = 3  # for each event that comes at once: unwritten room costs nothing, moving what is there does
 RowsT = TypeVar("RowsT", I32, I64)
 
 
@@ -126,6 +127,7 @@ class Histories:
         self._user_actors = _longer(self._user_actors, users)
         self._session_actors = _longer(self._session_actors, sessions)
         B, H = len(rows.ts_ms), self.history_events if contexts else 0
+        self._reserve(_SLOTS_AHEAD * B)
         out = Contexts(
             np.empty(B, np.int32), np.empty(B, np.int32), np.empty(B, np.int32),
             np.empty((B, H), np.int32), np.empty((B, H), np.int64), np.empty((B, H), np.int16),
@@ -139,6 +141,13 @@ class Histories:
             if done == B:
                 return out
             self._grow()
+
+    def _reserve(self, slots: int) -> None:
+        used = UNIT * int(self._control[UNITS])
+        if used + slots > len(self._slots):
+            wider = np.empty((max(used + slots, int(_GROWTH * used)), 2), np.int64)
+            wider[:used] = self._slots[:used]
+            self._slots = wider
 
     def _grow(self) -> None:
         actors, units = int(self._control[ACTORS]), int(self._control[UNITS])

@@ -3,47 +3,68 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import compress
 
 import numpy as np
 from numba import njit
 
 from everbrook.events.columns import Coded
-from everbrook.state.texts import pack, unpack
+from everbrook.events.text_table import Texts, TextTable
 from everbrook.types import I32, NO_ROW, Arrays
 
 _PENDING = -2
 _FEW = 32
 """Up to so many events, plain dictionary look-ups cost less than arrays."""
+_FEW_NEW = 4
+"""Up to so many new ids are added one by one."""
 
 
 class IdMap:
-    """A two-way map between ids and rows; a row is never given twice."""
+    """A two-way map between ids and rows; a row is never given twice.
+
+    Ids that come by the million are kept as bytes in a table, without a Python object each; ids that come singly, and
+    those of the table that were asked for singly, are in a dictionary, where they are found faster.
+    """
 
     def __init__(self, names: Iterable[str] = ()) -> None:
-        self._rows: dict[str, int] = {}
-        self._names: list[str] = []
-        self._coded_names: list[str] = []  # the list of names that `_coded_rows` was made for
-        self._coded_rows: I32 = np.full(1, NO_ROW, np.int32)  # one longer: code -1 finds NO_ROW at the end
+        self._table = TextTable()  # the first rows
+        self._names: list[str | None] = []  # None: so far only in the table
+        self._rows: dict[str, int] = {}  # all rows beyond the table, and some of it
+        self._forgotten: set[int] = set()
+        self._forget_coded()
         for name in names:
             self.add(name)
+
+    def _forget_coded(self) -> None:
+        self._coded_names: list[str] = []  # the list of names that `_coded_rows` was made for
+        self._coded_rows: I32 = np.full(1, NO_ROW, np.int32)  # one longer: code -1 finds NO_ROW at the end
 
     def __len__(self) -> int:
         return len(self._names)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._rows
+        return self.row(name) != NO_ROW
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._rows)
+        gone = self._forgotten
+        return compress(self.names(), (row not in gone for row in range(len(self))))
 
     def row(self, name: str) -> int:
         """The row of an id; NO_ROW where it is not known."""
-        return self._rows.get(name, NO_ROW)
+        row = self._rows.get(name)
+        if row is not None:
+            return row
+        if not len(self._table):
+            return NO_ROW
+        row = self._table.find(name)
+        if row != NO_ROW:
+            self._rows[name] = row
+        return row
 
     def add(self, name: str) -> int:
         """The row of an id, which is made where it is not known."""
-        row = self._rows.get(name)
-        if row is None:
+        row = self.row(name)
+        if row == NO_ROW:
             row = len(self._names)
             self._rows[name] = row
             self._names.append(name)
@@ -51,12 +72,8 @@ class IdMap:
 
     def rows(self, names: list[str], create: bool = False) -> I32:
         """The row of each id, NO_ROW where it is not known and not to be made."""
-        get = self._rows.get
-        if create:
-            first = len(self._names)
-            if self._add_all(names) == len(names):  # all new, as in an import
-                return np.arange(first, first + len(names), dtype=np.int32)
-        return np.fromiter((get(name, NO_ROW) for name in names), np.int32, len(names))
+        of = self.add if create else self.row
+        return np.fromiter(map(of, names), np.int32, len(names))
 
     def coded_rows(self, coded: Coded) -> I32:
         """The row of each event's id, making rows in the order in which the events first name them.
@@ -78,29 +95,23 @@ class IdMap:
         rows = self._rows_of(coded.names)
         unknown = _unknown_codes(codes, rows)
         if len(unknown):
-            names = [coded.names[code] for code in unknown.tolist()]
-            rows[unknown] = self.rows(names, create=True)
+            rows[unknown] = self._rows_of_new(coded, unknown)
         return rows[codes]
 
-    def _add_all(self, names: list[str]) -> int:
-        """Make rows for those that have none, in order; loops in C, for imports bring millions.
+    def _rows_of_new(self, coded: Coded, codes: I32) -> I32:
+        """The rows of names that this list has not named before."""
+        packed = coded.packed
+        if len(codes) <= _FEW_NEW or packed is None or len(packed) != len(coded.names) or packed.some_empty(codes):
+            return self.rows([coded.names[code] for code in codes.tolist()], create=True)
+        return self._take_in(packed, codes)
 
-        Returns:
-            How many rows were made.
-        """
-        known, first = self._rows, len(self._names)
-        if known.keys().isdisjoint(names):  # all new, as in an import: no need to look at each
-            before = len(known)
-            known.update(zip(names, range(first, first + len(names)), strict=True))
-            if len(known) - before == len(names):
-                self._names.extend(names)
-                return len(names)
-            for name in names:  # one comes twice: begin again
-                known.pop(name, None)
-        fresh = dict.fromkeys([name for name in names if name not in known])
-        known.update(zip(fresh, range(first, first + len(fresh)), strict=True))
-        self._names.extend(fresh)
-        return len(fresh)
+    def _take_in(self, texts: Texts, chosen: I32) -> I32:
+        """Make rows of bytes, after those that came singly have been taken into the table too."""
+        if len(self._table) < len(self._names):
+            self._table.add(Texts.of(name or "" for name in self._names[len(self._table) :]))
+        rows = self._table.add(texts, chosen)
+        self._names.extend([None] * (len(self._table) - len(self._names)))
+        return rows
 
     def _rows_of(self, names: list[str]) -> I32:
         known = self._coded_rows[:-1] if names is self._coded_names else self._coded_rows[:0]
@@ -118,16 +129,19 @@ class IdMap:
         """
         if row < 0:
             raise IndexError(f"A row must be an int >= 0; got {row}.")
-        return self._names[row]
+        name = self._names[row]
+        if name is None:
+            name = self._names[row] = self._table.texts().name(row)
+        return name
 
     def ids(self, rows: I32) -> list[str]:
         """The ids of rows."""
-        names = self._names
-        return [names[row] for row in rows.tolist()]
+        return [self.id(row) for row in rows.tolist()]
 
     def names(self) -> list[str]:
         """All ids in the order of their rows; empty where forgotten."""
-        return list(self._names)
+        packed = self._table.texts().names() if None in self._names else []
+        return [packed[row] if name is None else name for row, name in enumerate(self._names)]
 
     def forget(self, name: str) -> int:
         """Drop an id; its row is never given again, also not to the same id.
@@ -135,21 +149,40 @@ class IdMap:
         Returns:
             The row that it had; NO_ROW where it was not known.
         """
-        row = self._rows.pop(name, NO_ROW)
+        row = self.row(name)
         if row != NO_ROW:
+            del self._rows[name]
             self._names[row] = ""
-            self._coded_names, self._coded_rows = [], np.full(1, NO_ROW, np.int32)
+            self._forgotten.add(row)
+            if row < len(self._table):
+                self._table.drop(row)
+            self._forget_coded()
         return row
 
     def arrays(self) -> Arrays:
         """All ids, packed."""
-        return pack(name.encode("utf-8", "surrogatepass") for name in self._names)
+        texts, n = self._table.texts(), len(self._table)
+        rest = Texts.of(name or "" for name in self._names[n:])
+        data, sizes = np.concatenate([texts.data, rest.data]), np.diff(texts.offsets)
+        gone = [row for row in self._forgotten if row < n]
+        if gone:  # their bytes are zeroes, which are left out
+            kept = np.ones(n, np.bool_)
+            kept[gone] = False
+            data = np.concatenate([texts.data[np.repeat(kept, sizes)], rest.data])
+            sizes[gone] = 0
+        offsets = np.zeros(len(self) + 1, np.int64)
+        np.cumsum(np.concatenate([sizes, np.diff(rest.offsets)]), out=offsets[1:])
+        return {"bytes": data, "offsets": offsets}
 
     def load(self, arrays: Arrays) -> None:
         """Take over what `arrays` gave."""
-        self._names = [part.decode("utf-8", "surrogatepass") for part in unpack(arrays)]
-        self._rows = {name: row for row, name in enumerate(self._names) if name}
-        self._coded_names, self._coded_rows = [], np.full(1, NO_ROW, np.int32)
+        offsets = arrays["offsets"].astype(np.int64)
+        empty = np.flatnonzero(np.diff(offsets) == 0).tolist()
+        self._table = TextTable.load(Texts(arrays["bytes"].copy(), offsets))
+        self._names, self._rows, self._forgotten = [None] * len(self._table), {}, set(empty)
+        for row in empty:
+            self._names[row] = ""
+        self._forget_coded()
 
 
 @njit(cache=True)

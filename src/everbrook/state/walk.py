@@ -29,6 +29,7 @@ from everbrook.state.blocks import (
 from everbrook.types import F32, I16, I32, I64
 
 _LOW = 0xFFFFFFFF
+_GROUP = 64
 _FIRST_UNNAMED = -2  # marks of sessions without id count down from here; marks >= 0 are session rows
 
 
@@ -89,6 +90,27 @@ def unpack(slots: I64, base: int, n: int, items: I32, times: I64, kinds: I16) ->
 
 
 @njit(cache=True)
+def look_ahead(
+    first: int, user: I32, session: I32, user_actors: I32, session_actors: I32, actors: I32, slots: I64
+) -> int:
+    """Look at the histories of the next events all at once, so that the memory brings them at the same time.
+
+    Returns:
+        Something made of what was seen, without which the compiler would leave the looks out.
+    """
+    stop = min(len(user), first + _GROUP)
+    units = np.empty(_GROUP, np.int32)
+    for b in range(first, stop):
+        units[b - first] = user_actors[user[b]] if user[b] >= 0 else session_actors[session[b]]
+    for g in range(stop - first):
+        units[g] = actors[units[g], START] if units[g] >= 0 else 0
+    seen = 0
+    for g in range(stop - first):
+        seen ^= slots[UNIT * int(max(0, units[g])), 0]
+    return seen
+
+
+@njit(cache=True)
 def walk(
     first: int, gap_ms: int, history: int,
     ts_ms: I64, user: I32, session: I32, item: I32, kind: I16, weight: F32,
@@ -102,6 +124,8 @@ def walk(
     """
     contexts = items_out.shape[1] > 0
     for b in range(first, len(ts_ms)):
+        if (b - first) % _GROUP == 0:
+            n_out[b] = look_ahead(b, user, session, user_actors, session_actors, actors, slots)
         if not has_room(actors, slots, control, sizes):
             return b
         actor = owner_of(
