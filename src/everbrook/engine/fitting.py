@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from everbrook.engine.building import new_core
-from everbrook.engine.core import Core, Judging
+from everbrook.engine.core import Core, Judging, OnJudged
 from everbrook.engine.learning import LiveLearning
 from everbrook.engine.publishing import share
 from everbrook.engine.trail import Trail
-from everbrook.events.log import Log
+from everbrook.events.log import Readable
 from everbrook.learn.fit import Fitted, Hooks, Lesson, Progress, fit
 from everbrook.models.live_expert import LiveExpert
 from everbrook.models.sequence import SequenceModel
@@ -53,7 +53,7 @@ def learn_model(trail: Trail, items: int, settings: Settings, hooks: Hooks | Non
     return fit(lesson, settings.sequence, settings.fit, hooks)
 
 
-def relearn(log: Log, settings: Settings, progress: OnProgress | None = None) -> Relearned:
+def relearn(log: Readable, settings: Settings, progress: OnProgress | None = None) -> Relearned:
     """Build a core from the whole log, the sequence model with it.
 
     Args:
@@ -88,12 +88,21 @@ def relearn(log: Log, settings: Settings, progress: OnProgress | None = None) ->
     return Relearned(core, last, quality, learning)
 
 
-def catch_up(core: Core, log: Log, stop: int, settings: Settings) -> None:
-    """Take in the log up to an offset, its events judged as live ones or, where many wait, as a backlog."""
+def catch_up(core: Core, log: Readable, stop: int, settings: Settings, on_judged: OnJudged | None = None) -> None:
+    """Take in the log up to an offset, its events judged as live ones or, where many wait, as a backlog.
+
+    Args:
+        core: what takes it in.
+        log: what happened.
+        stop: the offset.
+        settings: all of them.
+        on_judged: told of each judged live event.
+    """
     behind = stop - core.offset
     live = behind <= settings.engine.live_events
     share = settings.mixture.judge_share if live else catch_up_share(settings.engine, behind)
-    follow(core, log, stop, Judging(share=share, exclude_seen=settings.rank.exclude_seen), settings.engine.chunk)
+    judging = Judging(share=share, exclude_seen=settings.rank.exclude_seen)
+    follow(core, log, stop, judging, settings.engine.chunk, on_judged=on_judged if live else None)
 
 
 def catch_up_share(settings: EngineSettings, behind: int) -> float:
@@ -102,8 +111,9 @@ def catch_up_share(settings: EngineSettings, behind: int) -> float:
 
 
 def follow(
-    core: Core, log: Log, stop: int, judging: Judging, chunk: int, learning: LiveLearning | None = None
-) -> None:
+    core: Core, log: Readable, stop: int, judging: Judging, chunk: int, learning: LiveLearning | None = None,
+    on_judged: OnJudged | None = None,
+) -> None:  # fmt: skip
     """Take in the log up to an offset.
 
     Args:
@@ -113,11 +123,12 @@ def follow(
         judging: which lists are made.
         chunk: events at once, where no live model learns along.
         learning: the live model, which learns each portion after its lists were judged.
+        on_judged: told of each judged event.
     """
     expert = core.family(LiveExpert)
     limit = chunk if learning is None else learning.settings.learner.micro_batch_events
     for run in log.runs(core.offset, stop, TYPES, limit=limit):
-        core.absorb(run, judging)
+        core.absorb(run, judging, on_judged)
         if learning is not None and expert is not None:
             learning.absorb(run)
             share(learning, expert)

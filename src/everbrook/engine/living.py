@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from everbrook.engine.fitting import TYPES
-from everbrook.engine.keeping import learned_digest
-from everbrook.engine.learner_checkpoints import LearnerCheckpoints
-from everbrook.engine.learner_journal import Journal
-from everbrook.engine.learner_process import FOLDER, JOURNAL
+from everbrook.engine.learner_loop import READS_ONLY
 from everbrook.engine.learning import LiveLearning
 from everbrook.engine.learning_files import read_arrays
 from everbrook.engine.publishing import adopt, apply, share
+from everbrook.engine.resuming import keep_for_process, newest_kept, resumed
 from everbrook.engine.supervisor import Supervisor
 from everbrook.errors import NotReadyError
 from everbrook.events.log import Log
@@ -57,6 +55,7 @@ class Living:
         self.supervisor: Supervisor | None = None
         self.stamp: LiveStamp | None = None
         self.errors: list[str] = []
+        self.on_drift: Callable[[str], None] = lambda _: None  # told why the large model should be fitted anew
 
     # -- where it learns -----------------------------------------------------------------------------------------
 
@@ -71,6 +70,20 @@ class Living:
         if self._expert is not None and self._settings.learner.mode != "off" and self.supervisor is None:
             self.learning = learning or LiveLearning(self._settings)
             self._shared()
+
+    def take_up(self, beside: bool) -> None:
+        """Go on from what a learner's process left, where that is further than what was learned in here.
+
+        Args:
+            beside: a process will be started: it takes it up itself, and nothing is learned in here until then.
+        """
+        if self.learning is None or self._settings.learner.mode != "process":
+            return
+        if newest_kept(self._path, self._settings, self._log.end) >= max(self.learning.offset, 1):
+            if beside:
+                self.learning, self.stamp = None, None
+            else:
+                self.learn_inside(resumed(self._path, self._settings, self._log.end))
 
     def start_process(self) -> bool:
         """Let a process beside this one learn instead; whether one was started."""
@@ -87,14 +100,8 @@ class Living:
     def _hand_over(self) -> None:
         """Let the process go on from what was learned in here, and the lists from what it will send."""
         learning, self.learning = self.learning, None
-        folder = self._path / FOLDER
-        kept = LearnerCheckpoints(folder, learned_digest(self._settings), self._settings.learner.checkpoints)
-        newest = max((found.offset for found in kept.whole(self._log.end)), default=0)
-        if learning is not None and learning.offset > newest:
-            journal = Journal(folder / JOURNAL)
-            notes = {"journal": journal.id, "entries": journal.stop, "taken": learning.offset}
-            kept.save(learning.offset, notes, learning.snapshot_to)
-            journal.close()
+        if learning is not None and learning.offset > newest_kept(self._path, self._settings, self._log.end):
+            keep_for_process(self._path, self._settings, learning)
         self.stamp = None
         if self._expert is not None:
             self._expert.begin()
@@ -150,6 +157,9 @@ class Living:
         self._log_moves([move])
 
     def _log_moves(self, moves: list[dict[str, Any]]) -> None:
+        for move in moves:
+            if move.get("refit") or move["kind"] == "refit":
+                self.on_drift(move.get("because") or "The loss has risen again and again.")
         records = [_record(move, self._now_ms(), self._settings.digest()) for move in moves]
         if records:
             self._log.submit(records)
@@ -175,6 +185,8 @@ class Living:
             answer = self.learning.command(name, arguments)
             self._log_moves(self.learning.moves())
             self._shared()
+            if name not in READS_ONLY and self._settings.learner.mode == "process":
+                keep_for_process(self._path, self._settings, self.learning)
             return answer
 
     def status(self) -> dict[str, Any]:

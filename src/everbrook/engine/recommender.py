@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 import uuid
@@ -19,23 +18,22 @@ from everbrook.engine.building import new_core
 from everbrook.engine.fitting import OnProgress, catch_up, relearn
 from everbrook.engine.keeping import Snapshot, keep, learned_digest, recover, version_name
 from everbrook.engine.living import LiveStamp, Living
-from everbrook.engine.standing import standing
+from everbrook.engine.refitting import Refitting
+from everbrook.engine.steering import Owner, Steering
 from everbrook.engine.wishes import read_wish, wish_of
-from everbrook.errors import NotFoundError
 from everbrook.events.columns import EventColumns
 from everbrook.events.log import Appended
 from everbrook.events.log_intake import check_events, check_items, check_users
-from everbrook.events.records import Event, ItemChange, UserChange, Version
+from everbrook.events.records import Event, ItemChange, UserChange, Version, VersionAction
 from everbrook.events.sqlite_log import SqliteLog
 from everbrook.models.live_expert import LiveExpert
 from everbrook.models.sequence import SequenceModel
 from everbrook.models.sequence_expert import SequenceExpert
 from everbrook.rank.lists import make_list
+from everbrook.rank.mixture import Judgement
 from everbrook.rank.requests import ModelStamp, Recommend, Recommendation
 from everbrook.settings import Settings
-from everbrook.types import Clock
-
-_log = logging.getLogger("everbrook.engine")
+from everbrook.types import Clock, Step
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -54,7 +52,7 @@ class WallClock:
         return time.time_ns() // 1_000_000
 
 
-class Recommender:
+class Recommender(Steering):
     """Records in, lists out, on one data directory. Safe to call from several threads; use it with `with`.
 
     Example:
@@ -66,7 +64,7 @@ class Recommender:
         'i1'
     """
 
-    def __init__(self, path: Path, log: SqliteLog, settings: Settings, clock: Clock) -> None:
+    def __init__(self, path: Path, log: SqliteLog, settings: Settings, clock: Clock, beside: bool = False) -> None:
         """Use `open`."""
         self.path, self.log, self.settings, self.clock = path, log, settings, clock
         self._lock = threading.RLock()
@@ -77,14 +75,16 @@ class Recommender:
         self.errors: list[str] = []
         self._published = Snapshot("counts-0", 0, self._opened_ms, self._digest)
         self.live = Living(path, log, settings, self._lock, clock.now_ms)
+        self.refitting = Refitting(path, settings, self._digest, clock.now_ms, Owner(self))
         self._attach()
         self.live.learn_inside()
-        self._recover()
+        self._recover(beside)
 
     @classmethod
     def open(
-        cls, path: Path | str, settings: Settings | None = None, clock: Clock | None = None, *, create: bool = True
-    ) -> Recommender:
+        cls, path: Path | str, settings: Settings | None = None, clock: Clock | None = None, *, create: bool = True,
+        beside: bool = False,
+    ) -> Recommender:  # fmt: skip
         """Open a data directory, made where there is none, and catch up with its log.
 
         Args:
@@ -92,6 +92,7 @@ class Recommender:
             settings: all of them; the defaults where None.
             clock: the present moment; the machine's where None.
             create: whether a missing directory is made.
+            beside: whether `start_learner` will be called: what its process left is then not loaded in here.
 
         Raises:
             NotFoundError: there is no data directory, and none is to be made.
@@ -101,7 +102,7 @@ class Recommender:
         settings = settings or Settings()
         log = SqliteLog.open(path, settings.log, create=create)
         try:
-            return cls(Path(path), log, settings, clock or WallClock())
+            return cls(Path(path), log, settings, clock or WallClock(), beside)
         except BaseException:
             log.close()
             raise
@@ -116,6 +117,7 @@ class Recommender:
 
     def close(self) -> None:
         """Keep a checkpoint of what was learned since the last, and let go of the directory."""
+        self.refitting.close()
         self.live.close()
         with self._lock:
             try:
@@ -179,11 +181,14 @@ class Recommender:
         with self._lock:
             end = self.log.end if stop is None else stop
             if self._core.offset < end:
-                catch_up(self._core, self.log, self.log.end, self.settings)
+                catch_up(self._core, self.log, self.log.end, self.settings, self._judged)
                 self.live.follow(self._core.offset, most=self.settings.engine.live_events)
                 if self._core.events - self._kept_events >= self.settings.engine.checkpoint_events:
                     self.checkpoint()
             return self._core.offset
+
+    def _judged(self, step: Step, b: int, _: Judgement) -> None:
+        self.refitting.note(step, b)
 
     # -- lists out -----------------------------------------------------------------------------------------------
 
@@ -239,6 +244,7 @@ class Recommender:
         """
         started = time.perf_counter()
         done = relearn(self.log, self.settings, progress)
+        self._previous.keep(self._published)
         with self._lock:
             catch_up(done.core, self.log, self.log.end, self.settings)
             self._core = done.core
@@ -252,13 +258,27 @@ class Recommender:
             "took_s": round(time.perf_counter() - started, 2), **done.quality,
         }  # fmt: skip
 
-    def publish(self, model: SequenceModel | None) -> Snapshot:
-        """Let a sequence model answer from now on, by one swap, and say so in the log."""
+    def publish(
+        self, model: SequenceModel | None, offset: int | None = None, action: VersionAction = "publish",
+        because: str | None = None,
+    ) -> Snapshot:  # fmt: skip
+        """Let a sequence model answer from now on, by one swap, and say so in the log.
+
+        Args:
+            model: the model; None lets the counts answer alone.
+            offset: of the log, up to which it has learned; what was learned along with it where None.
+            action: how the log calls this.
+            because: why, for the log.
+        """
         with self._lock:
-            offset, now_ms = self._core.offset, self.clock.now_ms()
+            offset, now_ms = self._core.offset if offset is None else offset, self.clock.now_ms()
             snapshot = Snapshot(version_name(model, offset), offset, now_ms, self._digest, model)
             self._swap(snapshot)
-            self.log.append([Version(version=snapshot.version, offset=offset, ts=now_ms, settings=self._digest)])
+            told = Version(
+                version=snapshot.version, offset=offset, ts=now_ms, action=action, settings=self._digest,
+                because=because,
+            )  # fmt: skip
+            self.log.append([told])
             return snapshot
 
     def _attach(self) -> None:
@@ -280,50 +300,16 @@ class Recommender:
             self._kept_events = self._core.events
             return path
 
-    def _recover(self) -> None:
+    def _recover(self, beside: bool) -> None:
         snapshot = recover(self.path, self._core, self.log.end, self._digest, self.live.learning)
         if snapshot is not None:
             self._kept_events = self._core.events
             self._attach()
             self._swap(snapshot)
+        self.live.take_up(beside)
         self.update()
         if self._core.state.n_items:  # the first list loads compiled code: better here than for a caller
             make_list(self._core.mixture, read_wish(Recommend(), self._core, self.settings.rank, self._opened_ms), 0)
-
-    # -- looking after it ----------------------------------------------------------------------------------------
-
-    def item(self, item_id: str) -> ItemChange:
-        """What is known of an item.
-
-        Raises:
-            NotFoundError: neither an event nor a record has named it.
-        """
-        with self._lock:
-            row = self._core.state.items.row(item_id)
-            if row < 0:
-                raise NotFoundError(f"Item '{item_id}' must have been sent before; it was not.")
-            return self._core.state.catalogue.get(row) or ItemChange(id=item_id)
-
-    def status(self) -> dict[str, Any]:
-        """Where everything stands, for people and machines."""
-        self.update()  # what the log has beyond the core are lists that were shown
-        with self._lock:
-            found = standing(self._core, self.log.end)
-        shot = self._published
-        found["version"] = {
-            "name": shot.version, "offset": shot.offset, "settings": shot.settings,
-            "age_ms": max(0, self.clock.now_ms() - shot.published_ms),
-        }  # fmt: skip
-        found["live"] = self.live.status()
-        found["lists"] = self._lists
-        found["up_s"] = (self.clock.now_ms() - self._opened_ms) / 1000.0
-        found["last_errors"] = list(self.errors)
-        return found
-
-    def note_error(self, text: str) -> None:
-        """Remember a background failure for `status`."""
-        _log.error(text)
-        self.errors = [*self.errors[-9:], text]
 
 
 def _stamp(published: Snapshot, live: LiveStamp | None, offset: int, now_ms: int) -> ModelStamp:

@@ -40,24 +40,12 @@ class Run:
         return len(self.offsets)
 
 
-class Log(Protocol):
-    """An append-only sequence of records. What was acknowledged is durable and never changes its offset."""
+class Readable(Protocol):
+    """What can be read of a log, in this process or beside the one that writes it."""
 
     @property
     def end(self) -> int:
         """The offset that the next record will get; offsets begin at 0."""
-        ...
-
-    def append(self, records: Sequence[Record]) -> Appended:
-        """Add checked records, all or none, and return when they are durable."""
-        ...
-
-    def submit(self, records: Sequence[Record]) -> Future[Appended]:
-        """Begin to add checked records, in the order of calls; the future is done when they are durable."""
-        ...
-
-    def append_columns(self, columns: EventColumns) -> Appended:
-        """Add many checked events at once, all or none, and return when they are durable."""
         ...
 
     def runs(
@@ -71,6 +59,22 @@ class Log(Protocol):
             types: only these types of records.
             limit: the most records in a run.
         """
+        ...
+
+
+class Log(Readable, Protocol):
+    """An append-only sequence of records. What was acknowledged is durable and never changes its offset."""
+
+    def append(self, records: Sequence[Record]) -> Appended:
+        """Add checked records, all or none, and return when they are durable."""
+        ...
+
+    def submit(self, records: Sequence[Record]) -> Future[Appended]:
+        """Begin to add checked records, in the order of calls; the future is done when they are durable."""
+        ...
+
+    def append_columns(self, columns: EventColumns) -> Appended:
+        """Add many checked events at once, all or none, and return when they are durable."""
         ...
 
     def read_events(self, start: int = 0, stop: int | None = None, leave_out: Collection[str] = ()) -> EventColumns:

@@ -50,3 +50,17 @@ def load(path: Path) -> tuple[SequenceModel, dict[str, Any]]:
     model = new_model(settings, header["items"], features=features)
     model.load_state_dict(tensors)
     return model.eval(), header["notes"]
+
+
+def notes_of(path: Path) -> dict[str, Any]:
+    """The notes of a model's file alone, without its tensors.
+
+    Raises:
+        DataError: no model file.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            notes: dict[str, Any] = json.loads((file.metadata() or {}).get("everbrook", "{}")).get("notes", {})
+    except (SafetensorError, FileNotFoundError) as error:
+        raise DataError(f"Model file must be a safetensors file; got '{path}': {error}.") from error
+    return notes

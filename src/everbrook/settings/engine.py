@@ -58,3 +58,15 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             extra={"unit": "events"},
         ),
     ] = 1000
+    refit_every_s: Annotated[
+        float,
+        Meta(
+            description="Time between two fits of the large model in the background of a server; 0: none by itself.",
+            ge=0.0,
+            le=1e9,
+            extra={"unit": "s"},
+        ),
+    ] = 86_400.0
+    refit_niceness: Annotated[
+        int, Meta(description="How far such a fit stands back behind all else.", ge=0, le=19, extra={"unit": "1"})
+    ] = 15

@@ -1,0 +1,242 @@
+"""What people see of a recommender and do with what learns in it: versions, going back, pausing, refits, status."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+from typing import Any
+
+from everbrook.engine.core import Core
+from everbrook.engine.decisions import last_decisions
+from everbrook.engine.keeping import Snapshot
+from everbrook.engine.living import Living
+from everbrook.engine.previous import Previous
+from everbrook.engine.refitting import Refitting
+from everbrook.engine.standing import standing
+from everbrook.errors import NotFoundError, NotReadyError, unknown_name
+from everbrook.events.log import Log
+from everbrook.events.records import ItemChange, Version, VersionAction
+from everbrook.models.sequence import SequenceModel
+from everbrook.settings import Settings
+from everbrook.types import Arrays, Clock
+
+DECISIONS = 10  # shown
+_log = logging.getLogger("everbrook.engine")
+
+
+class UnknownVersionError(NotFoundError):
+    """No version of this name can be gone back to."""
+
+    type = "unknown_version"
+
+
+class Steering:
+    """The part of a recommender for those who look after it."""
+
+    path: Path
+    log: Log
+    settings: Settings
+    clock: Clock
+    live: Living
+    refitting: Refitting
+    errors: list[str]
+    _core: Core
+    _lock: threading.RLock
+    _published: Snapshot
+    _opened_ms: int
+    _lists: int
+
+    def update(self, stop: int | None = None) -> int:
+        """Learn what the log has; see `Recommender`."""
+        raise NotImplementedError
+
+    def checkpoint(self) -> Path:
+        """Write everything learned; see `Recommender`."""
+        raise NotImplementedError
+
+    def publish(
+        self, model: SequenceModel | None, offset: int | None = None, action: VersionAction = "publish",
+        because: str | None = None,
+    ) -> Snapshot:  # fmt: skip
+        """Let a sequence model answer; see `Recommender`."""
+        raise NotImplementedError
+
+    # -- seeing --------------------------------------------------------------------------------------------------
+
+    def item(self, item_id: str) -> ItemChange:
+        """What is known of an item.
+
+        Raises:
+            NotFoundError: neither an event nor a record has named it.
+        """
+        with self._lock:
+            row = self._core.state.items.row(item_id)
+            if row < 0:
+                raise NotFoundError(f"Item '{item_id}' must have been sent before; it was not.")
+            return self._core.state.catalogue.get(row) or ItemChange(id=item_id)
+
+    def is_ready(self) -> bool:
+        """Whether lists reflect the whole log."""
+        end = self.log.end
+        return self.update() >= end
+
+    def status(self) -> dict[str, Any]:
+        """Where everything stands, for people and machines."""
+        self.update()  # what the log has beyond the core are lists that were shown
+        with self._lock:
+            found = standing(self._core, self.log.end)
+        found["version"] = self._told(self._published)
+        found["live"] = self.live.status()
+        found["refit"] = self.refitting.status()
+        found["decisions"] = last_decisions(self.log, DECISIONS)
+        found["lists"] = self._lists
+        found["up_s"] = (self.clock.now_ms() - self._opened_ms) / 1000.0
+        found["last_errors"] = list(self.errors)
+        return found
+
+    def versions(self) -> dict[str, Any]:
+        """What answers, what can be gone back to (newest first), how the gate stands, and what was decided lately."""
+        now_ms = self.clock.now_ms()
+        previous = self._previous.notes()
+        found: dict[str, Any] = {
+            "published": self._told(self._published),
+            "previous": previous, "live": None, "points": [], "anchor": None, "gate": None,
+        }  # fmt: skip
+        live = self.live.status()
+        if "versions" in live:
+            clock_ms = live["clock_ms"]
+            found["live"] = {name: live[name] for name in ("version", "offset", "events", "published") if name in live}
+            found["points"] = [point | {"age_ms": clock_ms - point["ts_ms"]} for point in live["versions"]]
+            anchor = live["anchor"]
+            found["anchor"] = anchor | {"age_ms": clock_ms - anchor["ts_ms"]} if anchor["ts_ms"] else None
+            gate = live["gate"]
+            found["gate"] = {name: gate[name] for name in ("stage", "paused", "since_ms", "resting_until_ms", "events")}
+        elif "note" in live:
+            found["note"] = live["note"]
+        found["decisions"] = last_decisions(self.log, DECISIONS)
+        found["now_ms"] = now_ms
+        return found
+
+    def _told(self, shot: Snapshot) -> dict[str, Any]:
+        return {
+            "name": shot.version, "offset": shot.offset, "settings": shot.settings,
+            "age_ms": max(0, self.clock.now_ms() - shot.published_ms),
+        }  # fmt: skip
+
+    # -- doing ---------------------------------------------------------------------------------------------------
+
+    def rollback(self, to: str) -> dict[str, Any]:
+        """Go back to a version: a point of the live model, its anchor, or the large model before the present one.
+
+        Args:
+            to: its name, as `versions` tells it, or 'anchor'.
+
+        Raises:
+            NotFoundError: there is no such version.
+            NotReadyError: the learner is not there.
+        """
+        found = self.versions()
+        previous = found["previous"]
+        if previous is not None and to == previous["version"]:
+            return self._back_to_previous(to)
+        points = [point["version"] for point in found["points"]]
+        names = [*points, *(["anchor"] if points else []), *([previous["version"]] if previous else [])]
+        if to not in names:
+            if "note" in found:
+                raise NotReadyError(found["note"])
+            raise UnknownVersionError(unknown_name("version", to, names))
+        return self.live.command("rollback", to=to)
+
+    def _back_to_previous(self, to: str) -> dict[str, Any]:
+        model, notes = self._previous.load()
+        self._previous.keep(self._published)
+        with self._lock:
+            self.publish(model, notes["offset"], "rollback", "Asked for.")
+            self.checkpoint()
+        return {"to": to, "to_offset": notes["offset"], "rows": model.items}
+
+    def pause(self) -> dict[str, Any]:
+        """Let the gate make no moves by itself until `resume`; learning goes on."""
+        return self.live.command("pause")
+
+    def resume(self) -> dict[str, Any]:
+        """Let the gate make its moves again."""
+        return self.live.command("resume")
+
+    def override(self, stage: str) -> dict[str, Any]:
+        """Say by hand whom the live weights serve: 'shadow' nobody, 'canary' a share of the users, 'live' everybody.
+
+        Raises:
+            UnknownNameError: there is no such stage.
+        """
+        return self.live.command("override", stage=stage)
+
+    def refit(self) -> dict[str, Any]:
+        """Fit the large model anew, in a process beside this one; the gate lets it in. Lists go on meanwhile.
+
+        Returns:
+            How that stands, as in `status`.
+
+        Raises:
+            NotReadyError: there is too little to learn from.
+        """
+        self.refitting.ask()
+        return self.refitting.status()
+
+    def start_refits(self) -> None:
+        """Fit the large model by itself from now on: as often as the settings say, and when drift wants it."""
+        self.live.on_drift = self.refitting.want
+        self.refitting.start()
+
+    @property
+    def _previous(self) -> Previous:
+        return Previous(self.path)
+
+    def note_error(self, text: str) -> None:
+        """Remember a background failure for `status`."""
+        _log.error(text)
+        self.errors = [*self.errors[-9:], text]
+
+
+class Owner:
+    """A recommender as refitting sees it."""
+
+    def __init__(self, recommender: Steering) -> None:
+        self._recommender = recommender
+
+    def published(self) -> Snapshot:
+        """What answers now."""
+        return self._recommender._published
+
+    def fitted_events(self) -> int:
+        """How many events there are to learn from."""
+        return self._recommender._core.events
+
+    def take_in(self, model: SequenceModel, offset: int, weights: Arrays, judged: int, because: str | None) -> str:
+        """Publish a refitted model; the mixture's weights come with it where they were learned from more lists."""
+        recommender = self._recommender
+        recommender._previous.keep(recommender._published)
+        with recommender._lock:
+            mixture = recommender._core.mixture
+            if weights and judged > mixture.loss[1]:
+                for name in ("base_weights", "pools", "top"):
+                    getattr(mixture, name)[...] = weights[name]
+                for name in ("theta", "squares", "inside"):
+                    getattr(mixture.stacker, name)[...] = weights[name]
+            shot = recommender.publish(model, offset, because=because)
+            recommender.checkpoint()
+        return shot.version
+
+    def decided(self, offset: int, action: VersionAction, because: str, evidence: float | None) -> None:
+        """Write a decision about a refitted model to the log."""
+        now_ms = self._recommender.clock.now_ms()
+        digest = self._recommender.settings.digest()
+        self._recommender.log.append([
+            Version(version=f"sequence-{offset}", offset=offset, ts=now_ms, action=action, settings=digest,
+                    because=because, evidence=evidence),
+        ])  # fmt: skip
+
+    def note_error(self, text: str) -> None:
+        """Remember a failure for `status`."""
+        self._recommender.note_error(text)
