@@ -22,7 +22,7 @@ MODEL_FILE = "model.safetensors"
 LIVE = "live-"
 
 
-UNLEARNED = ("data", "engine", "fit", "index", "log", "rank", "serve")
+UNLEARNED = ("data", "engine", "fit", "index", "learner", "log", "rank", "serve")
 """Groups of settings whose change leaves what was learned as it is."""
 
 

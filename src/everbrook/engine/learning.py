@@ -6,22 +6,21 @@ What it is at an offset depends on the records, on how they were cut into portio
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from everbrook.engine.learning_commands import obey
 from everbrook.engine.learning_files import read_arrays, write_arrays
-from everbrook.errors import InputError, UnknownNameError
 from everbrook.events.columns import EventColumns
 from everbrook.events.log import Run
 from everbrook.events.records import Deletion, ItemChange, UserChange
 from everbrook.learn.deltas import Delta
 from everbrook.learn.drift import Drift
 from everbrook.learn.gate import Gate
-from everbrook.learn.gate_moves import STAGES, Move, Stage
+from everbrook.learn.gate_moves import Move
 from everbrook.learn.online import OnlineLearner, Tested
 from everbrook.learn.ring import Ring
 from everbrook.settings import Settings
@@ -97,11 +96,11 @@ class LiveLearning:
         ts_ms = int(self._place[0])
         if len(tested.live):
             for change in self.drift.observe(ts_ms, tested.scenario, -tested.live):
-                self._moves.append({"kind": "drift", **asdict(change)})
+                self.tell({"kind": "drift", **asdict(change)})
             for move in self.gate.observe(
                 ts_ms, tested.scenario, tested.live, tested.recent, tested.anchor, tested.actor
             ):
-                self._act(move)
+                self.act(move)
         if ts_ms - self._place[1] >= 1000 * self.settings.learner.ring_point_s or not self._place[1]:
             self._place[1] = ts_ms
             self.ring.point(self.version, offset, ts_ms, self.learner.weights.network.arrays())
@@ -121,16 +120,17 @@ class LiveLearning:
             self.state.put_items(items)
             self.learner.grow(self.state.n_items, self.state.n_actors)
 
-    def _act(self, move: Move) -> None:
+    def act(self, move: Move) -> None:
+        """Do what the gate decided, and tell of it."""
         weights = self.learner.weights
-        told = asdict(move) | {"offset": self.offset, "version": self.version}
+        told = asdict(move)
         if move.kind == "rollback":
             reference = weights.recent if move.to == "recent" and weights.recent.taken else weights.anchor
             told |= {"to_offset": reference.offset, "rows": weights.back_to(reference)}
         elif move.kind == "anchor":
             weights.anchor_here(move.ts_ms)
             self._place[2] += 1
-        self._moves.append(told)
+        self.tell(told)
 
     @property
     def version(self) -> str:
@@ -181,81 +181,27 @@ class LiveLearning:
         weights.renew(every)
         self._sent = (-1, "")
 
+    def tell(self, move: dict[str, Any]) -> None:
+        """Keep a decision for `moves`."""
+        self._moves.append(move | {"offset": self.offset, "version": self.version})
+
+    @property
+    def clock_ms(self) -> int:
+        """The latest moment, by the events learned so far."""
+        return int(self._place[0])
+
     def moves(self) -> list[dict[str, Any]]:
         """Decisions since the last call."""
         moves, self._moves = self._moves, []
         return moves
 
-    # -- commands ------------------------------------------------------------------------------------------------
-
     def command(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Do what someone asks for.
-
-        Args:
-            name: rollback (to), pause, resume, override (stage), anchor, standing.
-            arguments: by name.
-
-        Raises:
-            UnknownNameError: there is no such command, version or stage.
-            InputError: an argument is missing.
-        """
-        known: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-            "rollback": self._rollback, "pause": self._pause, "resume": self._resume, "override": self._override,
-            "standing": lambda _: self.standing(),
-        }  # fmt: skip
-        if name not in known:
-            raise UnknownNameError("command", name, known)
-        return known[name](arguments)
-
-    def _rollback(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        to = arguments.get("to")
-        if not isinstance(to, str):
-            raise InputError(f"'to' must be the name of a version; got {to!r}.")
-        weights = self.learner.weights
-        if to == "anchor":
-            rows, offset = weights.back_to(weights.anchor), weights.anchor.offset
-        else:
-            weights.change(self.ring.rows_since(to))
-            changed, dense, point = self.ring.rollback(weights.tables, to)
-            weights.changes[changed] += 1.0
-            weights.network.load(dense)
-            weights.steps.drop()
-            rows, offset = len(changed), point.offset
-        self.gate.renewed()
-        told = {"kind": "rollback", "to": to, "because": "Asked for.", "ts_ms": int(self._place[0]), "rows": rows}
-        self._moves.append(told | {"offset": self.offset, "to_offset": offset, "version": self.version})
-        return {"to": to, "to_offset": offset, "rows": rows}
-
-    def _pause(self, _: dict[str, Any]) -> dict[str, Any]:
-        self._act(self.gate.pause(int(self._place[0])))
-        return {"paused": True}
-
-    def _resume(self, _: dict[str, Any]) -> dict[str, Any]:
-        self._act(self.gate.resume(int(self._place[0])))
-        return {"paused": False}
-
-    def _override(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        wanted = str(arguments.get("stage"))
-        stage: Stage | None = next((one for one in STAGES if one == wanted), None)
-        if stage is None:
-            raise UnknownNameError("stage", wanted, STAGES)
-        self._act(self.gate.override(stage, int(self._place[0])))
-        return {"stage": stage}
+        """Do what someone asks for: see `learning_commands`."""
+        return obey(self, name, arguments)
 
     def standing(self) -> dict[str, Any]:
         """Where everything stands, for `status`."""
-        gate, drift = self.gate.standing(), self.drift.standing()
-        return {
-            "offset": self.offset, "events": self.events, "version": self.version, "items": self.learner.items,
-            "clock_ms": int(self._place[0]),
-            "gate": asdict(gate), "drift": asdict(drift), "counts": self.learner.counts,
-            "stale_states_nats": self.learner.stale_nats,
-            "held_back": self.guard.held_back if self.guard else 0,
-            "anchor": {"offset": self.learner.weights.anchor.offset, "ts_ms": self.learner.weights.anchor.ts_ms},
-            "versions": [
-                {"version": one.version, "offset": one.offset, "ts_ms": one.ts_ms} for one in self.ring.points()
-            ],
-        }  # fmt: skip
+        return obey(self, "standing", {})
 
     # -- keeping -------------------------------------------------------------------------------------------------
 

@@ -87,7 +87,7 @@ def test_going_back_to_a_version_makes_the_weights_what_they_were(events: EventC
     learning = LiveLearning(settings("learner.ring_point_s=1e7"))
     learned(events, 0, 1920, learning)
     weights = learning.learner.weights
-    learning.ring.point("here", 1920, int(learning.standing()["clock_ms"]), weights.network.arrays())
+    learning.ring.point("here", 1920, int(learning.command("standing", {})["clock_ms"]), weights.network.arrays())
     before = [table[: weights.rows.count].copy() for table in weights.tables]
     network = weights.network.arrays()
     learned(events, 1920, 2560, learning)
@@ -99,7 +99,7 @@ def test_going_back_to_a_version_makes_the_weights_what_they_were(events: EventC
         np.testing.assert_array_equal(now[:count], then)
     for name, array in weights.network.arrays().items():
         np.testing.assert_array_equal(array, network[name])
-    assert learning.standing()["versions"][0]["version"] == "here"
+    assert learning.command("standing", {})["versions"][0]["version"] == "here"
 
 
 def test_a_version_that_is_not_there_is_named() -> None:
@@ -138,7 +138,7 @@ def test_a_server_that_is_sent_deltas_answers_as_one_that_shares_the_weights(eve
 def queries(learning: LiveLearning) -> list[Query]:
     state, found = learning.state, []
     for name in list(state.users.names())[:12]:
-        query = state.query(now_ms=int(learning.standing()["clock_ms"]) + 60_000, user=name)
+        query = state.query(now_ms=int(learning.command("standing", {})["clock_ms"]) + 60_000, user=name)
         if len(query.items):
             found.append(query)
     assert found
