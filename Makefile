@@ -1,6 +1,6 @@
 # The few commands of this repository; CI calls the same ones.
 #
-#   make run      MovieLens (or a made world) imported, learned and served on http://127.0.0.1:8000
+#   make run      MovieLens (or a made world) imported and served, learning beside the lists, on http://127.0.0.1:8000
 #   make test     every test, in parts;   PART=unit for one of them
 #   make check    style, types, floors, spelling
 #   make bench    the measurements of docs/experiments.md;   PART=name for one of them
@@ -21,7 +21,7 @@ DATA_DIR ?= data/demo
 TORCH ?= torch==2.13.0
 PART ?=
 PARTS := unit property integration e2e
-BENCHES := log gate importing state index counting neighbours replay_speed scale splits streams training backbones ader_backbone ader floods
+BENCHES := log gate freshness large kill9 importing state index counting neighbours replay_speed scale splits streams training backbones ader_backbone ader floods
 CANDIDATES := $(PYTHON) python3 python3.13 python3.12 python3.11
 PIP := $(PY) -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
 
