@@ -2,14 +2,15 @@
 
     python bench/curve.py [articles] [news] [sessions] [--delays 0s,1h,1d,never] [--control] [--report DIR]
 
-Without a choice of delays, samples and spans it runs those of docs/experiments.md: the second half of the articles with
-the shuffled control, one day of news after another, and two periods of the sessions.
+Without --whole it takes slices that cost a few minutes of processor time a delay: the second half of the articles, six
+hours of news, one period of the sessions.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,38 +38,41 @@ class Stream:
     columns: EventColumns
     options: ReplayOptions
     delays: str
-    control: bool
 
 
-def articles() -> Stream:
-    """The second half of the events after the first."""
+def articles(whole: bool) -> Stream:
+    """The second half of the events after the first, a twentieth of them scored; or half of them."""
     columns = data.articles()
-    options = ReplayOptions(from_ms=int(columns.ts_ms[len(columns) // 2]), sample=0.1, warm_sample=0.05, taught=0.1)
-    return Stream(columns, options, "0s,1h,1d,1w,never", control=True)
+    from_ms = int(columns.ts_ms[len(columns) // 2])
+    options = ReplayOptions(from_ms=from_ms, sample=0.5 if whole else 0.05, warm_sample=0.05, taught=0.1)
+    return Stream(columns, options, "0s,1d,1w,never")
 
 
-def news(first: int = 4, last: int = 4, warm: int = 1) -> Stream:
-    """Days `first` to `last` (counted from 0) after `warm` days of warm-up; what a reader had is left out."""
+def news(whole: bool) -> Stream:
+    """The second six hours of day 5 after the first six; or days 5-8 after 1-4. What a reader had is left out."""
     columns = data.news("referrer")
-    day = (columns.ts_ms - columns.ts_ms[0]) // data.DAY_MS
-    kept = np.flatnonzero((day >= first - warm) & (day <= last))
-    columns = columns.slice(int(kept[0]), int(kept[-1]) + 1)
+    hour = (columns.ts_ms - columns.ts_ms[0]) // (data.DAY_MS // 24)
+    first, start, stop = (0, 96, 192) if whole else (102, 108, 114)
+    columns = columns.slice(*np.searchsorted(hour, (first, stop)).tolist())
+    from_ms = int(columns.ts_ms[0]) + (start - first) * data.DAY_MS // 24
     options = ReplayOptions(
-        from_ms=int(columns.ts_ms[np.searchsorted(day[kept], first)]), sample=0.01, warm_sample=0.01, taught=0.05,
-        exclude_seen=True, first_of_session=False,
-    )  # fmt: skip
-    return Stream(columns, options, "0s,1m,10m,1h,6h,never", control=False)
+        from_ms=from_ms, sample=0.02, warm_sample=0.02, taught=0.05, exclude_seen=True, first_of_session=False
+    )
+    return Stream(columns, options, "0s,1m,10m,1h,never")
 
 
-def sessions(first: int = 9, last: int = 10, warm: int = 2) -> Stream:
-    """Periods `first` to `last` as a stream after `warm` periods of warm-up."""
+def sessions(whole: bool) -> Stream:
+    """Period 9 as a stream after period 8; or periods 9-16 after 0-8."""
     columns, period = data.sessions()
-    start, stop = np.searchsorted(period, (first - warm, last + 1))
+    first, stop = (0, 17) if whole else (8, 10)
+    start = int(np.searchsorted(period, 9))
     options = ReplayOptions(
-        from_ms=int(columns.ts_ms[np.searchsorted(period, first)]), sample=0.02, warm_sample=0.01, taught=0.05,
-        first_of_session=False,
-    )  # fmt: skip
-    return Stream(columns.slice(int(start), int(stop)), options, "0s,1h,1d,1w,never", control=False)
+        from_ms=int(columns.ts_ms[start]), sample=0.02, warm_sample=0.01, taught=0.05, first_of_session=False
+    )
+    return Stream(columns.slice(*np.searchsorted(period, (first, stop)).tolist()), options, "0s,1h,1d,never")
+
+
+STREAMS: dict[str, Callable[[bool], Stream]] = {"articles": articles, "news": news, "sessions": sessions}
 
 
 def main() -> None:
@@ -76,33 +80,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("streams", nargs="*", metavar="STREAM", help="articles, news, sessions")
     parser.add_argument("--delays", help="between an event and its effect, such as 0s,1h,never")
-    parser.add_argument("--control", action=argparse.BooleanOptionalAction, help="the shuffled control too")
+    parser.add_argument("--control", action="store_true", help="the shuffled control too")
+    parser.add_argument("--shuffle", action="store_true", help="the shuffled control alone")
     parser.add_argument("--refit", help="the batch world beside it, such as 1d")
     parser.add_argument("--history-delay", default="0s", help="histories lag too")
     parser.add_argument("--sample", type=float, help="share of the events that are scored")
-    parser.add_argument("--whole", action="store_true", help="news days 5-8 after 1-4, sessions 9-16 after 0-8")
+    parser.add_argument("--whole", action="store_true", help="the whole streams: hours of work")
     parser.add_argument("--report", type=Path, help="folder for curve.json, curve.csv and curve.html")
     parser.add_argument("--set", dest="assignments", action="append", default=[], metavar="GROUP.NAME=VALUE")
     options = parser.parse_args()
-    made = {
-        "articles": articles,
-        "news": (lambda: news(4, 7, 4)) if options.whole else news,
-        "sessions": (lambda: sessions(9, 16, 9)) if options.whole else sessions,
-    }
-    for name in options.streams or made:
-        draw(name, made[name](), options)
+    for name in options.streams or STREAMS:
+        draw(name, STREAMS[name](options.whole), options)
 
 
 def draw(name: str, stream: Stream, options: argparse.Namespace) -> None:
     """Draw one curve, write its page where asked, print its figures."""
     settings = load_settings(assignments=[EXPERTS, *options.assignments]).settings
     base = replace(
-        stream.options, history_delay_ms=parse_span_ms(options.history_delay),
+        stream.options, history_delay_ms=parse_span_ms(options.history_delay), shuffle=options.shuffle,
         refit_ms=parse_span_ms(options.refit) if options.refit else None,
         sample=stream.options.sample if options.sample is None else options.sample,
     )  # fmt: skip
-    control = stream.control if options.control is None else options.control
-    asked = CurveOptions(parse_delays(options.delays or stream.delays), control)
+    asked = CurveOptions(parse_delays(options.delays or stream.delays), options.control)
     words = Conditions(
         title=name.capitalize(), command="python bench/curve.py " + " ".join(sys.argv[1:]), commit=data.commit(),
         machine=data.machine(), data=name,

@@ -239,6 +239,7 @@ class Backlog:
             learning, expert = self.live
             learning.take_step(step, self.learned, self._state.n_items)
             share(learning, expert)
+            expert.grow(self.core.state.n_items, 0)  # rows of items that are known and not learned
 
 
 def lagged(step: Step, delay_ms: int) -> Step:

@@ -34,7 +34,7 @@ SLICES = (
     "item younger than 1 day",
     f"actor with fewer than {NEW_ACTOR_EVENTS} events",
 )
-SYSTEMS = ("mixture", "live/served", "sequence/", "pool/all", "transitions/ever", "popularity of the last hour")
+SYSTEMS = ("mixture", "live/served", "sequence/", "transitions/ever", "popularity of the last hour")
 METRICS = ("hit_rate@20", "mrr@20", "log_loss", "awake")
 OnPoint = Callable[[str], Callable[[int, int], None] | None]
 """Told the name of the point that begins; gives what shall be told how far it is."""
@@ -105,6 +105,7 @@ class _Drawing:
         self.columns, self.items, self.settings = columns, items, settings
         self.words = self.told = conditions
         self.on_point = on_point
+        self.fits = "sequence" in settings.mixture.experts  # otherwise there is nothing to fit
 
     def points(self, base: ReplayOptions, plans: Sequence[tuple[int | None, bool]], shuffled: bool) -> list[Point]:
         """A point for each delay or refit; each is compared with the first."""
@@ -114,7 +115,7 @@ class _Drawing:
             delay_s = None if delay_ms is None else delay_ms / 1000.0
             label = f"refit {duration(delay_s)}" if batch else duration(delay_s)
             outcomes, began = _Outcomes(), time.process_time()
-            options = _options(base, delay_ms, batch)
+            options = _options(base if self.fits or batch else replace(base, refit_ms=None), delay_ms, batch)
             report = self._replay(options, f"{label}, shuffled" if shuffled else label, outcomes)
             found = outcomes.all()
             first = found if first is None else first

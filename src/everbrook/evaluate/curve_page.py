@@ -79,7 +79,8 @@ def _after(point: Point) -> str:
 def _figures(curve: Curve) -> str:
     words = (
         "Each point is a whole replay: every event is judged at its own time with histories as they are then, and what "
-        "was learned lags by the delay (logarithmic axis). Squares: nothing is learned after the warm-up. "
+        "was learned lags by the delay (logarithmic axis). Squares: nothing is learned after the warm-up, all of which "
+        "is known; with a delay near the warm-up's length little is known in the beginning. "
     )
     if any(point.batch for point in curve.points):
         words += "Diamonds: the batch world, in which everything waits for the next refit. "

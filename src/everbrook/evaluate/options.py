@@ -29,8 +29,8 @@ class ReplayOptions:
         delay_ms: between an event and its effect on everything learned; histories are up to date.
         history_delay_ms: between an event and its place in its actor's history, as lists are made from it.
         batch: nothing is learned but at the moments of refits, which take up everything that happened until then.
-        taught: seeded share of the events that are not scored that teach the mixture, where learning is delayed;
-            at once all of them do.
+        taught: seeded share of the events that are not scored that teach the mixture, each by what was said when it
+            happened. Where learning lags that takes time; so that delays can be compared, it holds for none as well.
     """
 
     from_ms: int | None = None
@@ -50,8 +50,8 @@ class ReplayOptions:
 
     @property
     def delayed(self) -> bool:
-        """Whether learning or histories lag behind what happens."""
-        return self.delay_ms > 0 or self.history_delay_ms > 0 or self.batch
+        """Whether learning goes by what is due, rather than on the quick way: at once, and all of it."""
+        return self.delay_ms > 0 or self.history_delay_ms > 0 or self.batch or self.taught < 1.0
 
 
 def parse_span_ms(text: str) -> int:

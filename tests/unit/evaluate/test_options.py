@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from everbrook.errors import InputError
-from everbrook.evaluate.options import moment_text, parse_span_ms
+from everbrook.evaluate.options import moment_text, parse_delays, parse_span_ms
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,14 @@ def test_what_is_no_span_is_told(text: str) -> None:
 def test_moments_are_told_in_utc() -> None:
     assert moment_text(0) == "1970-01-01T00:00:00Z"
     assert moment_text(1_750_000_000_999) == "2025-06-15T15:06:40Z"
+
+
+def test_delays_are_read_in_order_with_never_last() -> None:
+    assert parse_delays("1d,0s, 10m,never,1s") == (0, 1_000, 600_000, 86_400_000, None)
+    assert parse_delays("never") == (None,)
+
+
+def test_a_delay_twice_is_told() -> None:
+    with pytest.raises(InputError) as error:
+        parse_delays("60s,never,1m")
+    assert error.value.message == "Each delay must come once; got '1m' again in '60s,never,1m'."
