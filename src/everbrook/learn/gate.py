@@ -4,7 +4,8 @@ Stages: in *shadow* the live weights learn and serve nobody (lists use the ancho
 users; *live*, everybody. Up: proven better than the anchor, or good enough for long. Down: harm that is proven
 against the recent weights (then the weights go back to those) or against the anchor (back to the anchor), one stage
 each time; repeated harm leads to shadow and a rest from learning. In shadow nobody is hurt, so a young model that is at
-first worse than a blank anchor is let learn: only values that are not finite or grossly wrong go back from there.
+first worse than a blank anchor is let learn: only values that are not finite or grossly wrong go back from there, and,
+in weights that fell there lately, harm against the recent ones, so that what broke them does not go on unseen.
 
 Decisions come back as values; whoever asked acts on them and logs them.
 """
@@ -141,9 +142,10 @@ class Gate:
         return self._fall("recent" if recent else "anchor", because, ts_ms, NO_ROW, 0.0)
 
     def _harmed(self, ts_ms: int) -> list[Move]:
-        if self.stage == "shadow":
+        shadow = self.stage == "shadow"
+        if shadow and not self._fell_lately():
             return []
-        for kind, against in ((HARM_ANCHOR, "anchor"), (HARM_RECENT, "recent")):
+        for kind, against in ((HARM_ANCHOR, "anchor"), (HARM_RECENT, "recent"))[shadow:]:
             slot = self._evidence.crossed(kind)
             if slot is not None:
                 mean, _, _ = self._evidence.moments(ANCHOR if kind == HARM_ANCHOR else RECENT, slot)
@@ -152,6 +154,10 @@ class Gate:
                 because = f"Live weights are worse than the {against} ones{where}: lately {mean:+.4f} nats an event."
                 return self._fall(against, because, ts_ms, slot - 1, nats)
         return []
+
+    def _fell_lately(self) -> bool:
+        last = int(self._n["harm_ages"][-1])
+        return last >= 0 and self._evidence.age_ms() - last <= 1000 * self.settings.harms_within_s
 
     def _fall(self, to: str, because: str, ts_ms: int, scenario: int, nats: float) -> list[Move]:
         """Weights go back and the stage goes down; harm that repeats leads to shadow and a rest."""

@@ -6,6 +6,7 @@ back to and the next delta all know of it.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from everbrook.models.live_rows import LiveRows
 from everbrook.settings.live import LiveSettings
 from everbrook.types import F32, I32, I64, Arrays, Bool
 
+_PLACED = np.float32(2.0**-10)  # updates of a row that was placed and has not moved since: it is not placed again
 _EXPIRY_CHECKS = 24  # looks for idle rows within the time after which they expire
 
 
@@ -85,11 +87,22 @@ class LiveWeights:
             moments[0] = ts_ms
         if not self._next.taken:
             self._next.take(self.network, int(moments[2]), ts_ms)
-        elif abs(ts_ms - self._next.ts_ms) >= 1000 * s.recent_s:
+        elif (
+            abs(ts_ms - self._next.ts_ms) >= 1000 * s.recent_s
+            and int(moments[2]) - self._next.offset >= s.recent_events
+        ):
             self.recent, self._next = self._next, self.recent
             self._next.take(self.network, int(moments[2]), ts_ms)
         moments[2] = offset
         count_targets(self.seen, targets)
+
+    @property
+    def events_s(self) -> float:
+        """Speed of the stream, in events/s, from the recent weights to the next ones; infinite where there are none."""
+        if not self.recent.taken:
+            return math.inf
+        passed_s = abs(self._next.ts_ms - self.recent.ts_ms) / 1000
+        return (self._next.offset - self.recent.offset) / passed_s if passed_s else math.inf
 
     # -- changes of rows -----------------------------------------------------------------------------------------
 
@@ -138,6 +151,7 @@ class LiveWeights:
         if len(new) and self.settings.place:
             self.change(new)
             place_rows(self.rows.table, targets, self.updates, items, held, self.settings.place)
+            self.updates[new] = _PLACED
 
     def expire(self, ts_ms: int) -> I32:
         """Let rows that nothing used for long begin again; gives them."""
@@ -160,9 +174,13 @@ class LiveWeights:
     # -- going back and publishing -------------------------------------------------------------------------------
 
     def back_to(self, reference: Reference) -> int:
-        """Let the weights be what they were at a reference's moment; how many rows that changed."""
+        """Let the weights be what they were at a reference's moment; how many rows that changed.
+
+        Younger weights that wait to be the recent ones are let go: they may share what was wrong.
+        """
         rows = reference.overlay.rows().copy()
         self.write(rows, [reference.overlay.values(k).copy() for k in range(3)], reference.network.arrays())
+        self._next.take(self.network, int(self._moments[2]), self._next.ts_ms)
         return len(rows)
 
     def write(self, rows: I32, values: list[F32], network: Arrays) -> None:

@@ -90,7 +90,8 @@ class OnlineLearner:
         if len(asked.at):
             states = states_of(self.weights.network, table[questions.windows.flat], questions.windows)
             live[:] = log_probabilities(states, table[questions.targets], table[questions.negatives], questions)
-            few = np.flatnonzero(rng.random(len(asked.at)) < self.settings.tested)
+            slow = self.settings.tested and self.weights.events_s < self.settings.tested_below
+            few = np.flatnonzero(rng.random(len(asked.at)) < (1.0 if slow else self.settings.tested))
             part = questions.take(few)
             if len(few):
                 recent[few] = self._under(self.weights.recent, table, part)
@@ -99,7 +100,7 @@ class OnlineLearner:
         return Tested(step.scenario[asked.at], step.actor[asked.at], live, recent, anchor)
 
     def _measure_stale(self, live: F64, asked: Questions) -> None:
-        """What it costs to answer from states that were computed with weights of a minute or two ago."""
+        """What it costs to answer from states that were computed with weights as old as the recent ones."""
         recent, table = self.weights.recent, self.weights.rows.table
         if recent.taken:
             states = recent.states(table, asked.windows)

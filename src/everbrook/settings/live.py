@@ -141,12 +141,20 @@ class LiveSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
                   extra={"unit": "batches"})
     ] = 5
     recent_s: Annotated[
-        float, Meta(description="About how old the recent weights are with which the gate compares the live ones.",
+        float, Meta(description="Least age of the recent weights with which the gate compares the live ones.",
                     gt=0, extra={"unit": "s"})
     ] = 60.0
+    recent_events: Annotated[
+        int, Meta(description="Events that were learned at least since the recent weights, however slow the stream.",
+                  ge=0, extra={"unit": "events"})
+    ] = 4_000
     tested: Annotated[
         float, Meta(description="Share of the events on which earlier weights are tested beside the live ones.", ge=0,
                     le=1, extra={"unit": "share"})
     ] = 0.5
+    tested_below: Annotated[
+        float, Meta(description="Speed of the stream below which earlier weights are tested on all events; 0: never.",
+                    ge=0, extra={"unit": "events/s"})
+    ] = 300.0
     seed: Annotated[int, Meta(description="Start of all randomness of the live model.", ge=0,
                               extra={"unit": "1"})] = 0

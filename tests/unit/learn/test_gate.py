@@ -111,11 +111,12 @@ def test_a_healthy_model_becomes_the_anchor_every_few_minutes() -> None:
 
 
 def test_harm_that_repeats_ends_in_shadow_at_the_anchor_with_a_rest() -> None:
+    """Harm that goes on after the rest is undone in shadow, too, and learning rests again."""
     gate = live_gate(harms=2, rest_s=20.0)
-    found = play(gate, 60, lambda s: (-0.05 if s < 30 else 0.0, 0.0))
+    found = play(gate, 60, lambda s: (-0.05 if s < 30 and not gate.resting else 0.0, 0.0))
     assert kinds(found) == [
         ("rollback", "recent"), ("demote", "canary"), ("rollback", "anchor"), ("demote", "shadow"),
-        ("rest", "learning"), ("wake", "learning"),
+        ("rest", "learning"), ("wake", "learning"), ("rollback", "recent"), ("rest", "learning"), ("wake", "learning"),
     ]
     rest, wake = found[4][1], found[5][1]
     assert rest.until_ms == rest.ts_ms + 20_000
