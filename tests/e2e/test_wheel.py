@@ -176,12 +176,20 @@ def test_a_second_process_on_the_same_directory_is_told_so(
 ) -> None:
     serve()
     second = subprocess.run(
-        [everbrook, "status", "--data", shop], capture_output=True, text=True, timeout=60,
+        [everbrook, "recommend", "--data", shop, "--user", "u1"], capture_output=True, text=True, timeout=60,
         check=False,
     )
     assert second.returncode == 5
     assert "must be used by one process at a time" in second.stderr
     assert second.stderr.count("\n") == 1
+
+
+def test_status_and_versions_go_through_the_server_that_holds_the_directory(
+    run: Callable[..., str], serve: Callable[[], Server]
+) -> None:
+    serve()
+    assert json.loads(run("status", "--data", "shop", "--json"))["events"] == 120
+    assert "published  counts-0" in run("versions", "--data", "shop")
 
 
 def test_a_taken_port_is_told_in_a_sentence(everbrook: Path, tmp_path: Path, serve: Callable[[], Server]) -> None:

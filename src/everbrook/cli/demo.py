@@ -1,4 +1,7 @@
-"""`everbrook demo` (and `make run`): data to try things on, imported once, learned once, served each time."""
+"""`everbrook demo` (and `make run`): data to try things on, imported once, served each time.
+
+The counts are learned before the first list, the large model beside the lists.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from everbrook.cli import movielens
-from everbrook.cli.fitting import fit_bar
 from everbrook.cli.importing import bring_in
 from everbrook.cli.opening import loaded_settings
 from everbrook.cli.progress import bar
@@ -48,19 +50,27 @@ def run(arguments: argparse.Namespace) -> int:
     if story is not None and story.finished:
         _say(f"{story.told}, as stored in {path}.")
         started = time.perf_counter()
-        with Recommender.open(path, settings) as engine:
+        with Recommender.open(path, settings, beside=True) as engine:
             _say(f"Opened in {time.perf_counter() - started:.1f} s.")
-            engine.start_learner()
+            _start(engine, settings)
             serve(engine, settings, lambda address: _say(story.to_try(address)))
         return 0
     if story is not None:  # begun and not ended: what is there is ours and only half
         shutil.rmtree(path, ignore_errors=True)
     folder = None if arguments.made else _movielens(path)
-    with Recommender.open(path, settings) as engine:
+    with Recommender.open(path, settings, beside=True) as engine:
         told = _learn(engine, path, settings, folder)
-        engine.start_learner()
+        _start(engine, settings)
         serve(engine, settings, lambda address: _say(told.to_try(address)))
     return 0
+
+
+def _start(engine: Recommender, settings: Settings) -> None:
+    """Let the live model learn beside the server, and the large model be fitted where there is none yet."""
+    engine.start_learner()
+    engine.start_refits()
+    if engine.status()["version"]["name"].startswith("counts-") and settings.engine.refit_every_s:
+        _say("The large model is fitted in the background and joins the lists when it is ready (everbrook status).")
 
 
 def _movielens(path: Path) -> Path | None:
@@ -80,10 +90,10 @@ def _movielens(path: Path) -> Path | None:
 def _learn(engine: Recommender, path: Path, settings: Settings, folder: Path | None) -> Story:
     begun = time.perf_counter()
     story = _from_movielens(engine, path, settings, folder) if folder else _from_a_made_world(engine, path)
-    _say(f"Imported in {time.perf_counter() - begun:.1f} s. Learning the large model …")
+    _say(f"Imported in {time.perf_counter() - begun:.1f} s. Learning the counts …")
     begun = time.perf_counter()
-    with fit_bar() as told:
-        engine.fit(told)
+    engine.update()
+    engine.checkpoint()
     _say(f"Learned in {time.perf_counter() - begun:.1f} s.")
     return _kept(path, story, finished=True)
 

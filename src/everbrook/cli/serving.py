@@ -30,8 +30,9 @@ def run(arguments: argparse.Namespace) -> int:
     from everbrook.http.server import serve
 
     check_address(settings.serve)  # before the log is read, which may take a while
-    with Recommender.open(data_path(arguments), settings) as engine:
+    with Recommender.open(data_path(arguments), settings, beside=True) as engine:
         engine.start_learner()
+        engine.start_refits()
         serve(engine, settings, _tell)
     return 0
 

@@ -1,30 +1,107 @@
-"""`everbrook status`: offsets, counts, the experts' weights, versions."""
+"""`everbrook status`: offsets, what learns live and how the gate stands, the experts' weights, versions, errors."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 from typing import Any
 
-from everbrook.cli.opening import opened
+from everbrook.cli import reaching
+from everbrook.cli.spans import span
+from everbrook.cli.versions import decisions
+
+NESTED = ("mixture", "kinds", "scenarios", "live", "refit", "decisions", "version", "last_errors")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
+    reaching.configure(parser)
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print where everything stands."""
-    with opened(arguments) as engine:
+    with reaching.reached(arguments) as engine:
         status = engine.status()
     if arguments.json:
         import msgspec
 
         print(msgspec.json.format(msgspec.json.encode(status), indent=2).decode())
     else:
-        print("\n".join(lines(status)))
+        print("\n".join(rendered(status)))
     return 0
+
+
+def rendered(status: dict[str, Any]) -> list[str]:
+    """A status for people: the counts, what answers, what learns, the experts, what went wrong."""
+    shot = status["version"]
+    told = lines({name: value for name, value in status.items() if name not in NESTED})
+    told += lines({name: status[name] for name in ("kinds", "scenarios")})
+    told.append(f"version: {shot['name']}, up to offset {shot['offset']}, published {span(shot['age_ms'])} ago")
+    told += live(status["live"]) + refit(status["refit"]) + decisions(status["decisions"])
+    told += lines({"mixture": status["mixture"]})
+    return [*told, "last errors:", *(f"  {text}" for text in _errors(status) or ["none"])]
+
+
+def live(found: dict[str, Any]) -> list[str]:
+    """What learns live: where, how fresh, how the gate and drift stand."""
+    told = [f"live: learns {'nowhere' if found['mode'] == 'off' else found['mode']}, stage {found.get('stage', 'off')}"]
+    if "note" in found:
+        told.append(f"  {found['note']}")
+    process = found.get("process")
+    if process:
+        fresh = process["freshness"]
+        told.append(f"  process: {process['state']}, pid {process['pid']}, {process['behind']} records behind, "
+                    f"started {process['starts']} times, hung {process['hangs']} times")
+        if fresh["measured"]:
+            told.append(f"  event to weights: p50 {fresh['p50_ms']} ms, p99 {fresh['p99_ms']} ms "
+                        f"({fresh['measured']} measured)")
+    if "published" in found:
+        shown = found["published"]
+        told.append(f"  published: {shown['version']}, up to offset {shown['offset']}, {span(shown['age_ms'])} ago")
+    if "gate" in found:
+        told += _gate(found["gate"]) + _drift(found["drift"])
+        points = ", ".join(one["version"] for one in found["versions"])
+        told.append(f"  points to go back to: {points or 'none'}")
+    return told
+
+
+def _gate(gate: dict[str, Any]) -> list[str]:
+    counts = ", ".join(f"{count} {kind}" for kind, count in gate["counts"].items() if count)
+    told = [f"  gate: {gate['stage']}{', paused' if gate['paused'] else ''}, {gate['events']} events compared"
+            + (f"; so far {counts}" if counts else "")]
+    return told + [
+        f"    {one['claim']} against {one['against']}: {one['nats']:.2f} of {one['needed_nats']:.2f} nats; "
+        f"lately {_nats(one['mean_nats'])}"
+        for one in gate["readings"] if one["scenario"] < 0
+    ]
+
+
+def _nats(mean: float | None) -> str:
+    """A mean difference; it is null or not a number before there is one."""
+    return "nothing" if mean is None or math.isnan(mean) else f"{mean:+.4f} nats an event"
+
+
+def _drift(drift: dict[str, Any]) -> list[str]:
+    return [f"  drift: rates × {drift['factor']:.2f}, {drift['rises']} rises, {drift['falls']} falls of the loss"]
+
+
+def refit(found: dict[str, Any]) -> list[str]:
+    """How the fits of the large model in the background stand."""
+    told = f"refit: {found['state']}, {found['fits']} done, {found['failures']} failed"
+    if found.get("progress"):
+        at = found["progress"]
+        told += f"; epoch {at['epoch'] + 1} of {at['epochs']}, step {at['step']} of {at['steps']}"
+    if "candidate" in found:
+        candidate = found["candidate"]
+        told += f"; candidate of offset {candidate['offset']}: {candidate.get('judged', 0)} events compared, "
+        told += f"{_nats(candidate.get('mean_nats'))}"
+    return [told, *([f"  {found['last']['failed']}"] if "failed" in found.get("last", {}) else [])]
+
+
+def _errors(status: dict[str, Any]) -> list[str]:
+    return [*status["last_errors"], *status["live"].get("process", {}).get("last_errors", [])]
 
 
 def lines(status: dict[str, Any], indent: str = "") -> list[str]:

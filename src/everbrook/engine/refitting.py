@@ -8,10 +8,7 @@ whatever becomes of the process, what is published stays.
 from __future__ import annotations
 
 import logging
-import os
-import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -23,7 +20,7 @@ import msgspec
 from everbrook.engine.keeping import Snapshot
 from everbrook.engine.learning_files import read_arrays
 from everbrook.engine.refit_process import FOLDER, MODEL, WEIGHTS, Order, Outcome
-from everbrook.engine.supervisor import THREADS
+from everbrook.engine.refit_run import ended, followed, spawn
 from everbrook.engine.trial import Trial
 from everbrook.errors import EverbrookError, NotReadyError
 from everbrook.events.records import VersionAction
@@ -238,7 +235,7 @@ class Refitting:
         if self._closing:
             return
         if code:
-            self._fail(f"The refit's process ended with {_ended(code)}; what is published stays.")
+            self._fail(f"The refit's process ended with {ended(code)}; what is published stays.")
         elif outcome is None:
             self._last = {"because": because, "outcome": "too little to learn from", "ts_ms": self._now_ms()}
         else:
@@ -258,29 +255,14 @@ class Refitting:
         with self._lock:
             if self._closing:
                 return 0, None
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "everbrook.engine.refit_process"], stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE, env=os.environ | dict.fromkeys(THREADS, "1"),
-            )  # fmt: skip
-        process, outcome = self._process, None
-        assert process.stdin is not None  # both are pipes
-        assert process.stdout is not None
-        with process:
-            try:
-                process.stdin.write(msgspec.json.encode(order))
-                process.stdin.close()
-                for line in process.stdout:
-                    told = msgspec.json.decode(line)
-                    if "outcome" in told:
-                        outcome = msgspec.convert(told["outcome"], Outcome | None)
-                    else:
-                        self._progress = told
-            except OSError:  # it is gone; its exit code says why
-                pass
-            code = process.wait()
+            process = self._process = spawn()
+        code, outcome = followed(process, order, self._note_progress)
         with self._lock:
             self._process = None
         return code, outcome
+
+    def _note_progress(self, told: dict[str, Any]) -> None:
+        self._progress = told
 
     # -- the candidate -------------------------------------------------------------------------------------------
 
@@ -337,11 +319,3 @@ class Refitting:
         self._trial, self._candidate = None, None
         for name in (MODEL, WEIGHTS):
             (self._path / FOLDER / name).unlink(missing_ok=True)
-
-
-def _ended(code: int) -> str:
-    """Words for an exit code."""
-    try:
-        return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
-    except ValueError:
-        return f"signal {-code}"

@@ -21,6 +21,7 @@ from everbrook.events.log_intake import decode_events, decode_items, decode_user
 from everbrook.http.failures import from_everbrook, from_router, json_response, reworded
 from everbrook.http.guard import Guard, read_body
 from everbrook.http.openapi import document
+from everbrook.http.wishes import Nothing, Override, Rollback
 from everbrook.rank.requests import Recommend
 
 if TYPE_CHECKING:
@@ -74,22 +75,61 @@ class Door:
 
     async def get_status(self, request: Request) -> Response:
         """Where everything stands."""
-        return json_response(self.engine.status())
+        return json_response(await self._aside(self.engine.status))
 
     async def get_ready(self, request: Request) -> Response:
         """Whether lists can be made."""
-        if not self.engine.status().get("ready", True):
+        if not await self._aside(self.engine.is_ready):
             raise NotReadyError("The engine is still catching up with its log.")
         return json_response({"ready": True})
+
+    async def get_versions(self, request: Request) -> Response:
+        """What answers, and what can be gone back to."""
+        return json_response(await self._aside(self.engine.versions))
+
+    async def post_rollback(self, request: Request) -> Response:
+        """Go back to a version."""
+        asked: Rollback = await self._asked(request, Rollback, "A wish to go back")
+        return json_response(await self._aside(self.engine.rollback, asked.to))
+
+    async def post_override(self, request: Request) -> Response:
+        """Set the stage of the live weights."""
+        asked: Override = await self._asked(request, Override, "A wish for a stage")
+        return json_response(await self._aside(self.engine.override, asked.stage))
+
+    async def post_pause(self, request: Request) -> Response:
+        """Let the gate make no moves by itself."""
+        await self._asked(request, Nothing, "The body of this request")
+        return json_response(await self._aside(self.engine.pause))
+
+    async def post_resume(self, request: Request) -> Response:
+        """Let the gate make its moves again."""
+        await self._asked(request, Nothing, "The body of this request")
+        return json_response(await self._aside(self.engine.resume))
+
+    async def post_refit(self, request: Request) -> Response:
+        """Fit the large model anew in the background."""
+        await self._asked(request, Nothing, "The body of this request")
+        return json_response(await self._aside(self.engine.refit))
+
+    async def _asked(self, request: Request, kind: Any, what: str) -> Any:
+        """What a body asks for, which may be missing where it has nothing to say."""
+        body = await read_body(request, self.settings.serve.body_limit_bytes)
+        try:
+            return msgspec.json.decode(body or b"{}", type=kind)
+        except (msgspec.ValidationError, msgspec.DecodeError) as error:
+            raise reworded(error, what, kind.__struct_fields__) from None
+        except UnicodeDecodeError:
+            raise InputError("The body must be UTF-8; got bytes that are not.") from None
 
     def _check_count(self, count: int) -> None:
         limit = self.settings.serve.batch_limit
         if count > limit:
             raise InputError(f"A batch must hold at most {limit} records; got {count}.", "Send smaller batches.")
 
-    async def _aside(self, call: Any, records: Any) -> Any:
-        """Wait for the disk on another thread, so that lists go on being made."""
-        return await asyncio.get_running_loop().run_in_executor(None, partial(call, records))
+    async def _aside(self, call: Any, *arguments: Any) -> Any:
+        """Wait for the disk or the learner on another thread, so that lists go on being made."""
+        return await asyncio.get_running_loop().run_in_executor(None, partial(call, *arguments))
 
 
 async def get_health(request: Request) -> Response:
@@ -122,6 +162,12 @@ def build_app(engine: Recommender, settings: Settings) -> Starlette:
         Route("/v1/users", door.post_users, methods=["POST"]),
         Route("/v1/recommend", door.post_recommend, methods=["POST"]),
         Route("/v1/status", door.get_status, methods=["GET"]),
+        Route("/v1/versions", door.get_versions, methods=["GET"]),
+        Route("/v1/rollback", door.post_rollback, methods=["POST"]),
+        Route("/v1/override", door.post_override, methods=["POST"]),
+        Route("/v1/pause", door.post_pause, methods=["POST"]),
+        Route("/v1/resume", door.post_resume, methods=["POST"]),
+        Route("/v1/refit", door.post_refit, methods=["POST"]),
         Route("/healthz", get_health, methods=["GET"]),
         Route("/readyz", door.get_ready, methods=["GET"]),
         Route("/openapi.json", get_openapi, methods=["GET"]),

@@ -11,6 +11,7 @@ import msgspec
 from everbrook import __version__
 from everbrook.events.log_intake import EventBatch, ItemBatch, UserBatch
 from everbrook.http.failures import ErrorBody
+from everbrook.http.wishes import Nothing, Override, Rollback
 from everbrook.rank.requests import Recommend, Recommendation
 
 REFERENCE = "#/components/schemas/{name}"
@@ -65,6 +66,29 @@ OPERATIONS = (
     ),
     Operation("get", "/v1/items/{id}", "What is known of an item.", None, dict[str, Any], (401, 404)),
     Operation("get", "/v1/status", "Where everything stands.", None, dict[str, Any], (401,)),
+    Operation(
+        "get", "/v1/versions", "What answers, what can be gone back to (newest first), and what was decided lately.",
+        None, dict[str, Any], (401,),
+    ),
+    Operation(
+        "post", "/v1/rollback", "Go back to a version: what the live model learned since is undone.",
+        Rollback, dict[str, Any], (400, 401, 404, 503), {"to": "anchor"},
+    ),
+    Operation(
+        "post", "/v1/pause", "Let the gate make no moves by itself; learning goes on.",
+        Nothing, dict[str, Any], (400, 401, 503),
+    ),
+    Operation(
+        "post", "/v1/resume", "Let the gate make its moves again.", Nothing, dict[str, Any], (400, 401, 503),
+    ),
+    Operation(
+        "post", "/v1/override", "Say by hand whom the live weights serve.",
+        Override, dict[str, Any], (400, 401, 503), {"stage": "canary"},
+    ),
+    Operation(
+        "post", "/v1/refit", "Fit the large model anew in the background; the gate lets it in.",
+        Nothing, dict[str, Any], (400, 401, 503),
+    ),
     Operation("get", "/healthz", "Whether the process lives.", None, dict[str, Any]),
     Operation("get", "/readyz", "Whether lists can be made.", None, dict[str, Any], (503,)),
     Operation("get", "/openapi.json", "This description.", None, dict[str, Any]),

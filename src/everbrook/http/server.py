@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from everbrook.errors import BusyError, SettingError
+from everbrook.http.address import announce, url_of, withdraw
 from everbrook.http.app import build_app
 from everbrook.http.guard import check_address
 
@@ -49,15 +50,21 @@ def serve(engine: Recommender, settings: Settings, on_ready: OnReady) -> None:
     try:
         host, port = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
+
+        def listens() -> None:
+            announce(engine.path, url_of(host, port))
+            on_ready(f"http://{shown}:{port}")
+
         config = uvicorn.Config(
             build_app(engine, settings), http="httptools", ws="none", lifespan="off", log_level="warning",
             access_log=False, server_header=False, date_header=False, backlog=settings.serve.backlog,
             timeout_graceful_shutdown=settings.serve.stop_timeout_s,
         )
-        server = _Server(config, lambda: on_ready(f"http://{shown}:{port}"))
+        server = _Server(config, listens)
         with _signals_end_quietly():
             server.run(sockets=[listening])
     finally:
+        withdraw(engine.path)
         listening.close()
 
 
@@ -80,8 +87,6 @@ def bind(settings: ServeSettings) -> socket.socket:
             "Choose another: --port 8001, or make run PORT=8001",
         ) from error
     return listening
-
-
 
 
 

@@ -1,0 +1,179 @@
+"""Reaching what learns: the data directory where nobody holds it, else the server that does, over HTTP."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from everbrook.cli.opening import data_path, loaded_settings, opened
+from everbrook.errors import BusyError, EverbrookError, NotReadyError
+
+if TYPE_CHECKING:
+    from everbrook.settings import Settings
+
+TIMEOUT_S = 60.0
+
+
+class Reached(Protocol):
+    """What the commands of looking after ask, of an engine or of a server alike."""
+
+    def status(self) -> dict[str, Any]:
+        """Where everything stands."""
+        ...
+
+    def versions(self) -> dict[str, Any]:
+        """What answers, and what can be gone back to."""
+        ...
+
+    def rollback(self, to: str) -> dict[str, Any]:
+        """Go back to a version."""
+        ...
+
+    def pause(self) -> dict[str, Any]:
+        """Let the gate make no moves by itself."""
+        ...
+
+    def resume(self) -> dict[str, Any]:
+        """Let the gate make its moves again."""
+        ...
+
+    def override(self, stage: str) -> dict[str, Any]:
+        """Set the stage of the live weights."""
+        ...
+
+    def refit(self) -> dict[str, Any]:
+        """Fit the large model anew."""
+        ...
+
+
+class Server:
+    """A running server as an engine."""
+
+    def __init__(self, url: str, key: str | None = None) -> None:
+        """Speak to a server.
+
+        Args:
+            url: its address, such as http://127.0.0.1:8000.
+            key: that it asks for; None where it asks for none.
+        """
+        self._url, self._key = url.rstrip("/"), key
+
+    def status(self) -> dict[str, Any]:
+        """Where everything stands."""
+        return self._ask("status")
+
+    def versions(self) -> dict[str, Any]:
+        """What answers, and what can be gone back to."""
+        return self._ask("versions")
+
+    def rollback(self, to: str) -> dict[str, Any]:
+        """Go back to a version."""
+        return self._ask("rollback", {"to": to})
+
+    def pause(self) -> dict[str, Any]:
+        """Let the gate make no moves by itself."""
+        return self._ask("pause", {})
+
+    def resume(self) -> dict[str, Any]:
+        """Let the gate make its moves again."""
+        return self._ask("resume", {})
+
+    def override(self, stage: str) -> dict[str, Any]:
+        """Set the stage of the live weights."""
+        return self._ask("override", {"stage": stage})
+
+    def refit(self) -> dict[str, Any]:
+        """Fit the large model anew."""
+        return self._ask("refit", {})
+
+    def _ask(self, route: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        headers = {"Content-Type": "application/json"}
+        if self._key is not None:
+            headers["Authorization"] = f"Bearer {self._key}"
+        data = None if body is None else json.dumps(body).encode()
+        try:
+            request = urllib.request.Request(f"{self._url}/v1/{route}", data=data, headers=headers)
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+                told: dict[str, Any] = json.load(answer)
+            return told
+        except urllib.error.HTTPError as error:
+            raise _as_ours(error) from None
+        except (OSError, ValueError) as error:
+            why = getattr(error, "reason", error)
+            raise NotReadyError(f"A server must answer at '{self._url}'; got: {why}.") from None
+
+
+def _as_ours(answer: urllib.error.HTTPError) -> EverbrookError:
+    """The error that a server told, as it would have been raised here."""
+    try:
+        told = json.load(answer)["error"]
+        kind, message, hint = told["type"], told["message"], told["hint"]
+    except (ValueError, KeyError, TypeError):
+        return EverbrookError(f"A server must answer in Everbrook's form; got status {answer.code}.")
+    if kind == "unauthorised":
+        hint = "Give it: --key KEY, or EVERBROOK_SERVE_KEYS=KEY in the environment."
+    classes = [one for one in EverbrookError.__subclasses__() if one.http_status == answer.code]
+    named = [one for one in classes if one.type == kind]
+    return (named or classes or [EverbrookError])[0](message, hint)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which server is meant."""
+    parser.add_argument("--url", help="a server's address, in place of a data directory")
+    parser.add_argument("--key", help="the key that the server asks for (else the first of the setting serve.keys)")
+
+
+@contextmanager
+def reached(arguments: argparse.Namespace) -> Iterator[Reached]:
+    """What learns in a data directory: opened where no process holds it, else through the server that does.
+
+    Raises:
+        NotFoundError: there is no such directory.
+        BusyError: a process that is no server holds it.
+        NotReadyError: the server does not answer.
+    """
+    if arguments.url:
+        yield Server(arguments.url, _key(arguments, loaded_settings(arguments).settings))
+        return
+    try:
+        opening = opened(arguments)
+        engine = opening.__enter__()
+    except BusyError as busy:
+        yield _holder(arguments, busy)
+        return
+    try:
+        yield engine
+    finally:
+        opening.__exit__(None, None, None)
+
+
+def _holder(arguments: argparse.Namespace, busy: BusyError) -> Server:
+    """The server that holds the data directory."""
+    from everbrook.events.log_directory import LOCK_FILE
+    from everbrook.http.address import announced
+
+    path = data_path(arguments)
+    told = announced(path)
+    holder = _text(path / LOCK_FILE)
+    if told is None or str(told.pid) != holder:
+        hint = "It tells no address there: it is no server, or one that is still starting. Or name one: --url URL"
+        raise BusyError(busy.message, hint) from None
+    return Server(told.url, _key(arguments, loaded_settings(arguments).settings))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return ""
+
+
+def _key(arguments: argparse.Namespace, settings: Settings) -> str | None:
+    key: str | None = arguments.key
+    return key or next(iter(settings.serve.keys), None)

@@ -1,0 +1,100 @@
+"""A refitted model on trial: what is said of it depends on what it says of events, not on when they are scored."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from everbrook.engine import trial as trials
+from everbrook.engine.trial import Trial
+from everbrook.models.sequence import SequenceModel
+from everbrook.models.sequence_expert import SequenceExpert
+from everbrook.models.sequence_registry import new_model
+from everbrook.settings import Settings
+from everbrook.settings.gate import GateSettings
+from everbrook.settings.sequence import SequenceSettings
+from everbrook.types import Step
+
+ITEMS, HISTORY, T0 = 20, 4, 1_767_225_600_000
+SHAPE = SequenceSettings(width=8, layers=1, heads=1, history=HISTORY)
+SETTINGS = Settings(sequence=SHAPE, gate=GateSettings(block_events=1, candidate_s=3600.0))
+RIGHT, OTHER = (new_model(SHAPE, ITEMS, seed=seed).eval() for seed in (1, 2))
+
+
+def events(count: int, first: int = 0) -> Step:
+    """Events whose item is the one that RIGHT finds most probable."""
+    rng = np.random.default_rng(first)
+    items = rng.integers(ITEMS, size=(count, HISTORY)).astype(np.int32)
+    times = np.tile(T0 + 1000 * np.arange(HISTORY), (count, 1)).astype(np.int64)
+    step = Step(
+        ts_ms=np.full(count, T0 + 60_000), actor=np.arange(first, first + count, dtype=np.int32),
+        item=np.zeros(count, np.int32), kind=np.zeros(count, np.int16), scenario=np.full(count, -1, np.int16),
+        value=np.full(count, np.nan, np.float32), weight=np.ones(count, np.float32),
+        n=np.full(count, HISTORY, np.int32), session_n=np.full(count, HISTORY, np.int32), items=items, times=times,
+        kinds=np.zeros((count, HISTORY), np.int16),
+    )
+    expert = SequenceExpert(SHAPE, RIGHT)
+    for b in range(count):
+        step.item[b] = expert.propose(step.query(b), 1)[0]
+    return step
+
+
+def judged(trial: Trial, rounds: int) -> tuple[str, str] | None:
+    """What is decided within so many rounds of ten events."""
+    for n in range(rounds):
+        step = events(10, 10 * n)
+        for b in range(10):
+            trial.note(step, b)
+        move = trial.judge(T0 + 60_000 * (n + 1))
+        if move is not None:
+            return move.kind, move.because
+    return None
+
+
+def test_the_one_that_is_right_takes_the_place_of_the_other() -> None:
+    decided = judged(Trial(RIGHT, OTHER, SETTINGS), 60)
+    assert decided is not None
+    assert decided[0] == "swap"
+    assert decided[1].startswith("Proven better than the live weights: lately +")
+
+
+def test_the_one_that_is_wrong_is_given_up_when_its_time_is_over() -> None:
+    decided = judged(Trial(OTHER, RIGHT, SETTINGS), 70)
+    assert decided is not None
+    assert decided[0] == "discard"
+    assert "after 3600 s" in decided[1]
+
+
+def test_the_gain_is_what_both_say_of_each_event() -> None:
+    trial = Trial(RIGHT, OTHER, SETTINGS)
+    step = events(5)
+    for b in range(5):
+        trial.note(step, b)
+    step.items[:] = 0  # what was noted is a copy: the memory of a step is used again
+    assert trial.judge(T0) is None
+    fresh = events(5)
+    expected = np.mean([by_hand(RIGHT, fresh, b) - by_hand(OTHER, fresh, b) for b in range(5)])
+    assert trial.told()["judged"] == 5
+    assert trial.told()["mean_nats"] == pytest.approx(expected, rel=1e-4)
+
+
+def by_hand(model: SequenceModel, step: Step, b: int) -> float:
+    """Log-probability of the item by the expert's masses over all items, its rest spread evenly."""
+    expert = SequenceExpert(SHAPE, model)
+    mass, rest = np.zeros((ITEMS, 1), np.float32), np.zeros(1, np.float32)
+    expert.score(step.query(b), np.arange(ITEMS, dtype=np.int32), mass, rest)
+    assert float(mass.sum() + rest[0]) == pytest.approx(1.0, abs=1e-3)
+    return float(np.log(mass[step.item[b], 0] + rest[0] / ITEMS))
+
+
+def test_more_events_than_can_wait_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trials, "MOST_WAITING", 3)
+    trial = Trial(RIGHT, OTHER, SETTINGS)
+    step = events(5)
+    for b in range(5):
+        trial.note(step, b)
+    assert (trial.told()["waiting"], trial.told()["left_out"]) == (3, 2)
+
+
+def test_without_an_event_nothing_is_decided() -> None:
+    assert Trial(RIGHT, OTHER, SETTINGS).judge(T0) is None
