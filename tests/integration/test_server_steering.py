@@ -30,6 +30,7 @@ WORLD = World(
     )
 )
 EVENTS = WORLD.all_events()
+RECORDS = EVENTS.records()
 KEY = "a-key-of-the-test"
 ASSIGNMENTS = [
     'mixture.experts=["popularity", "transitions", "sequence", "live"]', "sequence.width=8", "sequence.layers=1",
@@ -78,7 +79,7 @@ class Serving:
     def visits(self, start: int, stop: int) -> None:
         """Let the events of the world go on, now."""
         for n in range(start, stop):
-            one = EVENTS.records()[n]
+            one = RECORDS[n]
             self.post("events", {"events": [{"user": one.user, "item": one.item}]})
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:

@@ -72,10 +72,15 @@ def _gate(gate: dict[str, Any]) -> list[str]:
     told = [f"  gate: {gate['stage']}{', paused' if gate['paused'] else ''}, {gate['events']} events compared"
             + (f"; so far {counts}" if counts else "")]
     return told + [
-        f"    {one['claim']} against {one['against']}: {one['nats']:.2f} of {one['needed_nats']:.2f} nats; "
+        f"    {one['claim']} against {one['against']}: {_number(one['nats'])} of {_number(one['needed_nats'])} nats; "
         f"lately {_nats(one['mean_nats'])}"
         for one in gate["readings"] if one["scenario"] < 0
     ]
+
+
+def _number(nats: float | None) -> str:
+    """An amount of evidence; it is null where it is not finite."""
+    return "–" if nats is None or not math.isfinite(nats) else f"{nats:.2f}"
 
 
 def _nats(mean: float | None) -> str:
