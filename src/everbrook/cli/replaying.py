@@ -180,5 +180,6 @@ def table(report: Report) -> str:
     order = {"mixture": 0, "pool": 1, "floor": 2, "expert": 3}
     for row in sorted(rows, key=lambda one: order.get(one.group, 4)):
         cells = (row.metrics.get(name) for name in SHOWN)
-        lines.append(f"{row.system:32}" + "".join(f"{'–' if cell is None else f'{cell:.4f}':>13}" for cell in cells))
+        numbers = ("–" if cell is None or cell != cell else f"{cell:.4f}" for cell in cells)
+        lines.append(f"{row.system:32}" + "".join(f"{number:>13}" for number in numbers))
     return "\n".join(lines) + "\n"
