@@ -102,7 +102,7 @@ def poisson_upper(count: int) -> float:
 
 
 def alarms(made: Made, settings: GateSettings, events: int, ms_per_batch: int, seed: int) -> tuple[int, float]:
-    """Alarms on a stream without harm, and the alarms that the budget allows in its time, after a fifth to learn scales.
+    """Alarms on a stream without harm, and the alarms that the budget allows in its time, after a fifth to learn from.
 
     The loss of both models drifts upwards together, which no difference can see; a paused gate would not roll back,
     so it runs live with harms that never repeat.

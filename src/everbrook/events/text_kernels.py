@@ -7,6 +7,8 @@ by its bytes. None of this makes room; where there is none a kernel stops, and t
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -73,7 +75,7 @@ def same(data: U8, at: int, other: U8, place: int, size: int) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def slot_of(data: U8, at: int, size: int, tag: int | np.int64, table: I64, starts: I64, held: U8) -> int:
+def slot_of(data: U8, at: int, size: int, tag: Any, table: I64, starts: I64, held: U8) -> Any:
     """The slot of a text, or the empty one where its probing ends."""
     mask = len(table) - 1
     slot = tag & mask
