@@ -74,11 +74,13 @@ def one(begin: Course, fault: str, stops: tuple[int, int], plain: Course | None)
 
 def flip(seed: int, settings: Settings) -> None:
     """Own events after the flip, in windows of 25, until nine tenths of what it cost are regained and stay so."""
-    changes = {"users": 30, "items": 200, "days": 3.2, "flip_days": (1.0,), "events_per_day": 4_000, "activity": 0.2}
-    world = World(preset("flip", seed=seed, **changes))
+    changes = {"users": 30, "items": 80, "genres": 4, "days": 3.6, "flip_days": (2.0,), "events_per_day": 4_000}
+    world = World(preset("flip", seed=seed, activity=0.2, **changes))
     columns = world.all_events()
     number = own_event_number(columns, world.flips_ms[0])
-    rows = Course(settings, columns, 0.5).go(len(columns)).judged
+    course = Course(settings, columns, 0.25)
+    course.exclude_seen = False
+    rows = course.go(len(columns)).judged
     since = number[rows[:, PLACE].astype(np.int64)]
     before = rows[(since < 0) & (rows[:, PLACE] > 0.6 * (number < 0).sum()), MIXTURE].mean()
     fallen = rows[(since >= 0) & (since < 15), MIXTURE].mean()

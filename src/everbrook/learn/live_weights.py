@@ -42,7 +42,7 @@ class LiveWeights:
         self.anchor, self.recent, self._next = (new_reference(s, widths) for _ in range(3))
         self._window = Overlay(0, s.width)
         self._fresh = Overlay(0, 1)  # which rows changed since the last delta
-        self._moments = np.zeros(3, np.int64)  # begin of the guard's window, last look for idle rows, offset
+        self._moments = np.zeros(4, np.int64)  # begin of the guard's window, last look for idle rows, offset, the first
         self._counts = np.zeros(4, np.int64)  # clipped, held, not finite, expired
         self.watchers: list[Any] = []  # told `note(tables, rows)` before rows change, and `grow(rows)`
 
@@ -82,19 +82,25 @@ class LiveWeights:
         moments, s = self._moments, self.settings
         if not self.anchor.taken:
             self.anchor.take(self.network, int(moments[2]), ts_ms)
+            moments[3] = offset
         if ts_ms - moments[0] >= 1000 * s.window_s or ts_ms < moments[0] - 1000 * s.window_s:
             self._window.clear()
             moments[0] = ts_ms
         if not self._next.taken:
             self._next.take(self.network, int(moments[2]), ts_ms)
-        elif (
-            abs(ts_ms - self._next.ts_ms) >= 1000 * s.recent_s
-            and int(moments[2]) - self._next.offset >= s.recent_events
-        ):
+        elif self._old_enough(ts_ms):
             self.recent, self._next = self._next, self.recent
             self._next.take(self.network, int(moments[2]), ts_ms)
         moments[2] = offset
         count_targets(self.seen, targets)
+
+    def _old_enough(self, ts_ms: int) -> bool:
+        """Whether the weights that wait become the recent ones; while little is learned, after a quarter of it."""
+        learned = int(self._moments[2])
+        events = min(self.settings.recent_events, (learned - int(self._moments[3])) // 4)
+        return (
+            abs(ts_ms - self._next.ts_ms) >= 1000 * self.settings.recent_s and learned - self._next.offset >= events
+        )
 
     @property
     def events_s(self) -> float:

@@ -145,7 +145,7 @@ class LiveSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
                     gt=0, extra={"unit": "s"})
     ] = 60.0
     recent_events: Annotated[
-        int, Meta(description="Events that were learned at least since the recent weights, however slow the stream.",
+        int, Meta(description="Events learned at least since the recent weights, at first a quarter of all.",
                   ge=0, extra={"unit": "events"})
     ] = 4_000
     tested: Annotated[

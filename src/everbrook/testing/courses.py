@@ -63,6 +63,7 @@ class Course:
         self.moves: list[dict[str, Any]] = []
         self.skipped: list[int] = []
         self.not_finite = 0  # numbers in what was published
+        self.exclude_seen = True  # whether lists leave out what their users had, who are then judged by the rest
         self.watched = ""  # id of an item to be looked for in lists
         self.listed: list[tuple[float, bool]] = []  # times of lists for who had not had it, and whether it was in them
 
@@ -71,6 +72,7 @@ class Course:
         other = Course.__new__(Course)
         other.__init__(self.settings, self.columns, 0.0)  # type: ignore[misc]
         other.marks, other.at, other._batch = self.marks, self.at, self._batch
+        other.exclude_seen, other.watched = self.exclude_seen, self.watched
         other.core.load({part: _copied(arrays) for part, arrays in self.core.parts().items()})
         other.learning.load({part: _copied(arrays) for part, arrays in self.learning.parts().items()})
         other.past.hear(self.past)
@@ -108,7 +110,7 @@ class Course:
             if self.watched:
                 self._look(step, b, judgement)
 
-        self.core.learn(folded.learned, _Marked(exclude_seen=True, marks=marks), listen, folded.happened)
+        self.core.learn(folded.learned, _Marked(exclude_seen=self.exclude_seen, marks=marks), listen, folded.happened)
         tested = self.learning.take_step(folded.learned, self.core.events, self.core.state.n_items)
         if tested.skipped and tested.skipped != "Learning rests.":
             self.skipped.append(self.at)

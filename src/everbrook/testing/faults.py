@@ -23,7 +23,7 @@ from everbrook.errors import UnknownNameError
 from everbrook.events.columns import EventColumns
 from everbrook.learn import online
 from everbrook.learn.asking import Asked
-from everbrook.learn.lessons import Lesson
+from everbrook.learn.lessons import Lesson, learn_from
 from everbrook.learn.live_weights import LiveWeights
 from everbrook.learn.reservoir import Questions
 from everbrook.models.live_network import Windows
@@ -133,7 +133,7 @@ def _spoil(weights: LiveWeights, stack: ExitStack) -> None:
 
 
 def _mislead(learning: LiveLearning, changed: Callable[[Questions], Questions], stack: ExitStack) -> None:
-    learn_from, own = online.learn_from, learning.learner.weights
+    own = learning.learner.weights
 
     def misled(weights: LiveWeights, lesson: Lesson, settings: LiveSettings, seed: int) -> str:
         if weights is own and len(lesson.new):

@@ -29,10 +29,18 @@ def test_on_a_slow_stream_the_recent_weights_are_as_old_as_so_many_events() -> N
     live = weights(recent_s=60.0, recent_events=1000)
     for n in range(60):  # 100 events a minute
         live.begin(100 * n, n * MINUTE_MS, NOBODY)
-        if live.recent.taken:
+        if n > 50:
             assert 1000 <= 100 * n - live.recent.offset <= 2100
-    assert live.recent.taken
     assert math.isclose(live.events_s, 100 / 60)
+
+
+def test_while_little_is_learned_the_recent_weights_are_younger() -> None:
+    live = weights(recent_s=60.0, recent_events=10_000)
+    for n in range(40):
+        live.begin(100 * (n + 1), n * MINUTE_MS, NOBODY)
+        if n > 2:
+            assert live.recent.taken
+            assert 100 * n - live.recent.offset <= 200 + 0.6 * 100 * n
 
 
 def test_on_a_fast_stream_they_are_as_old_as_so_much_time() -> None:
