@@ -273,12 +273,12 @@ class Recommender(Steering):
         with self._lock:
             offset, now_ms = self._core.offset if offset is None else offset, self.clock.now_ms()
             snapshot = Snapshot(version_name(model, offset), offset, now_ms, self._digest, model)
-            self._swap(snapshot)
             told = Version(
                 version=snapshot.version, offset=offset, ts=now_ms, action=action, settings=self._digest,
                 because=because,
             )  # fmt: skip
             self.log.append([told])
+            self._swap(snapshot)  # whoever sees the version finds it in the log
             return snapshot
 
     def _attach(self) -> None:
