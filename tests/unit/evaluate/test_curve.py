@@ -29,7 +29,7 @@ from everbrook.testing.world_config import DAY_MS, preset
 from everbrook.testing.worlds import World
 
 FAST = Settings(mixture=MixtureSettings(experts=("popularity", "transitions")))
-WORLD = World(preset("news", items=150, users=60, days=3, events_per_day=600, guest_share=0.0, seed=4))
+WORLD = World(preset("news", items=150, users=60, days=3, events_per_day=450, guest_share=0.0, seed=4))
 COLUMNS = WORLD.all_events()
 BASE = ReplayOptions(from_ms=WORLD.config.start_ms + DAY_MS, sample=0.4, refit_ms=DAY_MS // 2)
 DELAYS = parse_delays("0s,10m,3h,never")
