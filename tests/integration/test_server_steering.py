@@ -161,6 +161,7 @@ def test_the_gate_is_paused_resumed_and_overridden_over_http(server: Serving) ->
 def test_the_command_line_goes_through_the_server_that_holds_the_directory(
     server: Serving, command: Callable[..., tuple[int, str, str]]
 ) -> None:
+    server.until(lambda status: status["live"].get("versions"))
     code, _, error = command("versions")
     assert code == 1
     assert "--key" in error
