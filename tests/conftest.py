@@ -9,9 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import hypothesis
 import pytest
 
 ROOT = Path(__file__).parents[1]
+
+# A change is judged by the same examples each time; new ones are searched for wherever CI is not set.
+hypothesis.settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    hypothesis.settings.load_profile("ci")
 
 
 @pytest.fixture(scope="session")

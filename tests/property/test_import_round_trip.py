@@ -122,7 +122,8 @@ def test_cleaning_what_is_clean_changes_nothing(batch: list[Event]) -> None:
     once, _ = clean(EventColumns.from_records(batch), chosen, None)
     twice, findings = clean(once, chosen, None)
     assert twice.records() == once.records()
-    assert {finding.name for finding in findings if finding.action} <= {"rest", "rows"}
+    # without the bots of the first pass other values may lie outside the fences; what is done about them changes nothing
+    assert {finding.name for finding in findings if finding.action} <= {"rest", "rows", "outliers"}
 
 
 @given(st.lists(st.none() | small, max_size=20), st.integers(0, 20), st.integers(0, 20))
