@@ -122,7 +122,7 @@ def test_cleaning_what_is_clean_changes_nothing(batch: list[Event]) -> None:
     once, _ = clean(EventColumns.from_records(batch), chosen, None)
     twice, findings = clean(once, chosen, None)
     assert twice.records() == once.records()
-    # without the bots of the first pass other values may lie outside the fences; what is done about them changes nothing
+    # without the bots of the first pass other values may lie outside the fences
     assert {finding.name for finding in findings if finding.action} <= {"rest", "rows", "outliers"}
 
 
