@@ -129,8 +129,10 @@ def keep(side: Side) -> None:
         took_s = time.perf_counter() - began
         size = sum(path.stat().st_size for path in folder.iterdir())
         data.tell("large/checkpoint", took_s, "s", gib=round(size / 2**30, 2))
+        settings = side.learning.settings
+        del side.learning, side.served  # there is room for one such model and a half
         began = time.perf_counter()
-        again = LiveLearning(side.learning.settings)
+        again = LiveLearning(settings)
         again.load_from(folder)
         data.tell("large/recover", time.perf_counter() - began, "s")
     finally:
