@@ -3,8 +3,8 @@
 RecTools 0.19 needs numpy < 2, so it runs in a virtual environment of its own, made in EVERBROOK_BENCH_CACHE (default:
 the user's cache folder) at the first run. Both sides learn the last L+1 events of every user but the very last, which
 is the validation: both rank it among all items after every epoch, outside the clock. RecTools goes first, for a number
-of epochs; then we learn until its best hit rate is reached, from the same random start at its rate (held constant) and
-from our own start and rate.
+of epochs; then we learn until its best hit rate is reached: from a random start at its rate and at ours (both held), and
+from our own start.
 
     OMP_NUM_THREADS=1 python bench/training.py --length 50 --epochs 12
     OMP_NUM_THREADS=1 python bench/training.py --length 200 --epochs 7 --users 400 --events 100000 --batch 8
@@ -80,7 +80,9 @@ def scores(rank: np.ndarray) -> dict[str, float]:
     return {"hr@20": round(float(inside.mean()), 4), "ndcg@20": round(float((inside / np.log2(1 + rank)).mean()), 4)}
 
 
-def ours(walks: list[np.ndarray], wish: argparse.Namespace, terms: Terms, level: float) -> list[dict[str, float]]:
+def ours(
+    walks: list[np.ndarray], wish: argparse.Namespace, terms: Terms, level: float, name: str
+) -> list[dict[str, float]]:
     """Fit our Transformer until a hit rate is reached: CPU and wall seconds and quality at the end of each epoch."""
     cut = [walk[-wish.length - 2 :] for walk in walks]
     learned, judged = _histories(cut, last=False), _histories(cut, last=True)
@@ -98,6 +100,7 @@ def ours(walks: list[np.ndarray], wish: argparse.Namespace, terms: Terms, level:
     def judge(model: SequenceModel) -> dict[str, float]:
         reached = np.array(_now())
         curve.append(_point(len(curve) + 1, reached - spent, scores(ranks(model, judged)[0])))
+        _tell(name, wish, curve[-1:])
         spent[:] += np.array(_now()) - reached
         return {}
 
@@ -212,7 +215,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--batch", type=int, default=128, help="histories of a batch")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rate", type=float, default=4e-3, help="our rate from our start")
+    parser.add_argument("--rate", type=float, default=4e-3, help="our own rate")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--level", type=float, help="hit rate to reach, in place of a run of RecTools")
     wish = parser.parse_args()
@@ -221,11 +224,13 @@ def main() -> None:
     level = wish.level or max(point["hr@20"] for point in curves["rectools"])
     for name, curve in curves.items():
         _tell(name, wish, curve)
-    ours(made_world(40, 2_000), wish, Terms("spectral", wish.rate, 0.1, 0), 0.0)  # imports and compiles
-    arms = {"same terms": Terms("random", THEIR_RATE, 1.0, 0), "own terms": Terms("spectral", wish.rate, 0.1, 20)}
+    ours(made_world(40, 2_000), wish, Terms("spectral", wish.rate, 0.1, 0), 0.0, "warming")  # imports and compiles
+    arms = {
+        "same terms": Terms("random", THEIR_RATE, 1.0, 0), "own rate": Terms("random", wish.rate, 1.0, 0),
+        "own terms": Terms("spectral", wish.rate, 0.1, 20),
+    }  # fmt: skip
     for name, terms in arms.items():
-        curves[name] = ours(walks, wish, terms, level)
-        _tell(name, wish, curves[name])
+        curves[name] = ours(walks, wish, terms, level, name)
     for name, curve in curves.items():
         reached = next((point for point in curve if point["hr@20"] >= level), None)
         print(json.dumps({"name": f"training/{name}", "length": wish.length, "level": level, "reached": reached}))
