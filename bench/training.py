@@ -3,8 +3,8 @@
 RecTools 0.19 needs numpy < 2, so it runs in a virtual environment of its own, made in EVERBROOK_BENCH_CACHE (default:
 the user's cache folder) at the first run. Both sides learn the last L+1 events of every user but the very last, which
 is the validation: both rank it among all items after every epoch, outside the clock. RecTools goes first, for a number
-of epochs; then we learn until its best hit rate is reached: from a random start at its rate and at ours (both held), and
-from our own start.
+of epochs; then we learn until its best hit rate is reached: from a random start at its rate and at ours (both held),
+and from our own start.
 
     OMP_NUM_THREADS=1 python bench/training.py --length 50 --epochs 12
     OMP_NUM_THREADS=1 python bench/training.py --length 200 --epochs 7 --users 400 --events 100000 --batch 8
