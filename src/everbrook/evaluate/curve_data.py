@@ -93,7 +93,9 @@ def _is_floor(point: Point, system: str) -> bool:
 
 def sentences(curve: Curve) -> list[str]:
     """What the curve says of freshness, and whether its control holds; one sentence a line."""
-    said = _freshness(curve.points, "In order")
+    said = _freshness(curve.points, "Shuffled" if curve.conditions.shuffled else "In order")
+    if curve.conditions.shuffled:
+        said += _control(curve.points)
     if curve.control:
         said += _freshness(curve.control, "Shuffled")
         said += _control(curve.control)

@@ -81,6 +81,13 @@ def test_no_delay_is_the_plain_replay_and_never_the_frozen_one(curve: Curve) -> 
                 assert str(value) == str(theirs.metrics.get(name))
 
 
+def test_a_curve_of_the_control_alone_is_read_as_one(curve: Curve) -> None:
+    assert curve.control is not None
+    told = msgspec.structs.replace(curve.conditions, shuffled=True)
+    alone = msgspec.structs.replace(curve, points=curve.control, control=None, conditions=told)
+    assert sentences(alone) == [line for line in sentences(curve) if not line.startswith("In order")]
+
+
 def test_every_point_judges_the_same_events(curve: Curve) -> None:
     assert curve.control is not None
     assert len({point.events for point in [*curve.points, *curve.control]}) == 1
