@@ -35,7 +35,6 @@ from everbrook.settings.sequence import SequenceSettings
 
 ITEMS, GENRES = 3_700, 40
 WIDTH, BLOCKS, HEADS = 64, 2, 2
-THEIR_RATE = 1e-3  # the default of RecTools
 
 
 @dataclass(frozen=True)
@@ -132,7 +131,7 @@ def theirs(walks: list[np.ndarray], wish: argparse.Namespace) -> list[dict[str, 
         np.savez(Path(folder) / "walks.npz", items=np.concatenate(cut), sizes=np.array([len(walk) for walk in cut]))
         shape = {
             "length": wish.length, "epochs": wish.epochs, "threads": wish.threads, "width": WIDTH, "blocks": BLOCKS,
-            "heads": HEADS, "batch": wish.batch, "rate": THEIR_RATE, "seed": wish.seed,
+            "heads": HEADS, "batch": wish.batch, "rate": wish.their_rate, "seed": wish.seed,
         }  # fmt: skip
         run = subprocess.run(
             [str(_rectools_python()), "-c", _THEIRS, folder, json.dumps(shape)],
@@ -216,6 +215,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=128, help="histories of a batch")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rate", type=float, default=4e-3, help="our own rate")
+    parser.add_argument("--their-rate", type=float, default=1e-3, help="the rate of RecTools; its own default is 1e-3")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--level", type=float, help="hit rate to reach, in place of a run of RecTools")
     wish = parser.parse_args()
@@ -226,7 +226,7 @@ def main() -> None:
         _tell(name, wish, curve)
     ours(made_world(40, 2_000), wish, Terms("spectral", wish.rate, 0.1, 0), 0.0, "warming")  # imports and compiles
     arms = {
-        "same terms": Terms("random", THEIR_RATE, 1.0, 0), "own rate": Terms("random", wish.rate, 1.0, 0),
+        "same terms": Terms("random", wish.their_rate, 1.0, 0), "own rate": Terms("random", wish.rate, 1.0, 0),
         "own terms": Terms("spectral", wish.rate, 0.1, 20),
     }  # fmt: skip
     for name, terms in arms.items():
