@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +29,9 @@ Progress = Callable[[int, int], None]
 
 TEXT_FIELDS = ("user", "session", "item", "kind", "scenario", "id", "request", "context")
 NUMBER_FIELDS = ("value", "position", "order", "period")
+_MOST_THREADS = 4
+"""Text columns that are taken in at the same time: each has a table of its own, and the kernels hold no lock."""
+
 MADE_START_MS = 946_684_800_000  # 2000-01-01
 """Where made times begin."""
 
@@ -104,14 +110,16 @@ class _Gathering:
             return batch.column(found) if found >= 0 else pa.nulls(len(batch), pa.string())
 
         columns = self._mapping.columns
-        for field, codes in self._texts.items():
-            codes.add(column(columns[field]))
-        for name, codes in self._kept.items():
-            codes.add(column(name))
-        for field, parts in self._numbers.items():
-            parts.append(as_floats(column(columns[field]), field))
-        if self._moments is not None:
-            self._moments.add(column(columns["ts"]))
+        jobs = [partial(codes.add, column(columns[field])) for field, codes in self._texts.items()]
+        jobs += [partial(codes.add, column(name)) for name, codes in self._kept.items()]
+        with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as threads:
+            texts = [threads.submit(job) for job in jobs]
+            for field, parts in self._numbers.items():
+                parts.append(as_floats(column(columns[field]), field))
+            if self._moments is not None:
+                self._moments.add(column(columns["ts"]))
+            for text in texts:
+                text.result()
         self.rows += len(batch)
 
     def finish(self, settings: DataSettings, starts: tuple[int, ...]) -> Reading:

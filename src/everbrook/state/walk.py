@@ -99,14 +99,18 @@ def look_ahead(
         Something made of what was seen, without which the compiler would leave the looks out.
     """
     stop = min(len(user), first + _GROUP)
-    units = np.empty(_GROUP, np.int32)
-    for b in range(first, stop):
-        units[b - first] = user_actors[user[b]] if user[b] >= 0 else session_actors[session[b]]
-    for g in range(stop - first):
-        units[g] = actors[units[g], START] if units[g] >= 0 else 0
+    found = np.empty(_GROUP, np.int32)
     seen = 0
+    for b in range(first, stop):
+        guest = session_actors[session[b]] if session[b] >= 0 else -1
+        found[b - first] = user_actors[user[b]] if user[b] >= 0 else guest
+        seen ^= guest
+    last = np.zeros(_GROUP, np.int64)
     for g in range(stop - first):
-        seen ^= slots[UNIT * int(max(0, units[g])), 0]
+        if found[g] >= 0:
+            last[g] = max(0, UNIT * int(actors[found[g], START]) + actors[found[g], COUNT] - 1)
+    for g in range(stop - first):
+        seen ^= slots[last[g], 0]
     return seen
 
 
