@@ -6,7 +6,7 @@ that training has not seen are taken out. Default settings but for what a row na
 another CPU time than the first row's by a quarter or more is run again with as many epochs as make it equal, at least
 one; rates are not tuned row by row.
 
-    OMP_NUM_THREADS=1 python bench/backbones.py [sessions] [movielens] [--share 0.4]
+    OMP_NUM_THREADS=1 python bench/backbones.py [sessions] [movielens] [--share 0.4] [--rows gbce bce]
 """
 
 from __future__ import annotations
@@ -106,13 +106,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("trials", nargs="*", metavar="TRIAL", help=", ".join(TRIALS))
     parser.add_argument("--share", type=float, default=0.4, help="share of the sessions that is learned")
+    parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS), help="which of them")
     wish = parser.parse_args()
     for name in wish.trials or TRIALS:
         trial = TRIALS[name](wish.share)
         size = {"events": len(trial.learned.items), "items": trial.items, "targets": trial.tested.targets()}
         run(trial, next(iter(ROWS)), 1)  # imports and compiles
         first_s = 0.0
-        for row in ROWS:
+        for row in wish.rows:
             epochs = FitSettings().epochs
             found, spent = run(trial, row, epochs)
             _tell(name, row, found, epochs=epochs, cpu_s=round(spent, 1), **size)

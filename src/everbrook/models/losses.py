@@ -6,6 +6,7 @@ positions x items is ever whole. Shapes: P positions, K candidates, D width.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -119,15 +120,20 @@ def sampled_softmax(compared: Compared, settings: FitSettings) -> Tensor:
 def gbce(compared: Compared, settings: FitSettings) -> Tensor:
     """Binary cross-entropy whose positive part is tempered so that sampling does not inflate probabilities.
 
+    Every score is shifted by log(beta / K), so that the sum over the negatives begins with the weight of the one
+    positive (the prior of Lin et al. 2017, Focal Loss, 4.1): without it the negatives first drive every state away from
+    all items, and the first some hundred steps are lost. A shift common to all items changes neither ranks nor chances.
+
     Source: gSASRec (Petrov & Macdonald 2023), equations 9 and 11; calibration 0 is plain binary cross-entropy.
     """
     K = len(compared.candidates)
     rate = min(1.0, K / max(1, compared.items - 1))
     beta = rate * (settings.calibration * (1 - 1 / rate) + 1 / rate)
-    scores = compared.states @ compared.candidates.T
+    shift = math.log(beta / K)
+    scores = compared.states @ compared.candidates.T + shift
     others = torch.arange(K, device=scores.device) != compared.column[:, None]
     negative = (functional.softplus(scores) * others).sum(1)
-    positive = functional.softplus(-(compared.states * compared.own).sum(1))
+    positive = functional.softplus(-(compared.states * compared.own).sum(1) - shift)
     return (beta * positive + negative).mean() / (K + 1)
 
 
