@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch.nn import functional
@@ -68,23 +70,35 @@ def test_sampled_softmax_over_all_items_is_the_full_softmax() -> None:
     )
 
 
+def slow_gbce(given: Compared, beta: float) -> torch.Tensor:
+    """One position and one candidate after the other, all scores shifted by log(beta / K)."""
+    shift = math.log(beta / K)
+    scores = given.states @ given.candidates.T + shift
+    total = torch.zeros(())
+    for position in range(P):
+        own = (given.states[position] * given.own[position]).sum() + shift
+        others = [scores[position, k] for k in range(K) if k != given.column[position]]
+        total = total + beta * functional.softplus(-own) + functional.softplus(torch.stack(others)).sum()
+    return total / P / (K + 1)
+
+
 def test_gbce_without_calibration_is_binary_cross_entropy() -> None:
     given = compared(sampled=True)
-    scores = given.states @ given.candidates.T
-    slow = functional.softplus(-(given.states * given.own).sum(1))
-    for position in range(P):
-        others = [scores[position, k] for k in range(K) if k != given.column[position]]
-        slow[position] = slow[position] + functional.softplus(torch.stack(others)).sum()
-    fast = LOSSES["gbce"].value(given, FitSettings(calibration=0.0))
-    torch.testing.assert_close(fast, slow.mean() / (K + 1))
+    torch.testing.assert_close(LOSSES["gbce"].value(given, FitSettings(calibration=0.0)), slow_gbce(given, 1.0))
 
 
 def test_gbce_fully_calibrated_tempers_the_positive_by_the_sampling_rate() -> None:
     given = compared(sampled=True)
-    plain, tempered = (LOSSES["gbce"].value(given, FitSettings(calibration=t)) for t in (0.0, 1.0))
-    part = plain - tempered
-    positive = functional.softplus(-(given.states * given.own).sum(1)).mean()
-    torch.testing.assert_close(part, (1 - K / 199) * positive / (K + 1))
+    torch.testing.assert_close(LOSSES["gbce"].value(given, FitSettings(calibration=1.0)), slow_gbce(given, K / 199))
+
+
+def test_gbce_begins_with_negatives_that_weigh_as_much_as_the_positive() -> None:
+    given = compared(sampled=True)
+    states = torch.zeros(P, D, requires_grad=True)
+    still = Compared(states, given.candidates, given.column, given.own, given.log_q, given.values, 100_000)
+    (pull,) = torch.autograd.grad(LOSSES["gbce"].value(still, FitSettings(calibration=0.75)), states)
+    balanced = given.candidates.mean(0) - given.own  # push of all candidates against the pull of one
+    assert float(functional.cosine_similarity(pull, balanced).detach().min()) > 0.9
 
 
 def test_squared_error_leaves_out_what_has_no_value() -> None:
