@@ -98,7 +98,7 @@ class LiveLearning:
             for change in self.drift.observe(ts_ms, tested.scenario, -tested.live):
                 self.tell({"kind": "drift", **asdict(change)})
             for move in self.gate.observe(
-                ts_ms, tested.scenario, tested.live, tested.recent, tested.anchor, tested.actor
+                ts_ms, tested.scenario, tested.live, tested.recent, tested.anchor, tested.actor, tested.young
             ):
                 self.act(move)
         if ts_ms - self._place[1] >= 1000 * self.settings.learner.ring_point_s or not self._place[1]:
@@ -125,7 +125,8 @@ class LiveLearning:
         weights = self.learner.weights
         told = asdict(move)
         if move.kind == "rollback":
-            reference = weights.recent if move.to == "recent" and weights.recent.taken else weights.anchor
+            earlier = {"young": weights.young, "recent": weights.recent}.get(move.to, weights.anchor)
+            reference = earlier if earlier.taken else weights.anchor
             told |= {"to_offset": reference.offset, "rows": weights.back_to(reference)}
         elif move.kind == "anchor":
             weights.anchor_here(move.ts_ms)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from everbrook.learn.evidence import Evidence
+from everbrook.learn.evidence import Evidence, only_anchor
 from everbrook.learn.gate_kernels import ANCHOR, BETTER, FAULTS, HARM_ANCHOR
 from everbrook.learn.gate_moves import Move
 from everbrook.settings.gate import GateSettings
@@ -39,7 +39,7 @@ class Candidate:
         if self._n["decided"][0]:
             return None
         e, s, n = self._evidence, self.settings, self._n
-        e.observe(ts_ms, scenario, candidate, np.full(len(live), np.nan), live, actor)
+        e.observe(ts_ms, scenario, candidate, only_anchor(live), actor)
         age = e.age_ms()
         alike = e.stayed_alike(n["alike_age"])
         mean, _, events = e.moments(ANCHOR)

@@ -35,17 +35,24 @@ from numpy.typing import NDArray
 
 from everbrook.learn import gate_kernels as kernels
 from everbrook.learn.elapsed import no_time
-from everbrook.learn.gate_kernels import ALIKE, BETTER, HARM_ANCHOR, HARM_RECENT, KINDS
+from everbrook.learn.gate_kernels import ALIKE, BETTER, HARM_ANCHOR, HARM_RECENT, HARM_YOUNG, KINDS
 from everbrook.settings.gate import GateSettings
 from everbrook.types import F64, I16, I32, I64, Arrays, Bool
 
-HARM = (HARM_RECENT, HARM_ANCHOR)
+HARM = (HARM_YOUNG, HARM_RECENT, HARM_ANCHOR)
 STRETCH = (kernels.STRETCH_BETTER, kernels.STRETCH_ALIKE)
-_ALL_SHARE = {HARM_RECENT: 0.5, HARM_ANCHOR: 0.2, BETTER: 0.5, ALIKE: 0.5}
-_SCENARIO_SHARE = {HARM_RECENT: 0.15, HARM_ANCHOR: 0.15}
+_ALL_SHARE = {HARM_YOUNG: 0.25, HARM_RECENT: 0.25, HARM_ANCHOR: 0.2, BETTER: 0.5, ALIKE: 0.5}
+_SCENARIO_SHARE = {HARM_YOUNG: 0.1, HARM_RECENT: 0.1, HARM_ANCHOR: 0.1}
 QUIET_NATS = 3.0  # of evidence for harm, above chance, over which nothing is promoted
 _NOBODY = np.zeros(0, np.int32)
 _UNIT_BLOCKS = 1000  # evidence in nats counts from what so many blocks are lent
+
+
+def only_anchor(anchor: F64) -> F64:
+    """(references, B) log-probabilities under earlier weights where there is none but the anchor."""
+    earlier = np.full((kernels.REFERENCES, len(anchor)), np.nan)
+    earlier[kernels.ANCHOR] = anchor
+    return earlier
 
 
 class Evidence:
@@ -54,21 +61,22 @@ class Evidence:
     def __init__(self, settings: GateSettings) -> None:
         self._settings = s = settings
         S = 1 + s.scenarios
-        self._shifts = np.array([-s.recent_tolerance, -s.anchor_tolerance, 0.0, s.margin, 0.0, s.margin])
+        R, recent = kernels.REFERENCES, -s.recent_tolerance
+        self._shifts = np.array([recent, -s.anchor_tolerance, 0.0, s.margin, 0.0, s.margin, recent])
         self._a: Arrays = {
             "clock": no_time(),
-            "sums": np.zeros((S, 2)),
-            "counts": np.zeros((S, 2), np.int64),
-            "events": np.zeros((S, 2), np.int64),
-            "gross": np.zeros((2, 2)),
+            "sums": np.zeros((S, R)),
+            "counts": np.zeros((S, R), np.int64),
+            "events": np.zeros((S, R), np.int64),
+            "gross": np.zeros((R, 2)),
             "wealth": np.zeros((S, KINDS, len(kernels.FRACTIONS))),
             "owed": np.zeros((S, KINDS)),
             "unit": np.zeros((S, KINDS)),
-            "blocks": np.zeros((S, 2), np.int64),
-            "moments": np.zeros((S, 2, 3)),
-            "pending": np.full((S, 2, kernels.LEVELS), np.nan),
-            "variances": np.zeros((S, 2, kernels.LEVELS)),
-            "pairs": np.zeros((S, 2, kernels.LEVELS), np.int64),
+            "blocks": np.zeros((S, R), np.int64),
+            "moments": np.zeros((S, R, 3)),
+            "pending": np.full((S, R, kernels.LEVELS), np.nan),
+            "variances": np.zeros((S, R, kernels.LEVELS)),
+            "pairs": np.zeros((S, R, kernels.LEVELS), np.int64),
         }
         self._crossed: Bool = np.zeros((S, KINDS), np.bool_)
         self._lent = np.zeros((S, KINDS))  # of a month's budget, per detector
@@ -77,7 +85,7 @@ class Evidence:
         self._share_out()
 
     def observe(
-        self, ts_ms: int, scenario: I16, live: F64, recent: F64, anchor: F64, actor: I32 | None = None
+        self, ts_ms: int, scenario: I16, live: F64, earlier: F64, actor: I32 | None = None
     ) -> None:
         """Take a micro-batch in; afterwards `told` and `crossed` tell of it.
 
@@ -85,13 +93,12 @@ class Evidence:
             ts_ms: the moment.
             scenario: (B,) rows; NO_ROW where there is none.
             live: (B,) log-probabilities.
-            recent: (B,) the same under the recent weights, NaN where there is none.
-            anchor: (B,) the same under the anchor.
+            earlier: (references, B) the same under recent weights, anchor and young weights; NaN where there are none.
             actor: (B,) rows; where given, an actor counts once per batch and scenario, with his mean.
         """
         a, s, told = self._a, self._settings, self._told
         kernels.take(
-            ts_ms, scenario, live, recent, anchor, _NOBODY if actor is None else actor, s.clip_nats, s.block_events,
+            ts_ms, scenario, live, earlier, _NOBODY if actor is None else actor, s.clip_nats, s.block_events,
             told, a["clock"], a["sums"], a["counts"], a["events"], a["gross"], self._lent, self._shifts, a["wealth"],
             a["owed"], a["unit"], self._crossed, a["blocks"], a["moments"], a["pending"], a["variances"], a["pairs"],
         )

@@ -2,10 +2,11 @@
 
 Stages: in *shadow* the live weights learn and serve nobody (lists use the anchor); in *canary* they serve a share of
 users; *live*, everybody. Up: proven better than the anchor, or good enough for long. Down: harm that is proven
-against the recent weights (then the weights go back to those) or against the anchor (back to the anchor), one stage
-each time; repeated harm leads to shadow and a rest from learning. In shadow nobody is hurt, so a young model that is at
-first worse than a blank anchor is let learn: only values that are not finite or grossly wrong go back from there, and,
-in weights that fell there lately, harm against the recent ones, so that what broke them does not go on unseen.
+against young or recent weights, of some seconds and about a minute ago (then the weights go back to those), or against
+the anchor (back to the anchor), one stage each time; repeated harm leads to shadow and a rest from learning. In shadow
+nobody is hurt, so a new model that is at first worse than a blank anchor is let learn: only values that are not finite
+or grossly wrong go back from there, and, in weights that fell there lately, harm against earlier ones, so that what
+broke them does not go on unseen.
 
 Decisions come back as values; whoever asked acts on them and logs them.
 """
@@ -22,9 +23,11 @@ from everbrook.learn.gate_kernels import (
     BETTER,
     HARM_ANCHOR,
     HARM_RECENT,
+    HARM_YOUNG,
     RECENT,
     STRETCH_ALIKE,
     STRETCH_BETTER,
+    YOUNG,
 )
 from everbrook.learn.gate_moves import KINDS as MOVES
 from everbrook.learn.gate_moves import STAGES, GateStanding, Kind, Move, Reading, Stage, serves_live
@@ -32,6 +35,8 @@ from everbrook.settings.gate import GateSettings
 from everbrook.types import F64, I16, I32, NO_ROW, Arrays
 
 _EVERY = tuple(range(kernels.KINDS))
+_HARMS = ((HARM_ANCHOR, "anchor", ANCHOR), (HARM_RECENT, "recent", RECENT), (HARM_YOUNG, "young", YOUNG))
+_REFERENCES = {name: reference for _, name, reference in _HARMS}
 
 
 class Gate:
@@ -74,8 +79,9 @@ class Gate:
         return serves_live(self.stage, user_id, self.settings.canary_share)
 
     def observe(
-        self, ts_ms: int, scenario: I16, live: F64, recent: F64, anchor: F64, actor: I32 | None = None
-    ) -> list[Move]:
+        self, ts_ms: int, scenario: I16, live: F64, recent: F64, anchor: F64, actor: I32 | None = None,
+        young: F64 | None = None,
+    ) -> list[Move]:  # fmt: skip
         """Take in a micro-batch that none of the weights has learned from, and say what should be done.
 
         Args:
@@ -85,11 +91,13 @@ class Gate:
             recent: (B,) the same under the weights of about a minute ago; NaN where there is none.
             anchor: (B,) the same under the anchor; NaN where there is none.
             actor: (B,) rows; where given, an actor counts once per batch and scenario, with his mean difference.
+            young: (B,) log-probabilities under the weights of some seconds ago; NaN, or none, where there are none.
 
         Returns:
             Moves in the order in which to act; mostly none.
         """
-        self._evidence.observe(ts_ms, scenario, live, recent, anchor, actor)
+        earlier = np.stack((recent, anchor, np.full(len(live), np.nan) if young is None else young))
+        self._evidence.observe(ts_ms, scenario, live, earlier, actor)
         if not self._n["since_ms"][0]:
             self._n["since_ms"][0] = ts_ms
         if self.paused:
@@ -132,7 +140,7 @@ class Gate:
         """Not finite or grossly wrong: back at once, in every stage."""
         told = self._evidence.told
         recent = bool(told[kernels.HAS_RECENT])
-        lowest = told[kernels.GROSS_RECENT if recent else kernels.GROSS_ANCHOR]
+        lowest = told[kernels.GROSS + (RECENT if recent else ANCHOR)]
         if told[kernels.FAULTS]:
             because = f"{told[kernels.FAULTS]:.0f} log-probabilities under the live weights are not finite."
         elif lowest < -self.settings.gross_nats:
@@ -145,10 +153,10 @@ class Gate:
         shadow = self.stage == "shadow"
         if shadow and not self._fell_lately():
             return []
-        for kind, against in ((HARM_ANCHOR, "anchor"), (HARM_RECENT, "recent"))[shadow:]:
+        for kind, against, reference in _HARMS[shadow:]:
             slot = self._evidence.crossed(kind)
             if slot is not None:
-                mean, _, _ = self._evidence.moments(ANCHOR if kind == HARM_ANCHOR else RECENT, slot)
+                mean, _, _ = self._evidence.moments(reference, slot)
                 nats, _ = self._evidence.nats(kind, slot)
                 where = "" if slot == 0 else f" in scenario row {slot - 1}"
                 because = f"Live weights are worse than the {against} ones{where}: lately {mean:+.4f} nats an event."
@@ -237,8 +245,7 @@ class Gate:
         """Stage, evidence, counts: what `status` shows."""
         n = self._n
         rows = [NO_ROW, *(int(row) for row in self._evidence.scenarios())]
-        readings = [self._reading("harm", HARM_RECENT, "recent", row) for row in rows]
-        readings += [self._reading("harm", HARM_ANCHOR, "anchor", row) for row in rows]
+        readings = [self._reading("harm", kind, name, row) for kind, name, _ in reversed(_HARMS) for row in rows]
         if self.stage == "live":
             claims = (("better", STRETCH_BETTER), ("alike", STRETCH_ALIKE))
         else:
@@ -252,7 +259,7 @@ class Gate:
 
     def _reading(self, claim: str, kind: int, against: str, scenario: int) -> Reading:
         nats, needed = self._evidence.nats(kind, scenario + 1)
-        mean, sd, events = self._evidence.moments(RECENT if against == "recent" else ANCHOR, scenario + 1)
+        mean, sd, events = self._evidence.moments(_REFERENCES[against], scenario + 1)
         return Reading(claim, against, scenario, nats, needed, mean, sd, events)
 
     def state(self) -> Arrays:

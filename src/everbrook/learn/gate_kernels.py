@@ -1,7 +1,7 @@
 """The gate's arithmetic: differences into blocks, blocks into bets, bets into evidence.
 
-Axes: slots (0: over all; 1 + scenario), references (0: recent, 1: anchor), kinds of claim, J bet fractions, levels of
-block length. See `everbrook.learn.evidence` for what the numbers mean and what is assumed.
+Axes: slots (0: over all; 1 + scenario), references (0: recent, 1: anchor, 2: young), kinds of claim, J bet fractions,
+levels of block length. See `everbrook.learn.evidence` for what the numbers mean and what is assumed.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from numba import njit
 from everbrook.learn.elapsed import elapse
 from everbrook.types import F64, I16, I32, I64, Bool
 
-RECENT, ANCHOR = 0, 1
-HARM_RECENT, HARM_ANCHOR, BETTER, ALIKE, STRETCH_BETTER, STRETCH_ALIKE = range(6)
-REFERENCE = np.array([RECENT, ANCHOR, ANCHOR, ANCHOR, ANCHOR, ANCHOR])  # (kinds,)
-SIGN = np.array([-1.0, -1.0, 1.0, 1.0, 1.0, 1.0])  # (kinds,)
+RECENT, ANCHOR, YOUNG = 0, 1, 2
+REFERENCES = 3
+HARM_RECENT, HARM_ANCHOR, BETTER, ALIKE, STRETCH_BETTER, STRETCH_ALIKE, HARM_YOUNG = range(7)
+REFERENCE = np.array([RECENT, ANCHOR, ANCHOR, ANCHOR, ANCHOR, ANCHOR, YOUNG])  # (kinds,)
+SIGN = np.array([-1.0, -1.0, 1.0, 1.0, 1.0, 1.0, -1.0])  # (kinds,)
 KINDS = len(SIGN)
 
 FRACTIONS = np.array([0.3, 0.2, 0.1, 0.05, 0.02])  # (J,) of the capital, for one standard deviation of a block
@@ -26,7 +27,8 @@ LEVELS = 12  # blocks of 1, 2, 4 … 2048 blocks, whose variances show dependenc
 CAP = 2.0  # evidence is kept no larger than this; a claim is proven at 1
 GROSS_EVENTS = 64
 MONTH_MS = 30 * 86_400_000.0
-FAULTS, NEW_SCENARIOS, GROSS_RECENT, GROSS_ANCHOR, HAS_RECENT, CROSSED, TOTALS = range(7)  # TOTALS: kinds from here on
+FAULTS, NEW_SCENARIOS, GROSS, HAS_RECENT, CROSSED = 0, 1, 2, 2 + REFERENCES, 3 + REFERENCES  # GROSS: a reference each
+TOTALS = 4 + REFERENCES  # kinds from here on
 
 _MOST_OWED_MS = 600_000.0  # a scenario that was silent does not come back with a month's budget
 _MOST_Z = 10.0  # no block counts for more standard deviations in favour of a claim
@@ -56,10 +58,16 @@ def differences(live: F64, reference: F64, clip: float, out: F64) -> int:
 
 
 @njit(cache=True)
-def merge(
-    scenario: I16, actor: I32, recent: F64, anchor: F64, merged_scenario: I16, merged_recent: F64, merged_anchor: F64
-) -> int:
-    """One mean for each actor and scenario of the batch, in order of first appearance; returns how many."""
+def merge(scenario: I16, actor: I32, apart: F64, merged_scenario: I16, merged: F64) -> int:
+    """One mean for each actor and scenario of the batch, in order of first appearance; returns how many.
+
+    Args:
+        scenario: (B,)
+        actor: (B,)
+        apart: (references, B) differences, NaN where there is none.
+        merged_scenario: (B,) out.
+        merged: (references, B) out.
+    """
     B = len(actor)
     order = np.argsort(actor.astype(np.int64) * 65536 + scenario, kind="mergesort")
     first = np.empty(B, np.int64)  # of each event: where its group begins in the batch
@@ -70,31 +78,28 @@ def merge(
             leader = b
         first[b] = leader
     place = np.empty(B, np.int64)
-    n = np.zeros((B, 2), np.int64)
+    n = np.zeros((REFERENCES, B), np.int64)
     groups = 0
     for b in range(B):
         if first[b] == b:
             place[b] = groups
             merged_scenario[groups] = scenario[b]
-            merged_recent[groups] = 0.0
-            merged_anchor[groups] = 0.0
+            merged[:, groups] = 0.0
             groups += 1
         g = place[first[b]]
-        if not math.isnan(recent[b]):
-            merged_recent[g] += recent[b]
-            n[g, 0] += 1
-        if not math.isnan(anchor[b]):
-            merged_anchor[g] += anchor[b]
-            n[g, 1] += 1
+        for r in range(REFERENCES):
+            if not math.isnan(apart[r, b]):
+                merged[r, g] += apart[r, b]
+                n[r, g] += 1
     for g in range(groups):
-        merged_recent[g] = merged_recent[g] / n[g, 0] if n[g, 0] else np.nan
-        merged_anchor[g] = merged_anchor[g] / n[g, 1] if n[g, 1] else np.nan
+        for r in range(REFERENCES):
+            merged[r, g] = merged[r, g] / n[r, g] if n[r, g] else np.nan
     return groups
 
 
 @njit(cache=True)
 def take(
-    ts_ms: int, scenario: I16, live: F64, recent: F64, anchor: F64, actor: I32, clip: float, block_events: int,
+    ts_ms: int, scenario: I16, live: F64, earlier: F64, actor: I32, clip: float, block_events: int,
     told: F64, clock: I64, sums: F64, counts: I64, events: I64, gross: F64, lent: F64, shifts: F64, wealth: F64,
     owed: F64, unit: F64, crossed: Bool, blocks: I64, moments: F64, pending: F64, variances: F64, pairs: I64,
 ) -> None:
@@ -104,17 +109,16 @@ def take(
         ts_ms: the moment.
         scenario: (B,) slots - 1; below 0 or too large: counted over all alone.
         live: (B,) log-probabilities.
-        recent: (B,) the same under the recent weights, NaN where there is none.
-        anchor: (B,) the same under the anchor.
+        earlier: (references, B) the same under earlier weights, NaN where there are none.
         actor: (B,) whose events are averaged; (0,): every event counts.
         clip: largest difference.
         block_events: events of one block.
         told: (TOTALS + kinds,) out: see the constants.
         clock: (3,) see `elapse`.
-        sums: (slots, 2) of the block that is being filled.
-        counts: (slots, 2) its events.
-        events: (slots, 2) all events so far.
-        gross: (2, 2) sum and events of the present run.
+        sums: (slots, references) of the block that is being filled.
+        counts: (slots, references) its events.
+        events: (slots, references) all events so far.
+        gross: (references, 2) sum and events of the present run.
         lent: (slots, kinds) of a claim's budget for a month.
         shifts: see `_bet`, and so on.
     """
@@ -125,18 +129,20 @@ def take(
                 most = lent[slot, kind] * (_MOST_OWED_MS / MONTH_MS)
                 owed[slot, kind] = min(owed[slot, kind] + lent[slot, kind] * (passed / MONTH_MS), most)
     B = len(live)
-    by_recent, by_anchor = np.empty(B), np.empty(B)
-    told[FAULTS] = max(differences(live, recent, clip, by_recent), differences(live, anchor, clip, by_anchor))
-    told[HAS_RECENT] = np.isfinite(recent).any()
-    told[NEW_SCENARIOS], told[GROSS_RECENT], told[GROSS_ANCHOR] = 0.0, np.inf, np.inf
+    apart = np.empty((REFERENCES, B))
+    told[FAULTS], told[NEW_SCENARIOS] = 0.0, 0.0
+    for r in range(REFERENCES):
+        told[FAULTS] = max(told[FAULTS], differences(live, earlier[r], clip, apart[r]))
+        told[GROSS + r] = np.inf
+    told[HAS_RECENT] = np.isfinite(earlier[RECENT]).any()
     crossed[:] = False
     if len(actor):
-        into = np.empty(B, scenario.dtype), np.empty(B), np.empty(B)
-        B = merge(scenario, actor, by_recent, by_anchor, *into)
-        scenario, by_recent, by_anchor = into
+        merged_scenario, merged = np.empty(B, scenario.dtype), np.empty((REFERENCES, B))
+        B = merge(scenario, actor, apart, merged_scenario, merged)
+        scenario, apart = merged_scenario, merged
     for b in range(B):
-        for r in range(2):
-            d = by_recent[b] if r == RECENT else by_anchor[b]
+        for r in range(REFERENCES):
+            d = apart[r, b]
             if math.isnan(d):
                 continue
             _run(d, r, gross, told)
@@ -144,7 +150,7 @@ def take(
                 slot = 0 if turn == 0 else 1 + scenario[b]
                 if turn == 1 and (scenario[b] < 0 or slot >= len(sums)):
                     continue
-                if turn == 1 and events[slot, 0] + events[slot, 1] == 0:
+                if turn == 1 and events[slot].sum() == 0:
                     told[NEW_SCENARIOS] += 1.0
                 events[slot, r] += 1
                 sums[slot, r] += d
@@ -165,7 +171,7 @@ def _run(d: float, r: int, gross: F64, told: F64) -> None:
     gross[r, 0] += d
     gross[r, 1] += 1.0
     if gross[r, 1] >= GROSS_EVENTS:
-        told[GROSS_RECENT + r] = min(told[GROSS_RECENT + r], gross[r, 0] / gross[r, 1])
+        told[GROSS + r] = min(told[GROSS + r], gross[r, 0] / gross[r, 1])
         gross[r, 0] = 0.0
         gross[r, 1] = 0.0
 
@@ -186,11 +192,11 @@ def _bet(
         owed: (slots, kinds) budget that has become due since the last block.
         unit: (slots, kinds) running mean of what was due at a block.
         crossed: (slots, kinds) out: whether a claim was proven at any block.
-        blocks: (slots, 2) so far.
-        moments: (slots, 2, 3) running second moment, mean, and excess of long-run variance over it.
-        pending: (slots, 2, LEVELS) the first of a pair of neighbouring longer blocks, NaN: none waits.
-        variances: (slots, 2, LEVELS) of longer blocks, times their length.
-        pairs: (slots, 2, LEVELS) how many each is made of.
+        blocks: (slots, references) so far.
+        moments: (slots, references, 3) running second moment, mean, and excess of long-run variance over it.
+        pending: (slots, references, LEVELS) the first of a pair of neighbouring longer blocks, NaN: none waits.
+        variances: (slots, references, LEVELS) of longer blocks, times their length.
+        pairs: (slots, references, LEVELS) how many each is made of.
     """
     n = blocks[slot, r]
     if n >= _WARM_BLOCKS:

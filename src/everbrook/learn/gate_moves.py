@@ -18,8 +18,8 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 class Move:
     """One thing to do, and why.
 
-    `rollback`: the live weights become those of `to` ('recent' or 'anchor'). `promote`, `demote`, `override`: the
-    stage becomes `to`. `anchor`: the live weights become the anchor (`to` is 'live'). `rest`: learning stops until
+    `rollback`: the live weights become those of `to` ('young', 'recent' or 'anchor'). `promote`, `demote`, `override`:
+    the stage becomes `to`. `anchor`: the live weights become the anchor (`to` is 'live'). `rest`: learning stops until
     `until_ms`; `wake`: it goes on. `swap`: a candidate takes the place of the live weights; `discard`: it is given up.
     """
 
@@ -27,7 +27,7 @@ class Move:
     to: str
     because: str
     ts_ms: int
-    against: str = ""  # 'recent' or 'anchor'; '' where no comparison led to it
+    against: str = ""  # 'young', 'recent' or 'anchor'; '' where no comparison led to it
     scenario: int = -1  # NO_ROW: over all
     evidence: float = 0.0  # nats
     until_ms: int = 0
@@ -38,7 +38,7 @@ class Reading:
     """The evidence for one claim, and what it needs to be acted upon."""
 
     claim: str  # 'harm', 'better', 'alike'
-    against: str  # 'recent' or 'anchor'
+    against: str  # 'young', 'recent' or 'anchor'
     scenario: int  # NO_ROW: over all
     nats: float
     needed_nats: float

@@ -6,7 +6,6 @@ back to and the next delta all know of it.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from everbrook.learn.dense_steps import DenseSteps
 from everbrook.learn.live_arrays import longer, under, within
 from everbrook.learn.overlay import Overlay
 from everbrook.learn.references import Reference, new_reference
+from everbrook.learn.rolling import Rolling
 from everbrook.learn.row_steps import count_targets, hold_rows, place_rows, step_rows, touch_rows
 from everbrook.models.live_network import LiveNetwork
 from everbrook.models.live_rows import LiveRows
@@ -39,7 +39,9 @@ class LiveWeights:
         self.last_s: I64 = np.zeros(0, np.int64)  # when each row was last of use
         self.changes: F32 = np.zeros(0, np.float32)  # since the last delta
         widths = (s.width, 1, 1)
-        self.anchor, self.recent, self._next = (new_reference(s, widths) for _ in range(3))
+        self.anchor = new_reference(s, widths)
+        self._recent = Rolling(s, widths, s.recent_s, s.recent_events)
+        self._young = Rolling(s, widths, s.young_s, s.young_events)
         self._window = Overlay(0, s.width)
         self._fresh = Overlay(0, 1)  # which rows changed since the last delta
         self._moments = np.zeros(4, np.int64)  # begin of the guard's window, last look for idle rows, offset, the first
@@ -50,6 +52,16 @@ class LiveWeights:
     def tables(self) -> tuple[F32, F32, F32]:
         """What changes together, a row an item: vectors, mean squares of gradients, updates."""
         return self.rows.table, self.squares, self.updates
+
+    @property
+    def recent(self) -> Reference:
+        """The weights of about a minute ago."""
+        return self._recent.now
+
+    @property
+    def young(self) -> Reference:
+        """The weights of some seconds ago."""
+        return self._young.now
 
     @property
     def offset(self) -> int:
@@ -68,8 +80,8 @@ class LiveWeights:
                 keeper.grow(size)
 
     def _keepers(self) -> list[Any]:
-        references = (self.anchor, self.recent, self._next)
-        return [*(reference.overlay for reference in references), self._window, self._fresh, *self.watchers]
+        rolling = (*self._recent.overlays, *self._young.overlays)
+        return [self.anchor.overlay, *rolling, self._window, self._fresh, *self.watchers]
 
     def begin(self, offset: int, ts_ms: int, targets: I32) -> None:
         """A micro-batch begins: time goes on, and items were taken.
@@ -86,36 +98,22 @@ class LiveWeights:
         if ts_ms - moments[0] >= 1000 * s.window_s or ts_ms < moments[0] - 1000 * s.window_s:
             self._window.clear()
             moments[0] = ts_ms
-        if not self._next.taken:
-            self._next.take(self.network, int(moments[2]), ts_ms)
-        elif self._old_enough(ts_ms):
-            self.recent, self._next = self._next, self.recent
-            self._next.take(self.network, int(moments[2]), ts_ms)
+        for rolling in (self._recent, self._young):
+            rolling.move(self.network, int(moments[2]), ts_ms, int(moments[3]))
         moments[2] = offset
         count_targets(self.seen, targets)
 
-    def _old_enough(self, ts_ms: int) -> bool:
-        """Whether the weights that wait become the recent ones; while little is learned, after a quarter of it."""
-        learned = int(self._moments[2])
-        events = min(self.settings.recent_events, (learned - int(self._moments[3])) // 4)
-        return (
-            abs(ts_ms - self._next.ts_ms) >= 1000 * self.settings.recent_s and learned - self._next.offset >= events
-        )
-
     @property
     def events_s(self) -> float:
-        """Speed of the stream, in events/s, from the recent weights to the next ones; infinite where there are none."""
-        if not self.recent.taken:
-            return math.inf
-        passed_s = abs(self._next.ts_ms - self.recent.ts_ms) / 1000
-        return (self._next.offset - self.recent.offset) / passed_s if passed_s else math.inf
+        """Speed of the stream, in events/s, over about a minute; infinite where that is not known."""
+        return self._recent.events_s
 
     # -- changes of rows -----------------------------------------------------------------------------------------
 
     def change(self, rows: I32) -> None:
         """Tell everyone who keeps earlier values that rows are about to change."""
         tables = self.tables
-        for reference in (self.anchor, self.recent, self._next):
+        for reference in (self.anchor, self._recent, self._young):
             reference.note(tables, rows)
         self._window.note(self.rows.table, rows)
         self._fresh.note(self.changes, rows)
@@ -182,11 +180,12 @@ class LiveWeights:
     def back_to(self, reference: Reference) -> int:
         """Let the weights be what they were at a reference's moment; how many rows that changed.
 
-        Younger weights that wait to be the recent ones are let go: they may share what was wrong.
+        Earlier weights that are younger than it are let go: they may share what was wrong.
         """
-        rows = reference.overlay.rows().copy()
+        rows, earlier = reference.overlay.rows().copy(), reference.offset
         self.write(rows, [reference.overlay.values(k).copy() for k in range(3)], reference.network.arrays())
-        self._next.take(self.network, int(self._moments[2]), self._next.ts_ms)
+        for rolling in (self._recent, self._young):
+            rolling.back_to(earlier, self.network, int(self._moments[2]))
         return len(rows)
 
     def write(self, rows: I32, values: list[F32], network: Arrays) -> None:
@@ -236,8 +235,8 @@ class LiveWeights:
             "window/rows": self._window.rows(), "window/values": self._window.values(),
         }  # fmt: skip
         arrays |= under("network/", self.network.arrays()) | under("steps/", self.steps.state())
-        for name in ("anchor", "recent", "next"):
-            arrays |= under(f"{name}/", self._reference(name).state())
+        for name, reference in self._references().items():
+            arrays |= under(f"{name}/", reference.state())
         return arrays
 
     def load(self, arrays: Arrays) -> None:
@@ -253,8 +252,8 @@ class LiveWeights:
         self._window.load(arrays["window/rows"], (arrays["window/values"],))
         self.network.load(within(arrays, "network/"))
         self.steps.load(within(arrays, "steps/"))
-        for name in ("anchor", "recent", "next"):
-            self._reference(name).load(within(arrays, f"{name}/"), n)
+        for name, reference in self._references().items():
+            reference.load(within(arrays, f"{name}/"), n)
 
-    def _reference(self, name: str) -> Reference:
-        return {"anchor": self.anchor, "recent": self.recent, "next": self._next}[name]
+    def _references(self) -> dict[str, Reference | Rolling]:
+        return {"anchor": self.anchor, "recent": self._recent, "young": self._young}

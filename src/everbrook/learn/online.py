@@ -6,7 +6,7 @@ the events and of how they were cut into micro-batches: all randomness is seeded
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,6 +32,7 @@ class Tested:
     live: F64
     recent: F64  # NaN where there are no such weights, or where they were not tested
     anchor: F64
+    young: F64
     skipped: str = ""  # why the micro-batch was not learned from; empty where it was
 
 
@@ -81,12 +82,12 @@ class OnlineLearner:
         if because:
             self._counts[2] += 1
         self.weights.expire(ts_ms)
-        return Tested(tested.scenario, tested.actor, tested.live, tested.recent, tested.anchor, because)
+        return replace(tested, skipped=because)
 
     def _test(self, asked: Asked, step: Step, rng: np.random.Generator) -> Tested:
         table, questions = self.weights.rows.table, asked.questions
         live = np.full(len(asked.at), np.nan)
-        recent, anchor = live.copy(), live.copy()
+        recent, anchor, young = live.copy(), live.copy(), live.copy()
         if len(asked.at):
             states = states_of(self.weights.network, table[questions.windows.flat], questions.windows)
             live[:] = log_probabilities(states, table[questions.targets], table[questions.negatives], questions)
@@ -96,8 +97,9 @@ class OnlineLearner:
             if len(few):
                 recent[few] = self._under(self.weights.recent, table, part)
                 anchor[few] = self._under(self.weights.anchor, table, part)
+                young[few] = self._under(self.weights.young, table, part)
                 self._measure_stale(live[few], part)
-        return Tested(step.scenario[asked.at], step.actor[asked.at], live, recent, anchor)
+        return Tested(step.scenario[asked.at], step.actor[asked.at], live, recent, anchor, young)
 
     def _measure_stale(self, live: F64, asked: Questions) -> None:
         """What it costs to answer from states that were computed with weights as old as the recent ones."""

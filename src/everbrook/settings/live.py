@@ -148,6 +148,14 @@ class LiveSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         int, Meta(description="Events learned at least since the recent weights, at first a quarter of all.",
                   ge=0, extra={"unit": "events"})
     ] = 4_000
+    young_s: Annotated[
+        float, Meta(description="Least age of the youngest weights with which the gate compares the live ones.",
+                    gt=0, extra={"unit": "s"})
+    ] = 10.0
+    young_events: Annotated[
+        int, Meta(description="Events learned at least since the youngest weights, at first a quarter of all.",
+                  ge=0, extra={"unit": "events"})
+    ] = 500
     tested: Annotated[
         float, Meta(description="Share of the events on which earlier weights are tested beside the live ones.", ge=0,
                     le=1, extra={"unit": "share"})
