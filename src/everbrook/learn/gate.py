@@ -52,7 +52,7 @@ class Gate:
             "since_ms": np.zeros(1, np.int64),
             "since_age": np.zeros(1, np.int64),
             "rest": np.zeros(2, np.int64),  # age and moment at which it ends; 0: learning does not rest
-            "anchor": np.zeros(2, np.int64),  # age and moment at which the anchor was taken
+            "anchor": np.zeros(3, np.int64),  # age, moment and events at which the anchor was taken
             "alike_age": np.full(1, -1),  # since when being good enough is proven; -1: it is not
             "stretch": np.zeros(2, np.int64),  # age and events at its begin
             "harm_ages": np.full(s.harms, -1),  # of the last harms, oldest first; -1: none yet
@@ -212,12 +212,13 @@ class Gate:
         better = e.holds(STRETCH_BETTER) and age - n["anchor"][0] >= 1000 * s.stretch_s
         calm_ms = age - max(int(n["anchor"][0]), int(n["harm_ages"][-1]))
         alike = e.holds(STRETCH_ALIKE) and calm_ms >= 1000 * s.anchor_every_s
-        if (better or alike) and e.most_nats(HARM) <= QUIET_NATS:
+        old = e.events() - n["anchor"][2] >= s.anchor_events
+        if old and (better or alike) and e.most_nats(HARM) <= QUIET_NATS:
             mean, _, _ = e.moments(ANCHOR)
             nats, _ = e.nats(STRETCH_BETTER if better else STRETCH_ALIKE)
             claim = "better than" if better else f"within {s.margin:g} nats of"
             because = f"Live weights were {claim} the anchor in the last stretch: lately {mean:+.4f} nats an event."
-            n["anchor"][:] = age, ts_ms
+            n["anchor"][:] = age, ts_ms, e.events()
             e.forget((HARM_ANCHOR, BETTER, ALIKE))
             self._begin_stretch()
             return [self._move("anchor", "live", because, ts_ms, "anchor", NO_ROW, nats)]

@@ -34,6 +34,7 @@ _MOST_OWED_MS = 600_000.0  # a scenario that was silent does not come back with 
 _MOST_Z = 10.0  # no block counts for more standard deviations in favour of a claim
 _WARM_BLOCKS = 32  # blocks that only teach the scale
 _LEAST_SD = 1e-6  # nats
+_LEAST_SQUARE = 1e-3
 _RATE = 1.0 / 128.0  # of the running second moment
 _LEVEL_RATE = 1.0 / 256.0  # of the running variances per level
 _LEVEL_LEAST = 12  # pairs before a level's variance is believed
@@ -195,7 +196,7 @@ def _bet(
         blocks: (slots, references) so far.
         moments: (slots, references, 3) running second moment, mean, and excess of long-run variance over it.
         pending: (slots, references, LEVELS) the first of a pair of neighbouring longer blocks, NaN: none waits.
-        variances: (slots, references, LEVELS) of longer blocks, times their length.
+        variances: (slots, references, LEVELS) of longer blocks in squared deviations of a block, times their length.
         pairs: (slots, references, LEVELS) how many each is made of.
     """
     n = blocks[slot, r]
@@ -227,9 +228,13 @@ def _bet(
 @njit(cache=True)
 def _learn_scale(x: float, n: int, moments: F64, pending: F64, variances: F64, pairs: I64) -> None:
     """Running second moment and mean, and by how much longer blocks vary more than independent ones would."""
-    square = x * x if n < 8 else min(x * x, 36.0 * moments[0] + _LEAST_SD**2)
+    most_square = 36.0 * moments[0] + _LEAST_SD**2
+    square = x * x if n < 8 else min(x * x, most_square)
     moments[0] += (square - moments[0]) * max(1.0 / (n + 1), _RATE)
     moments[1] += (x - moments[1]) * max(1.0 / (n + 1), _MEAN_RATE)
+    if n < 8 or x * x > most_square:  # the scale is not known yet, or this is none of it
+        return
+    x /= max(math.sqrt(moments[0]), _LEAST_SD)  # so that differences that grow or shrink are not taken for dependence
     length = 1.0
     for level in range(LEVELS):
         if math.isnan(pending[level]):
@@ -239,7 +244,7 @@ def _learn_scale(x: float, n: int, moments: F64, pending: F64, variances: F64, p
         v = 0.5 * apart * apart * length
         k = pairs[level]
         if k >= 8:
-            v = min(v, 36.0 * variances[level] + _LEAST_SD**2)
+            v = min(v, 36.0 * variances[level] + _LEAST_SQUARE)
         variances[level] += (v - variances[level]) * max(1.0 / (k + 1), _LEVEL_RATE)
         pairs[level] = k + 1
         x = 0.5 * (x + pending[level])
@@ -249,4 +254,4 @@ def _learn_scale(x: float, n: int, moments: F64, pending: F64, variances: F64, p
     for level in range(LEVELS):
         if pairs[level] >= _LEVEL_LEAST:
             most = max(most, variances[level])
-    moments[2] = max(most / max(moments[0], _LEAST_SD**2) - 1.0 - _SLACK, 0.0)
+    moments[2] = max(most - 1.0 - _SLACK, 0.0)

@@ -121,6 +121,15 @@ class GateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             extra={"unit": "s"},
         ),
     ] = 300.0
+    anchor_events: Annotated[
+        int,
+        Meta(
+            description="Events compared at least before an anchor gives way to the next.",
+            ge=0,
+            le=10**9,
+            extra={"unit": "events"},
+        ),
+    ] = 4_000
     stretch_s: Annotated[
         float,
         Meta(
