@@ -60,7 +60,7 @@ def test_after_going_back_nothing_that_was_undone_can_become_the_recent_weights(
     live.begin(20, 2 * MINUTE_MS, NOBODY)
     assert live.recent.ts_ms == MINUTE_MS
     moved(live, 2 * MINUTE_MS)
-    live._recent.waiting.take(live.network, 25, 2 * MINUTE_MS)  # waits to be the recent weights, and shares what is wrong
+    live._recent.waiting.take(live.network, 25, 2 * MINUTE_MS)  # waits, and shares what is wrong
     live.begin(30, 2 * MINUTE_MS + 1, NOBODY)
     live.back_to(live.recent)
     np.testing.assert_array_equal(live.rows.table[ROWS], good)
