@@ -74,11 +74,11 @@ def one(begin: Course, fault: str, stops: tuple[int, int], plain: Course | None)
 
 def flip(seed: int, settings: Settings) -> None:
     """Own events after the flip, in windows of 25, until nine tenths of what it cost are regained and stay so."""
-    changes = {"users": 30, "items": 80, "genres": 4, "days": 3.6, "flip_days": (2.0,), "events_per_day": 4_000}
+    changes = {"users": 120, "items": 80, "genres": 4, "days": 3.6, "flip_days": (2.0,), "events_per_day": 16_000}
     world = World(preset("flip", seed=seed, activity=0.2, **changes))
     columns = world.all_events()
     number = own_event_number(columns, world.flips_ms[0])
-    course = Course(settings, columns, 0.25)
+    course = Course(settings, columns, 0.5)
     course.exclude_seen = False
     rows = course.go(len(columns)).judged
     since = number[rows[:, PLACE].astype(np.int64)]
@@ -88,10 +88,14 @@ def flip(seed: int, settings: Settings) -> None:
         float((rows[(since >= a) & (since < a + 25), MIXTURE].mean() - fallen) / (before - fallen))
         for a in range(0, 225, 25)
     ]
+    later = rows[(since >= 25) & (since < 200), MIXTURE]
+    mean = float((later.mean() - fallen) / (before - fallen))
+    error = float(later.std() / np.sqrt(len(later)) / (before - fallen))
     enough = [n for n in range(len(regained)) if min(regained[n:]) >= 0.9]
     value = 25 * (enough[0] + 1) if enough else float("nan")
     data.tell("faults/flip", value, "own events until 90 % regained", seed=seed, before=round(-float(before), 4),
-              fallen=round(-float(fallen), 4), regained=[round(share, 3) for share in regained])  # fmt: skip
+              fallen=round(-float(fallen), 4), regained=[round(share, 3) for share in regained],
+              mean_25_to_200=round(mean, 3), standard_error=round(error, 3))  # fmt: skip
 
 
 def main() -> None:

@@ -38,7 +38,6 @@ _LEAST_SQUARE = 1e-3
 _RATE = 1.0 / 128.0  # of the running second moment
 _LEVEL_RATE = 1.0 / 256.0  # of the running variances per level
 _LEVEL_LEAST = 12  # pairs before a level's variance is believed
-_SLACK = 0.15  # what the largest of several noisy ratios exceeds 1 by chance
 _MEAN_RATE = 1.0 / 128.0
 _UNIT_RATE = 1.0 / 256.0
 
@@ -254,4 +253,4 @@ def _learn_scale(x: float, n: int, moments: F64, pending: F64, variances: F64, p
     for level in range(LEVELS):
         if pairs[level] >= _LEVEL_LEAST:
             most = max(most, variances[level])
-    moments[2] = max(most - 1.0 - _SLACK, 0.0)
+    moments[2] = max(most - 1.0, 0.0)
