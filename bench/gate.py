@@ -156,7 +156,8 @@ def bench_found(runs_each: int) -> None:
     """Events until harm is found, at 1,000 events/s and one alarm a month."""
     for recent_harm, recent_sd, anchor_harm, anchor_sd in (
         (0.01, 0.7, 0.0, 0.67), (0.05, 0.7, 0.0, 0.67), (0.01, 0.2, 0.0, 0.67), (0.01, 0.1, 0.0, 0.67),
-        (0.01, 0.05, 0.0, 0.67), (0.02, 0.1, 0.0, 0.67), (0.05, 0.1, 0.0, 0.67), (0.0, 0.1, 0.05, 0.67), (0.0, 0.1, 0.1, 0.67),
+        (0.01, 0.05, 0.0, 0.67), (0.02, 0.1, 0.0, 0.67), (0.05, 0.1, 0.0, 0.67),
+        (0.0, 0.1, 0.05, 0.67), (0.0, 0.1, 0.1, 0.67),
     ):  # fmt: skip
         found = np.array([until_found(n, recent_harm, recent_sd, anchor_harm, anchor_sd) for n in range(runs_each)])
         late = np.where(found < 0, 100_000, found)

@@ -10,8 +10,8 @@ nothing, and each moment lends it as large a part of the month's allowed false a
 Evidence is the sum of what those loans have become (the Shiryaev-Roberts form); the claim is proven when it reaches
 1. While the claim is false, evidence minus loans cannot grow in expectation, so by optional stopping the expected
 number of alarms, each of which takes 1 away, is at most the sum of the loans. So the budget holds over any stretch of
-time and at any rate of events, without an estimate of that rate. All detectors of harm share one budget: over all .4
-(recent) and .2 (anchor), and .15 each for the scenarios seen so far, in equal parts.
+time and at any rate of events, without an estimate of that rate. All detectors of harm share one budget: over all .25
+(young), .25 (recent) and .2 (anchor), and .1 each for the scenarios seen so far, in equal parts.
 
 **What is assumed.** Given the past, a block's mean difference is not below -tolerance in expectation, after a block
 above .9 / f standard deviations is taken down to that (each fraction its own cut, so small bets cut next to nothing),
