@@ -143,9 +143,8 @@ class _Replay:
 
     def _regret(self) -> str:
         mixture = self.mixture
-        best = mixture.names[int(np.argmin(mixture.losses))]
         return (
-            f"The insured mixture is {mixture.regret():+.2e} nats an event behind '{best}', its best part, in "
+            f"The insured mixture is {mixture.regret():+.2e} nats an event behind '{mixture.best()}', its best part, in "
             f"hindsight, over {int(mixture.loss[1])} events, warm-up included; what fixed share can lose to it is at "
             f"most {mixture.regret_bound():.2e}."
         )

@@ -19,6 +19,7 @@ from everbrook.settings.mixture import MixtureSettings
 from everbrook.types import F32, F64, I32, I64, NO_ROW, Arrays, Bool, Expert, Query, Step
 
 POOLED_SHARE = 0.02  # of the pools in the stacker's probability
+_SAME = 1e-9  # relative difference of summed losses that is only rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,9 +283,21 @@ class Mixture:
 
     # -- looking after it ----------------------------------------------------------------------------------------
 
+    def best(self) -> str:
+        """The part with the least loss in hindsight, of those that ever said anything.
+
+        An expert asleep is charged what the mixture lost, so one that always slept is level with it by definition.
+        """
+        return self.names[int(self._said_losses().argmin())]
+
     def regret(self) -> float:
-        """Nats an event by which the mixture is behind its best expert in hindsight (negative: ahead)."""
-        return float((self.loss[0] - self.losses.min()) / max(self.loss[1], 1.0))
+        """Nats an event by which the mixture is behind its best part in hindsight (negative: ahead of all)."""
+        least = float(self._said_losses().min())
+        return (float(self.loss[0]) - least) / max(float(self.loss[1]), 1.0) if np.isfinite(least) else 0.0
+
+    def _said_losses(self) -> F64:
+        same = np.abs(self.losses - self.loss[0]) <= _SAME * max(float(self.loss[0]), 1.0)
+        return np.where(same, np.inf, self.losses)
 
     def regret_bound(self) -> float:
         """Most nats an event that fixed share can be behind any one expert after the events so far.

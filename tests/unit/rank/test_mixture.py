@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from everbrook.models.collaborative import Collaborative
+from everbrook.models.content import Content
 from everbrook.models.neighbours import SessionNeighbours
 from everbrook.models.popularity import Popularity
 from everbrook.models.repeats import Repeats
@@ -155,6 +156,18 @@ def test_losses_are_told_for_every_event_once() -> None:
     assert mixture.loss[1] == positive
     assert mixture.regret() == pytest.approx((mixture.loss[0] - mixture.losses.min()) / positive)
     assert mixture.regret() <= mixture.regret_bound()
+
+
+def test_a_part_that_never_said_anything_is_not_the_best_in_hindsight() -> None:
+    step = random_stream(43, 120)
+    mixture = Mixture([Popularity(), Transitions(), Content()], MixtureSettings())  # no item has a text: it sleeps
+    mixture.grow(ITEMS, ACTORS)
+    judged(mixture, step)
+    slept = [n for n, name in enumerate(mixture.names) if name.startswith("content/")]
+    np.testing.assert_allclose(mixture.losses[slept], mixture.loss[0])
+    spoke = np.delete(mixture.losses, slept)
+    assert mixture.regret() == pytest.approx((mixture.loss[0] - spoke.min()) / mixture.loss[1])
+    assert not mixture.best().startswith("content/")
 
 
 def test_a_mixture_that_was_loaded_goes_on_like_the_other() -> None:
