@@ -144,8 +144,8 @@ class _Replay:
     def _regret(self) -> str:
         mixture = self.mixture
         return (
-            f"The insured mixture is {mixture.regret():+.2e} nats an event behind '{mixture.best()}', its best part, in "
-            f"hindsight, over {int(mixture.loss[1])} events, warm-up included; what fixed share can lose to it is at "
+            f"The insured mixture is {mixture.regret():+.2e} nats an event behind '{mixture.best()}', its best part "
+            f"in hindsight, over {int(mixture.loss[1])} events, warm-up included; what fixed share can lose to it is at "
             f"most {mixture.regret_bound():.2e}."
         )
 
