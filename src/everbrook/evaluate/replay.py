@@ -145,8 +145,8 @@ class _Replay:
         mixture = self.mixture
         return (
             f"The insured mixture is {mixture.regret():+.2e} nats an event behind '{mixture.best()}', its best part "
-            f"in hindsight, over {int(mixture.loss[1])} events, warm-up included; what fixed share can lose to it is at "
-            f"most {mixture.regret_bound():.2e}."
+            f"in hindsight, over {int(mixture.loss[1])} events, warm-up included; what fixed share can lose to it is "
+            f"at most {mixture.regret_bound():.2e}."
         )
 
     def _span(self) -> tuple[int, int]:
