@@ -1,9 +1,9 @@
 """The gate: whom the live weights serve, when they go back, and when they become the anchor. It knows only numbers.
 
 Stages: in *shadow* the live weights learn and serve nobody (lists use the anchor); in *canary* they serve a share of
-users; *live*, everybody. Up: proven better than the anchor, or good enough for long. Down: harm that is proven
-against young or recent weights, of some seconds and about a minute ago (then the weights go back to those), or against
-the anchor (back to the anchor), one stage each time; repeated harm leads to shadow and a rest from learning. In shadow
+users; *live*, everybody. Up: proven better than the anchor, or good enough for long. Down, one stage each time: harm
+that is proven against the anchor, or against recent or young weights, of about a minute and some seconds ago; then the
+weights go back to what has lately done best of these. Repeated harm leads to shadow and a rest from learning. In shadow
 nobody is hurt, so a new model that is at first worse than a blank anchor is let learn: only values that are not finite
 or grossly wrong go back from there, and, in weights that fell there lately, harm against earlier ones, so that what
 broke them does not go on unseen.
@@ -36,6 +36,7 @@ from everbrook.types import F64, I16, I32, NO_ROW, Arrays
 
 _EVERY = tuple(range(kernels.KINDS))
 _HARMS = ((HARM_ANCHOR, "anchor", ANCHOR), (HARM_RECENT, "recent", RECENT), (HARM_YOUNG, "young", YOUNG))
+_AHEAD = 0.01  # nats by which other earlier weights must have done better to be gone back to
 _REFERENCES = {name: reference for _, name, reference in _HARMS}
 
 
@@ -160,8 +161,17 @@ class Gate:
                 nats, _ = self._evidence.nats(kind, slot)
                 where = "" if slot == 0 else f" in scenario row {slot - 1}"
                 because = f"Live weights are worse than the {against} ones{where}: lately {mean:+.4f} nats an event."
-                return self._fall(against, because, ts_ms, slot - 1, nats)
+                return self._fall(self._best_of(against, mean, slot), because, ts_ms, slot - 1, nats)
         return []
+
+    def _best_of(self, against: str, mean: float, slot: int) -> str:
+        """The earlier weights that have lately done best: those that harm was proven against, unless others are ahead.
+
+        Damage that went on for a while is in the youngest weights too.
+        """
+        means = {name: self._evidence.moments(reference, slot)[0] for _, name, reference in _HARMS}
+        best = min(means, key=means.__getitem__)
+        return best if means[best] < mean - _AHEAD else against
 
     def _fell_lately(self) -> bool:
         last = int(self._n["harm_ages"][-1])
