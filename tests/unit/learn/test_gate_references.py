@@ -42,8 +42,8 @@ def test_weights_go_back_to_what_has_lately_done_best_where_the_damage_is_in_the
     rng, gate, back = np.random.default_rng(3), Gate(GateSettings(start="live")), []
     for n in range(400):
         lost = 1.0 if n >= 200 else 0.0
-        recent, anchor = LIVE - rng.normal(0.1 - 0.25 * lost, 0.9, B), LIVE - rng.normal(0.2, 0.6, B)
-        young = LIVE - rng.normal(-0.05 * lost, 0.15, B)
+        recent, anchor = LIVE - rng.normal(0.1 - 0.3 * lost, 2.0, B), LIVE - rng.normal(0.2, 0.6, B)
+        young = LIVE - rng.normal(-0.06 * lost, 0.5, B)
         moves = gate.observe(T0 + 100 * n, NO_SCENARIO, LIVE, recent, anchor, None, young)
         back += [move for move in moves if move.kind == "rollback"]
     assert back[0].because.startswith("Live weights are worse than the young ones")
