@@ -59,7 +59,7 @@ class AsgiClient:
 
         async def sent() -> httpx.Response:
             transport = httpx.ASGITransport(app=self._app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://everbrook") as client:
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
                 return await client.request(method, url, **options)
 
         return asyncio.run(sent())

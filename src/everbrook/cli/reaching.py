@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -117,7 +118,7 @@ def _as_ours(answer: urllib.error.HTTPError) -> EverbrookError:
     except (ValueError, KeyError, TypeError):
         return EverbrookError(f"A server must answer in Everbrook's form; got status {answer.code}.")
     if kind == "unauthorised":
-        hint = "Give it: --key KEY, or EVERBROOK_SERVE_KEYS=KEY in the environment."
+        hint = "Give it: --key KEY, or EVERBROOK_KEY=KEY in the environment."
     classes = [one for one in EverbrookError.__subclasses__() if one.http_status == answer.code]
     named = [one for one in classes if one.type == kind]
     return (named or classes or [EverbrookError])[0](message, hint)
@@ -126,7 +127,7 @@ def _as_ours(answer: urllib.error.HTTPError) -> EverbrookError:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options that say which server is meant."""
     parser.add_argument("--url", help="a server's address, in place of a data directory")
-    parser.add_argument("--key", help="the key that the server asks for (else the first of the setting serve.keys)")
+    parser.add_argument("--key", help="the key that the server asks for (else $EVERBROOK_KEY)")
 
 
 @contextmanager
@@ -176,4 +177,11 @@ def _text(path: Path) -> str:
 
 def _key(arguments: argparse.Namespace, settings: Settings) -> str | None:
     key: str | None = arguments.key
-    return key or next(iter(settings.serve.keys), None)
+    return key or os.environ.get("EVERBROOK_KEY") or next(filter(None, map(_secret, settings.serve.keys)), None)
+
+
+def _secret(written: str) -> str | None:
+    """A key that settings hold itself; None where they hold its hash."""
+    scopes, _, rest = written.partition(":")
+    secret = rest if rest and set(scopes.split("+")) <= {"read", "write", "admin"} else written
+    return None if secret.startswith("sha256:") else secret

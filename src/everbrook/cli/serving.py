@@ -27,9 +27,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     from everbrook.engine.recommender import Recommender
     from everbrook.http.guard import check_address
+    from everbrook.http.keys import FILE as KEYS_FILE
+    from everbrook.http.keys import read_keys
     from everbrook.http.server import serve
 
-    check_address(settings.serve)  # before the log is read, which may take a while
+    has_keys = bool(read_keys(data_path(arguments) / KEYS_FILE))
+    check_address(settings.serve, has_keys)  # before the log is read, which may take a while
     with Recommender.open(data_path(arguments), settings, beside=True) as engine:
         engine.start_learner()
         engine.start_refits()

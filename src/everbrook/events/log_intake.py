@@ -45,6 +45,7 @@ _RECORDS: dict[str, type[Event | ItemChange | UserChange]] = {"events": Event, "
 _batch_decoders = {name: msgspec.json.Decoder(batch) for name, batch in _BATCHES.items()}
 _list_decoders = {name: msgspec.json.Decoder(list[record]) for name, record in _RECORDS.items()}  # type: ignore[valid-type]
 _EVENT_TEXTS = ("user", "item", "kind", "id", "session", "scenario", "request")
+_PERSONAL = ("user", "session")
 _encoder = msgspec.json.Encoder()
 _RFC_3339 = Annotated[datetime, Meta(tz=True)]
 
@@ -183,6 +184,13 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "…" + text[-1]
 
 
+def _kind_of(value: Any) -> str:
+    """What a value is, without the value: errors end up in other people's logs, where no person may be named."""
+    if isinstance(value, str):
+        return f"text of {len(value.encode('utf-8', 'surrogatepass'))} bytes"
+    return f"a value of type {type(value).__name__}"
+
+
 def _decode(name: str, body: bytes) -> list[Any]:
     try:
         return getattr(_batch_decoders[name].decode(body), name)
@@ -241,7 +249,8 @@ def _raise_reworded(error: msgspec.ValidationError, name: str, body: bytes) -> N
         raise RecordError(f"A record must be an object; {_lowered(message)}.", position) from None
     got = msgspec.json.decode(body)
     row = (got[name] if isinstance(got, dict) else got)[position]
-    raise RecordError(f"Field '{field}' must be {_rule(record, field)}; got {_shown(row[field])}.", position) from None
+    told = _kind_of(row[field]) if record is UserChange or field in _PERSONAL else _shown(row[field])
+    raise RecordError(f"Field '{field}' must be {_rule(record, field)}; got {told}.", position) from None
 
 
 def _raise_bad_envelope(message: str, name: str) -> NoReturn:

@@ -11,29 +11,38 @@ from starlette.routing import Route
 
 from everbrook.errors import EverbrookError
 from everbrook.http.failures import from_everbrook, from_router
-from everbrook.http.guard import Guard
-from everbrook.http.rooms import ROOMS
+from everbrook.http.guard import Guard, locked
+from everbrook.http.keys import Keyring
+from everbrook.http.origins import ALLOWED, REMEMBERED_S, SENT, SHOWN, Origins
+from everbrook.http.rooms import ROOMS, operations
 
 if TYPE_CHECKING:
     from everbrook.engine.recommender import Recommender
     from everbrook.settings import Settings
 
 
-def build_app(engine: Recommender, settings: Settings) -> Starlette:
+def build_app(engine: Recommender, settings: Settings, keyring: Keyring | None = None) -> Starlette:
     """Put the door together.
 
     Args:
         engine: an open engine; the caller closes it.
         settings: the limits and keys, and the log's tolerance for times in the future.
+        keyring: who is let in; the keys of the settings where None.
     """
     routes = [
-        Route(one.path.replace("{id}", "{id:path}"), getattr(room, one.call), methods=[one.method.upper()])
+        Route(one.path.replace("{id}", "{id:path}"), locked(one, getattr(room, one.call)), methods=[one.method.upper()])
         for room in (kind(engine, settings) for kind in ROOMS) for one in room.operations
     ]
     routes.sort(key=lambda route: route.path.endswith("}"))  # an id takes any text: what stands behind one comes first
+    opened = frozenset(one.path for one in operations() if one.scope == "open")
+    middleware = [Middleware(Guard, settings=settings.serve, keyring=keyring, open_paths=opened)]
+    if settings.serve.cors_origins:
+        middleware.insert(0, Middleware(
+            Origins, allow_origins=settings.serve.cors_origins, allow_methods=ALLOWED, allow_headers=SENT,
+            expose_headers=SHOWN, max_age=REMEMBERED_S,
+        ))  # fmt: skip
     app = Starlette(
-        routes=routes,
-        middleware=[Middleware(Guard, settings=settings.serve)],
+        routes=routes, middleware=middleware,
         exception_handlers={EverbrookError: from_everbrook, HTTPException: from_router},
     )
     app.router.redirect_slashes = False

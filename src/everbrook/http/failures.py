@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from http import HTTPStatus
 from typing import Any
 
@@ -32,6 +33,13 @@ class KeyRefusedError(EverbrookError):
     http_status = 401
 
 
+class ScopeRefusedError(EverbrookError):
+    """The key is known, and for something else."""
+
+    type = "forbidden"
+    http_status = 403
+
+
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
     """What went wrong."""
 
@@ -55,7 +63,7 @@ def from_everbrook(request: Request, error: Exception) -> Response:
     """The answer to an error that the caller can act on."""
     if not isinstance(error, EverbrookError):
         raise error
-    headers = {"Retry-After": "1"} if error.http_status in (429, 503) else None
+    headers = {"Retry-After": str(getattr(error, "retry_after_s", 1))} if error.http_status in (429, 503) else None
     if error.http_status == 401:
         headers = {"WWW-Authenticate": "Bearer"}
     body = ErrorBody(error=Failure(type=error.type, message=error.message, hint=error.hint))
@@ -68,8 +76,8 @@ def from_router(request: Request, error: Exception) -> Response:
         raise error
     names = {404: "not_found", 405: "method_not_allowed"}
     messages = {
-        404: f"No route '{request.url.path}'. The routes are listed at /docs and /openapi.json.",
-        405: f"Route '{request.url.path}' does not take {request.method}.",
+        404: f"No route '{_shown(request)}'. The routes are listed at /docs and /openapi.json.",
+        405: f"Route '{_shown(request)}' does not take {request.method}.",
     }
     allowed = (error.headers or {}).get("Allow")
     failure = Failure(
@@ -80,9 +88,17 @@ def from_router(request: Request, error: Exception) -> Response:
     return json_response(ErrorBody(error=failure), error.status_code, dict(error.headers or {}))
 
 
-def from_the_unexpected(request: Request, error: Exception) -> Response:
-    """The answer to a fault of ours: logged with its traceback, told without details."""
-    log.error("request %s %s failed", request.method, request.url.path, exc_info=error)
+def _shown(request: Request) -> str:
+    """A path without what may be somebody's id."""
+    parts = request.url.path.split("/")
+    return "/".join(parts[:3]) + ("/…" if len(parts) > 3 else "")
+
+
+def from_the_unexpected(request: Request, error: Exception, request_id: str = "-") -> Response:
+    """The answer to a fault of ours: logged with where it came from but no values of it, told without details."""
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    log.error("Request %s (%s %s) ended with %s:\n%s", request_id, request.method, _shown(request),
+              type(error).__name__, frames)
     return json_response(ErrorBody(error=Failure(type="internal", message=UNEXPECTED)), 500)
 
 
@@ -110,6 +126,6 @@ def _lowered(text: str) -> str:
 
 
 __all__ = [
-    "ErrorBody", "Failure", "KeyRefusedError", "RecordError", "TooLargeError", "from_everbrook", "from_router",
-    "from_the_unexpected", "json_response", "reworded",
+    "ErrorBody", "Failure", "KeyRefusedError", "RecordError", "ScopeRefusedError", "TooLargeError", "from_everbrook",
+    "from_router", "from_the_unexpected", "json_response", "reworded",
 ]

@@ -1,37 +1,56 @@
-"""Who may come in and how much they may bring: keys, loopback, body sizes, request ids."""
+"""Who may come in and how much they may bring: keys and their scopes, loopback, rates, body sizes, request ids."""
 
 from __future__ import annotations
 
-import hmac
 import ipaddress
+import time
 import uuid
 from collections.abc import Awaitable, Callable
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from everbrook.errors import SettingError
-from everbrook.http.failures import KeyRefusedError, TooLargeError, from_everbrook, from_the_unexpected
+from everbrook.errors import EverbrookError, SettingError
+from everbrook.http.failures import (
+    KeyRefusedError,
+    ScopeRefusedError,
+    TooLargeError,
+    from_everbrook,
+    from_the_unexpected,
+)
+from everbrook.http.keys import Key, Keyring
+from everbrook.http.operation import Operation
+from everbrook.http.origins import check_page
+from everbrook.http.rates import Rates
 from everbrook.settings.serve import ServeSettings
 
 OPEN_PATHS = frozenset({"/docs", "/healthz", "/openapi.json", "/readyz"})
 """What may be asked without a key: whether the server lives, and how it is spoken to."""
 REQUEST_ID = b"x-request-id"
 MAX_REQUEST_ID_BYTES = 128
+KEY = "everbrook.key"  # in ASGI's scope: the key that was presented
+OPERATION = "everbrook.operation"  # the route that was found
+NOBODY = "nobody"  # whose bucket requests without a key take from
+
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def check_address(settings: ServeSettings) -> None:
+def check_address(settings: ServeSettings, locked: bool = False) -> None:
     """Refuse to listen beyond loopback without keys.
+
+    Args:
+        settings: the address, and keys.
+        locked: whether there are keys elsewhere too.
 
     Raises:
         SettingError: the address is not loopback and there are no keys.
     """
-    if settings.keys or _is_loopback(settings.host):
+    if settings.keys or locked or _is_loopback(settings.host):
         return
     raise SettingError(
         f"Setting 'serve.host' must be a loopback address where 'serve.keys' is empty; got '{settings.host}'.",
-        "Give keys: EVERBROOK_SERVE_KEYS=a-long-secret",
+        "Make a key: everbrook keys new --scope admin",
     )
 
 
@@ -45,11 +64,22 @@ def _is_loopback(host: str) -> bool:
 
 
 class Guard:
-    """Stands before every route: gives the request its id, checks its key, and answers what breaks out."""
+    """Stands before every route: gives the request its id, checks its key and rate, and answers what breaks out.
 
-    def __init__(self, app: ASGIApp, settings: ServeSettings) -> None:
-        self.app = app
-        self.keys = tuple(key.encode() for key in settings.keys)
+    Args:
+        app: what stands behind.
+        settings: the limits, and keys where no keyring is given.
+        keyring: who is let in.
+        open_paths: what may be asked without a key.
+    """
+
+    def __init__(
+        self, app: ASGIApp, settings: ServeSettings, keyring: Keyring | None = None,
+        open_paths: frozenset[str] = OPEN_PATHS,
+    ) -> None:  # fmt: skip
+        self.app, self._open_paths, self._origins = app, open_paths, settings.cors_origins
+        self._keyring = Keyring(settings.keys) if keyring is None else keyring
+        self._rates = Rates(settings.request_rate, settings.request_burst)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection, as ASGI asks."""
@@ -67,23 +97,57 @@ class Guard:
                 message["headers"] = [*message["headers"], (REQUEST_ID, request_id)]
             await send(message)
 
-        if self.keys and scope["path"] not in OPEN_PATHS and not self._knows(headers.get(b"authorization", b"")):
-            refusal = KeyRefusedError(
-                "A key must be sent as 'Authorization: Bearer KEY'; got "
-                + ("a key that is not known." if b"authorization" in headers else "none.")
-            )
+        try:
+            self._let_in(scope, headers)
+        except EverbrookError as refusal:
             await from_everbrook(Request(scope), refusal)(scope, receive, stamped)
             return
         try:
             await self.app(scope, receive, stamped)
+        except ClientDisconnect:  # went away in the middle of its own sentence
+            return
         except Exception as error:  # the last wall: no fault may reach a client in another form
             if answered:
                 raise
-            await from_the_unexpected(Request(scope), error)(scope, receive, stamped)
+            await from_the_unexpected(Request(scope), error, request_id.decode())(scope, receive, stamped)
 
-    def _knows(self, header: bytes) -> bool:
-        scheme, _, key = header.partition(b" ")
-        return scheme.lower() == b"bearer" and any(hmac.compare_digest(key.strip(), known) for known in self.keys)
+    def _let_in(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
+        """Check the key and the rate of a request."""
+        if not self._keyring.locked:
+            check_page(headers, self._origins)
+            scope[KEY] = None
+            self._rates.take(NOBODY, time.monotonic())
+            return
+        if scope["path"] in self._open_paths:
+            return
+        key = self._key(headers.get(b"authorization", b""))
+        if key is None:
+            raise KeyRefusedError(
+                "A key must be sent as 'Authorization: Bearer KEY'; got "
+                + ("a key that is not known." if b"authorization" in headers else "none.")
+            )
+        scope[KEY] = key
+        self._rates.take(key.id, time.monotonic())
+
+    def _key(self, header: bytes) -> Key | None:
+        scheme, _, secret = header.partition(b" ")
+        return self._keyring.find(secret.strip()) if scheme.lower() == b"bearer" else None
+
+
+def locked(operation: Operation, endpoint: Endpoint) -> Endpoint:
+    """A route's endpoint, answering only to keys that are for it."""
+
+    async def behind(request: Request) -> Response:
+        request.scope[OPERATION] = operation
+        key: Key | None = request.scope.get(KEY)
+        if key is not None and operation.scope != "open" and not key.may(operation.scope):
+            raise ScopeRefusedError(
+                f"This route must be asked with a key for '{operation.scope}'; this one is for "
+                f"{' and '.join(key.scopes)}.",
+            )
+        return await endpoint(request)
+
+    return behind
 
 
 def _request_id(headers: dict[bytes, bytes]) -> bytes:
@@ -115,6 +179,3 @@ def _too_large(got: str, limit_bytes: int) -> TooLargeError:
         f"A body must be at most {limit_bytes} bytes; got {got}.",
         "Send smaller batches, or raise the setting 'serve.body_limit_bytes'.",
     )
-
-
-Endpoint = Callable[[Request], Awaitable[Response]]

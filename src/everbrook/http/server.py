@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -15,11 +17,16 @@ from everbrook.errors import BusyError, SettingError
 from everbrook.http.address import announce, url_of, withdraw
 from everbrook.http.app import build_app
 from everbrook.http.guard import check_address
+from everbrook.http.keys import FILE as KEYS_FILE
+from everbrook.http.keys import Keyring
+from everbrook.http.patience import Listening, look_at_all
 
 if TYPE_CHECKING:
     from everbrook.engine.recommender import Recommender
     from everbrook.settings import Settings
     from everbrook.settings.serve import ServeSettings
+
+OWN_FILES = 512  # that are no connections
 
 OnReady = Callable[[str], None]
 """Told the address once requests are answered."""
@@ -31,6 +38,12 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, told: Callable[[], None]) -> None:
         super().__init__(config)
         self._told = told
+
+    async def on_tick(self, counter: int) -> bool:
+        """Called ten times a second; once a second the connections are looked at."""
+        if counter % 10 == 0:
+            look_at_all(self.server_state.connections, asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
@@ -45,7 +58,9 @@ def serve(engine: Recommender, settings: Settings, on_ready: OnReady) -> None:
         SettingError: the address is not loopback and there are no keys, or does not exist.
         BusyError: the port is taken.
     """
-    check_address(settings.serve)
+    keyring = Keyring(settings.serve.keys, engine.path / KEYS_FILE)
+    check_address(settings.serve, keyring.locked)
+    allow_connections(settings.serve.connections_limit)
     listening = bind(settings.serve)
     try:
         host, port = listening.getsockname()[:2]
@@ -55,17 +70,31 @@ def serve(engine: Recommender, settings: Settings, on_ready: OnReady) -> None:
             announce(engine.path, url_of(host, port))
             on_ready(f"http://{shown}:{port}")
 
-        config = uvicorn.Config(
-            build_app(engine, settings), http="httptools", ws="none", lifespan="off", log_level="warning",
-            access_log=False, server_header=False, date_header=False, backlog=settings.serve.backlog,
-            timeout_graceful_shutdown=settings.serve.stop_timeout_s,
-        )
-        server = _Server(config, listens)
+        server = build_server(engine, settings, keyring, listens)
         with _signals_end_quietly():
             server.run(sockets=[listening])
     finally:
         withdraw(engine.path)
         listening.close()
+
+
+def build_server(
+    engine: Recommender, settings: Settings, keyring: Keyring, on_listening: Callable[[], None]
+) -> uvicorn.Server:
+    """uvicorn with our application and limits, not yet running.
+
+    Args:
+        engine: an open engine.
+        settings: all of them.
+        keyring: who is let in.
+        on_listening: told once requests are answered.
+    """
+    config = Listening(
+        build_app(engine, settings, keyring), settings.serve, ws="none", lifespan="off", log_level="warning",
+        access_log=False, server_header=False, date_header=False, proxy_headers=False,
+        timeout_graceful_shutdown=settings.serve.stop_timeout_s,
+    )
+    return _Server(config, on_listening)
 
 
 def bind(settings: ServeSettings) -> socket.socket:
@@ -88,6 +117,13 @@ def bind(settings: ServeSettings) -> socket.socket:
         ) from error
     return listening
 
+
+def allow_connections(limit: int) -> None:
+    """Let this process open as many files as so many connections and its own files need, as far as the system lets."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = limit + OWN_FILES if hard == resource.RLIM_INFINITY else min(limit + OWN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 @contextmanager

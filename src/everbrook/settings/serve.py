@@ -19,9 +19,24 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     ] = 8000
     keys: Annotated[
         tuple[Annotated[str, Meta(min_length=8)], ...],
-        Meta(description="Keys that clients send as 'Authorization: Bearer KEY'; none means loopback alone.",
+        Meta(description="Keys that clients send as 'Authorization: Bearer KEY', each as [SCOPE[+SCOPE]:]KEY or "
+                         "[SCOPE[+SCOPE]:]sha256:HASH with the scopes read, write, admin; without scopes a key may "
+                         "everything. None, and none made with 'everbrook keys', means loopback alone.",
              extra={"secret": True}),
     ] = ()
+    cors_origins: Annotated[
+        tuple[Annotated[str, Meta(min_length=1)], ...],
+        Meta(description="Sites whose pages may ask from a browser, such as https://shop.example; none of them means "
+                         "that only pages of this server may."),
+    ] = ()
+    request_rate: Annotated[
+        float, Meta(description="Most requests a second that a key may send, on average; 0 sets no limit.", ge=0,
+                    extra={"unit": "requests/s"})
+    ] = 0.0
+    request_burst: Annotated[
+        int, Meta(description="Most requests that a key may send at once after a pause.", ge=1,
+                  extra={"unit": "requests"})
+    ] = 100
     body_limit_bytes: Annotated[
         int, Meta(description="Largest request body that is taken.", ge=1024, extra={"unit": "bytes"})
     ] = 16 * 1024 * 1024
@@ -31,6 +46,24 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     backlog: Annotated[
         int, Meta(description="Connections that may wait to be accepted.", ge=1, extra={"unit": "connections"})
     ] = 2048
+    connections_limit: Annotated[
+        int, Meta(description="Most connections at once; beyond it those that have idled longest are closed.", ge=8,
+                  extra={"unit": "connections"})
+    ] = 4096
+    head_limit_bytes: Annotated[
+        int, Meta(description="Longest head of a request: its address and headers.", ge=1024, extra={"unit": "bytes"})
+    ] = 65_536
+    receive_timeout_s: Annotated[
+        float, Meta(description="How long a request may take to arrive, from its first byte to its last.", gt=0,
+                    extra={"unit": "s"})
+    ] = 30.0
+    send_timeout_s: Annotated[
+        float, Meta(description="How long a client may leave an answer unread before its connection is cut.", gt=0,
+                    extra={"unit": "s"})
+    ] = 20.0
+    idle_timeout_s: Annotated[
+        int, Meta(description="How long a connection may stay open without a request.", ge=1, extra={"unit": "s"})
+    ] = 30
     stop_timeout_s: Annotated[
         int, Meta(description="How long requests in flight may take to end when the server stops.", ge=0,
                   extra={"unit": "s"})

@@ -18,7 +18,9 @@ from everbrook.settings.described import ENV_PREFIX, Described, describe
 
 T = TypeVar("T", bound=msgspec.Struct)
 
-NOT_SETTINGS = frozenset({"EVERBROOK_DATA", "EVERBROOK_DATA_DIR", "EVERBROOK_CONFIG", "EVERBROOK_PORT"})
+NOT_SETTINGS = frozenset({
+    "EVERBROOK_DATA", "EVERBROOK_DATA_DIR", "EVERBROOK_CONFIG", "EVERBROOK_KEY", "EVERBROOK_PORT",
+})
 """Variables of the commands that are no settings."""
 NOT_SETTINGS_PREFIXES = ("EVERBROOK_TEST_", "EVERBROOK_BENCH_")
 NONE_WORDS = ("", "none", "null")

@@ -71,7 +71,7 @@ def test_a_guest_needs_a_session_only():
         ({"usr": "u", "item": "i"}, f"Unknown field 'usr'. Did you mean 'user'? Known: {NAMES}."),
         ({"user": "u"}, "Field 'item' must be text of 1 to 256 bytes; it is missing."),
         ({"user": "u", "item": ""}, "Field 'item' must be text of 1 to 256 bytes; got ''."),
-        ({"user": 5, "item": "i"}, "Field 'user' must be text of 1 to 256 bytes; got 5."),
+        ({"user": 5, "item": "i"}, "Field 'user' must be text of 1 to 256 bytes; got a value of type int."),
         ({"item": "i"}, "An event must have a 'user' or a 'session'; got neither."),
         ({**GOOD, "user": "é" * 129}, "Field 'user' must be text of 1 to 256 bytes; got 258 bytes."),
         ({**GOOD, "ts": -4}, "Field 'ts' must be milliseconds since 1970 or RFC 3339 text; got -4."),

@@ -1,0 +1,185 @@
+"""Connections: how long a client may keep one, and what bytes that are no request are answered.
+
+uvicorn's protocol with limits: the head of a request has a size, a request has a time to arrive, an answer a time to be
+read, and there are only so many connections. What overruns is answered in the house's form and cut; the others notice
+nothing. None of it costs a timer a request: one look a second goes over all connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from http import HTTPStatus
+from typing import Any
+
+import httptools
+import msgspec
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from everbrook.http.failures import ErrorBody, Failure
+from everbrook.settings.serve import ServeSettings
+
+CLOSING_S = 5.0  # how long an answer that closes its connection may lie unsent
+BEHIND = 16  # requests that may wait on one connection before reading pauses
+NO_LINGERING = struct.pack("ii", 1, 0)
+EVICTED = 16  # one in so many connections goes where there are too many
+
+
+class Listening(uvicorn.Config):
+    """uvicorn's configuration, with our limits."""
+
+    def __init__(self, app: Any, serve: ServeSettings, **options: Any) -> None:
+        super().__init__(
+            app, http=PatientProtocol, timeout_keep_alive=serve.idle_timeout_s, backlog=serve.backlog, **options
+        )
+        self.serve = serve
+
+
+class PatientProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    config: Listening
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._head_bytes = 0
+        self._since_s = self.loop.time()  # when the connection opened, or the request in arrival began
+        self._arriving = self._in_head = False  # a request is; its head is
+        self._answered: Any = None  # the request that is being answered, which need not be the last that was read
+        self._unread_s: float | None = None  # since when the client leaves an answer unread
+        self._closing_s: float | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client has come; where there are too many, those that do nothing go."""
+        super().connection_made(transport)
+        if len(self.connections) > self.config.serve.connections_limit:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        others = [one for one in self.connections if isinstance(one, PatientProtocol) and one is not self]
+        idle = sorted((one for one in others if one.is_idle), key=lambda one: one._since_s)
+        for one in idle[: max(1, len(others) // EVICTED)]:
+            one._cut()
+        if not idle:
+            self.refuse(503, "overloaded", "The server must have a free connection; all are in use.")
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no whole request of it is being answered."""
+        return self._arriving or self.cycle is None or self.cycle.response_complete
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have come."""
+        if self.transport.is_closing():
+            return
+        self._unset_keepalive_if_required()
+        if not self._arriving:
+            self._arriving, self._since_s, self._head_bytes = True, self.loop.time(), 0
+            self._in_head = True
+        self._head_bytes += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self.refuse(400, "bad_request", "A request must speak HTTP to its end; got a wish for another protocol.")
+        except (httptools.HttpParserError, UnicodeDecodeError):
+            self.refuse(400, "bad_request", "A request must be HTTP/1.1; got bytes that are not.")
+        else:
+            limit = self.config.serve.head_limit_bytes
+            if self._in_head and self._head_bytes > limit:
+                self.refuse(431, "head_too_large", f"A request's head must be at most {limit} bytes; got more.")
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        if not self._arriving:  # behind another in the same bytes
+            self._arriving, self._since_s, self._head_bytes = True, self.loop.time(), 0
+        self._in_head = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """The head of a request is whole."""
+        self._in_head = False
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """A request has arrived whole."""
+        self._arriving = False
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """An answer has been sent."""
+        super().on_response_complete()
+        if len(self.pipeline) > BEHIND:  # no more is read before these are answered
+            self.flow.pause_reading()
+        if not self._arriving:
+            self._since_s = self.loop.time()
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client has gone: nothing that was read from it is answered any more."""
+        for cycle in (self._answered, *(waiting for waiting, _ in self.pipeline)):
+            if cycle is not None:
+                cycle.disconnected = True
+                cycle.message_event.set()
+        self.pipeline.clear()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The client does not read."""
+        self._unread_s = self.loop.time()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        self._unread_s = None
+        super().resume_writing()
+
+    def look(self, now_s: float) -> None:
+        """Cut the connection where its time is over.
+
+        Args:
+            now_s: of the loop.
+        """
+        limits = self.config.serve
+        if self.transport.is_closing():
+            self._closing_s = now_s if self._closing_s is None else self._closing_s
+            if now_s - self._closing_s > CLOSING_S:
+                self._cut()
+        elif self._unread_s is not None and now_s - self._unread_s > limits.send_timeout_s:
+            self._cut()
+        elif self._arriving and now_s - self._since_s > limits.receive_timeout_s:
+            self.refuse(408, "too_slow", f"A request must arrive within {limits.receive_timeout_s:g} s; it did not.")
+        elif self.cycle is None and not self._arriving and now_s - self._since_s > limits.idle_timeout_s:
+            self.transport.close()  # it never said anything; afterwards uvicorn's own timer holds
+
+    def _cut(self) -> None:
+        """Let go at once: what lies unsent is thrown away by the kernel too."""
+        found = self.transport.get_extra_info("socket")
+        if found is not None:
+            with contextlib.suppress(OSError):
+                found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGERING)
+        self.transport.abort()
+
+    def refuse(self, status: int, kind: str, message: str) -> None:
+        """Answer a connection that cannot go on, unless an answer has begun, and close it."""
+        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+            body = msgspec.json.encode(ErrorBody(error=Failure(type=kind, message=message)))
+            head = (
+                f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n"
+                f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+            )
+            self.transport.write(head.encode("ascii") + body)
+        self._arriving = False
+        self.transport.close()
+
+
+def look_at_all(connections: Any, now_s: float) -> None:
+    """Cut those connections whose time is over."""
+    for one in list(connections):
+        if isinstance(one, PatientProtocol):
+            one.look(now_s)
