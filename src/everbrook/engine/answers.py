@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from everbrook.events.records import Impression
-from everbrook.rank.lists import Listed, because, reasons_for, shares
+from everbrook.rank.lists import Listed, Wish, because, reasons_for, shares
 from everbrook.rank.mixture import Mixture
 from everbrook.rank.requests import Reason, Recommend, Recommendation, Recommended
 from everbrook.state import State
-from everbrook.types import NO_ROW, Query
+from everbrook.types import NO_ROW
 
 WORDS = {
     "popularity": "Popular now",
@@ -24,26 +24,33 @@ WORDS = {
 }
 """What each family of experts says when no single item is the reason."""
 
+PINNED = Reason(kind="pin", expert="pin", share=1.0, text="Pinned here")
 
-def describe(mixture: Mixture, state: State, listed: Listed, query: Query, most: int) -> tuple[Recommended, ...]:
+
+def describe(mixture: Mixture, state: State, listed: Listed, wish: Wish, most: int) -> tuple[Recommended, ...]:
     """The listed items as callers read them.
 
     Args:
         mixture: what made the list.
         state: knows ids and titles.
         listed: the list.
-        query: what it was made for.
+        wish: what it was made for.
         most: reasons an item may have; 0 gives none.
     """
+    query, shaping = wish.query, wish.shaping
+    pinned = set() if shaping is None else set(shaping.pinned.tolist())
+    known = listed.propensities
     given = shares(mixture, listed) if most else None
     brought = because(mixture, listed, query) if most else {}
     items = []
     for place, row in enumerate(listed.rows):
-        found = [] if given is None else reasons_for(mixture, given, brought, place, most)
+        left = most - (int(row) in pinned)
+        found = reasons_for(mixture, given, brought, place, left) if given is not None and left > 0 else []
         items.append(
             Recommended(
                 id=state.items.id(int(row)), score=float(listed.scores[place]), title=state.catalogue.title(int(row)),
-                reasons=tuple(_reason(state, *one) for one in found),
+                propensity=1.0 if known is None else float(known[place]),
+                reasons=(PINNED,) * (int(row) in pinned and most > 0) + tuple(_reason(state, *one) for one in found),
             )
         )  # fmt: skip
     return tuple(items)

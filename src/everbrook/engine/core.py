@@ -15,6 +15,7 @@ from everbrook.engine.trail import Trail
 from everbrook.events.columns import EventColumns
 from everbrook.events.log import Run
 from everbrook.events.records import Deletion, ItemChange, UserChange
+from everbrook.rank.filters import Filters
 from everbrook.rank.mixture import Judgement, Mixture
 from everbrook.state import State
 from everbrook.state.influence import Influence
@@ -95,6 +96,7 @@ class Core:
         self, state: State, mixture: Mixture, trail: Trail | None = None, guard: Influence | None = None
     ) -> None:
         self.state = state
+        self.filters = Filters(state)
         self.mixture = mixture
         self.trail = trail
         self.guard = guard

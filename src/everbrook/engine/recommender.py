@@ -17,9 +17,10 @@ from everbrook.engine.answers import describe, impression_of
 from everbrook.engine.building import new_core
 from everbrook.engine.fitting import OnProgress, catch_up, relearn
 from everbrook.engine.keeping import Snapshot, keep, learned_digest, recover, version_name
-from everbrook.engine.living import LiveStamp, Living
+from everbrook.engine.living import Living
+from everbrook.engine.looking import Looking
 from everbrook.engine.refitting import Refitting
-from everbrook.engine.steering import Owner, Steering
+from everbrook.engine.steering import Owner
 from everbrook.engine.wishes import read_wish, wish_of
 from everbrook.events.columns import EventColumns
 from everbrook.events.log import Appended
@@ -31,7 +32,7 @@ from everbrook.models.sequence import SequenceModel
 from everbrook.models.sequence_expert import SequenceExpert
 from everbrook.rank.lists import make_list
 from everbrook.rank.mixture import Judgement
-from everbrook.rank.requests import ModelStamp, Recommend, Recommendation
+from everbrook.rank.requests import Recommend, Recommendation
 from everbrook.settings import Settings
 from everbrook.types import Clock, Step
 
@@ -52,7 +53,7 @@ class WallClock:
         return time.time_ns() // 1_000_000
 
 
-class Recommender(Steering):
+class Recommender(Looking):
     """Records in, lists out, on one data directory. Safe to call from several threads; use it with `with`.
 
     Example:
@@ -205,18 +206,17 @@ class Recommender(Steering):
         wish = wish or wish_of(fields)
         now_ms = self.clock.now_ms()
         with self._lock:
-            core, published = self._core, self._published
-            asked = read_wish(wish, core, self.settings.rank, now_ms)
+            core = self._core
+            asked = read_wish(wish, core, self.settings.rank, now_ms, self.draws)
             listed = make_list(core.mixture, asked, self.settings.rank.scan)
             most = self.settings.rank.reasons if wish.explain else 0
-            items = describe(core.mixture, core.state, listed, asked.query, most)
-            offset = core.offset
-            stamp = self.live.stamp
+            items = describe(core.mixture, core.state, listed, asked, most)
+            stamp = self._stamp(now_ms)
             self._lists += 1
         answer = Recommendation(
             request=f"r-{uuid.uuid4().hex[:16]}",
             items=items,
-            model=_stamp(published, stamp, offset, now_ms),
+            model=stamp,
             took_ms=round(1000.0 * (time.perf_counter() - started), 3),
         )
         if self.settings.engine.log_impressions and items:
@@ -310,13 +310,6 @@ class Recommender(Steering):
         self.update()
         if self._core.state.n_items:  # the first list loads compiled code: better here than for a caller
             make_list(self._core.mixture, read_wish(Recommend(), self._core, self.settings.rank, self._opened_ms), 0)
-
-
-def _stamp(published: Snapshot, live: LiveStamp | None, offset: int, now_ms: int) -> ModelStamp:
-    """Which weights answered: the live ones where there are any, up to where they have learned."""
-    if live is None or not live.offset:
-        return ModelStamp(version=published.version, offset=offset, age_ms=max(0, now_ms - published.published_ms))
-    return ModelStamp(version=live.version, offset=live.offset, age_ms=max(0, now_ms - live.published_ms))
 
 
 __all__ = ["Receipt", "Recommender", "Snapshot", "WallClock"]

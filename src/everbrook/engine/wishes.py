@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ import numpy as np
 
 from everbrook.engine.core import Core
 from everbrook.engine.searching import matches, typed
+from everbrook.engine.shaping_wishes import shaping_of
 from everbrook.errors import InputError, UnknownNameError
 from everbrook.events.log_intake import parse_time_ms
 from everbrook.events.records import MAX_TIME_MS, TIME_RULE
@@ -18,7 +20,7 @@ from everbrook.rank.lists import Wish
 from everbrook.rank.requests import Recommend
 from everbrook.settings.rank import RankSettings
 from everbrook.state import State
-from everbrook.types import I32
+from everbrook.types import I32, Query
 
 
 def wish_of(fields: Mapping[str, Any]) -> Recommend:
@@ -40,7 +42,9 @@ def wish_of(fields: Mapping[str, Any]) -> Recommend:
         raise InputError(f"Field '{found[3]}' must be of type {found[1]}; got {found[2]}.") from error
 
 
-def read_wish(wish: Recommend, core: Core, settings: RankSettings, now_ms: int) -> Wish:
+def read_wish(
+    wish: Recommend, core: Core, settings: RankSettings, now_ms: int, draws: np.random.Generator | None = None
+) -> Wish:
     """Check a wish and find its rows. Changes nothing.
 
     Args:
@@ -48,9 +52,10 @@ def read_wish(wish: Recommend, core: Core, settings: RankSettings, now_ms: int) 
         core: knows who and what there is.
         settings: limits, and what holds where the wish says nothing.
         now_ms: the present.
+        draws: where chance comes from, for lists that explore; fresh where None.
 
     Raises:
-        InputError: k is out of range, a time cannot be read.
+        InputError: k or another number is out of range, a time cannot be read, a filter is wrong.
         UnknownNameError: the scenario or a category is unknown.
     """
     if not 1 <= wish.k <= settings.most:
@@ -64,19 +69,59 @@ def read_wish(wish: Recommend, core: Core, settings: RankSettings, now_ms: int) 
     allowed = state.visible(at_ms)
     if wish.categories:
         allowed = allowed & state.in_categories(wish.categories)
+    if wish.filter is not None:
+        allowed = allowed & core.filters.mask(wish.filter, at_ms)
     only = None if wish.candidates is None else np.unique(_known(state, wish.candidates))
-    left_out = _left_out(wish, state, query.items, settings)
-    return Wish(query, wish.k, allowed, bool(wish.categories), left_out, only, matches(core, query))
+    left_out, disliked = _left_out(wish, state, query, settings)
+    if len(disliked):
+        query = without_disliked(query, disliked)
+    shaping = shaping_of(wish, core, settings, query, disliked, draws)
+    narrow = bool(wish.categories) or wish.filter is not None
+    return Wish(query, wish.k, allowed, narrow, left_out, only, matches(core, query), shaping)
 
 
-def _left_out(wish: Recommend, state: State, history: I32, settings: RankSettings) -> I32:
+def _left_out(wish: Recommend, state: State, query: Query, settings: RankSettings) -> tuple[I32, I32]:
+    """The rows that may not be shown, and those among them that the asker does not want, latest last."""
     exclude_seen = settings.exclude_seen if wish.exclude_seen is None else wish.exclude_seen
-    parts = [_known(state, wish.exclude), _known(state, wish.items)]
+    disliked = disliked_of(state, query)
+    parts = [_known(state, wish.exclude), _known(state, wish.items), disliked]
     if wish.item is not None:
         parts.append(_known(state, (wish.item,)))  # the page's own item is no recommendation
     if exclude_seen:
-        parts.append(history)
-    return np.unique(np.concatenate(parts)).astype(np.int32)
+        parts.append(seen_of(state, query, settings))
+    return np.unique(np.concatenate(parts)).astype(np.int32), disliked
+
+
+def seen_of(state: State, query: Query, settings: RankSettings) -> I32:
+    """The items of a history that still count as seen, each kind for as long as the settings say."""
+    if not settings.seen_s:
+        return query.items
+    lasts_ms = np.array(
+        [1000.0 * settings.seen_s.get(kind, np.inf) for kind in state.kinds.names.names()], np.float64
+    )
+    return query.items[query.now_ms - query.times < lasts_ms[query.kinds]]
+
+
+def disliked_of(state: State, query: Query) -> I32:
+    """The items of a history whose last event says that they are not wanted, latest last."""
+    if not len(query.kinds):
+        return query.items
+    unwanted = state.kinds.negative()[query.kinds]
+    if not unwanted.any():
+        return query.items[:0]
+    length = len(query.items)
+    _, back = np.unique(query.items[::-1], return_index=True)
+    last = np.sort(length - 1 - back)
+    return query.items[last[unwanted[last]]]
+
+
+def without_disliked(query: Query, disliked: I32) -> Query:
+    """The history as if what is not wanted had not been there: it speaks for nothing."""
+    kept = ~np.isin(query.items, disliked)
+    session_n = int(kept[len(kept) - query.session_n :].sum())
+    return replace(
+        query, items=query.items[kept], times=query.times[kept], kinds=query.kinds[kept], session_n=session_n
+    )
 
 
 def _known(state: State, ids: tuple[str, ...]) -> I32:
@@ -96,4 +141,4 @@ def _moment(at: int | str | None, now_ms: int) -> int:
     return at_ms
 
 
-__all__ = ["read_wish", "wish_of"]
+__all__ = ["disliked_of", "read_wish", "seen_of", "wish_of", "without_disliked"]

@@ -75,6 +75,11 @@ class SequenceExpert:
         """The published model."""
         return self._shown.model if self._shown else None
 
+    @property
+    def vectors(self) -> F32 | None:
+        """(N, D) the published model's item vectors; nobody writes into them. None without a model."""
+        return self._shown.vectors if self._shown else None
+
     # -- the expert ----------------------------------------------------------------------------------------------
 
     def grow(self, items: int, actors: int) -> None:

@@ -7,8 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from everbrook.rank import contexts
+from everbrook.rank.exploring import explored
 from everbrook.rank.mixture import Mixture, Weighed
-from everbrook.types import F64, I32, NO_ROW, Bool, Query
+from everbrook.rank.shaping import Shaping
+from everbrook.rank.variety import varied
+from everbrook.types import F64, I32, I64, NO_ROW, Bool, Query
+
+MOST_BOOSTED = 200
+_FILLED = 5  # where a filter takes most proposals away, popular items join until there are so many for each place
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +36,7 @@ class Wish:
     left_out: I32  # rows that may not be shown and are known not to come (seen, excluded)
     only: I32 | None  # rank just these rows
     match: Match | None = None  # rank just what a typed text matches, by both
+    shaping: Shaping | None = None  # what else decides beside the probability
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,7 @@ class Listed:
     scores: F64  # (T,) probability that the item comes next
     weighed: Weighed
     places: I32  # (T,) position of each listed item among the weighed candidates
+    propensities: F64 | None = None  # (T,) probability that each was shown in its place; None: all 1
 
 
 def make_list(mixture: Mixture, wish: Wish, scan: int) -> Listed:
@@ -51,15 +59,89 @@ def make_list(mixture: Mixture, wish: Wish, scan: int) -> Listed:
         scan: up to so many allowed rows are all scored where a filter is narrow.
     """
     shown = _rows(mixture, wish, scan)
-    empty = np.empty(0, dtype=np.int32)
-    weighed = mixture.weigh(wish.query, shown, empty, wish.left_out)
-    k = min(wish.k, weighed.shown)
+    shaping = wish.shaping
+    if shaping is not None:
+        return _shaped(mixture, wish, shaping, shown)
+    weighed = mixture.weigh(wish.query, shown, np.empty(0, dtype=np.int32), wish.left_out)
     final = weighed.final[: weighed.shown]
     if wish.match is not None:
         final = _both(final, shown, wish.match)
-    best = np.argpartition(-final, k - 1)[:k] if 0 < k < len(final) else np.arange(k)
-    places = best[np.lexsort((weighed.rows[best], -final[best]))].astype(np.int32)
+    places = _best(final, weighed.rows, min(wish.k, weighed.shown))
     return Listed(weighed.rows[places], final[places], weighed, places)
+
+
+def _best(final: F64, rows: I32, k: int) -> I32:
+    """Where the k best candidates are, best first; equal ones in the order of their rows."""
+    best = np.argpartition(-final, k - 1)[:k] if 0 < k < len(final) else np.arange(k)
+    return best[np.lexsort((rows[best], -final[best]))].astype(np.int32)
+
+
+def _shaped(mixture: Mixture, wish: Wish, shaping: Shaping, shown: I32) -> Listed:
+    """The list where more than the probability decides: factors, variety, draws, pinned places."""
+    pinned = shaping.pinned
+    shown = _with_boosted(mixture, wish, shaping, shown)
+    if len(pinned):
+        shown = shown[~np.isin(shown, pinned)]
+    weighed = mixture.weigh(wish.query, shown, pinned, wish.left_out)
+    m = weighed.shown
+    final = weighed.final.copy()
+    if wish.match is not None:
+        final[:m] = _both(final[:m], shown, wish.match)
+    final *= shaping.factors(mixture, weighed)
+    free = min(wish.k - len(pinned), m)
+    pool = _best(final[:m], weighed.rows, min(m, max(free, min(m, shaping.pool))))
+    ranked, rest = pool[:free], pool[free:]
+    if (shaping.diversity or shaping.calibration) and free > 0:
+        chosen = varied(
+            shaping.vectors(weighed.rows[pool]), final[pool], shaping.mix(weighed.rows[pool]), free,
+            (shaping.diversity, shaping.calibration),
+        )  # fmt: skip
+        ranked, rest = pool[chosen], np.delete(pool, chosen)
+    known = np.ones(len(ranked))
+    if shaping.explore:
+        ranked, known = explored(ranked, rest, final, shaping.explore, shaping.temperature, shaping.draws)
+    places, known = _pinned(ranked, known, m + np.arange(len(pinned)), shaping.positions)
+    return Listed(weighed.rows[places], final[places], weighed, places, known)
+
+
+def _pinned(ranked: I32, known: F64, pins: I64, positions: I64) -> tuple[I32, F64]:
+    """Pinned candidates at their positions, the others in the places between; a pin beyond the end stands there."""
+    if not len(pins):
+        return ranked, known
+    total = len(ranked) + len(pins)
+    taken = np.zeros(max(total, int(positions.max()) + 1), np.bool_)
+    taken[positions] = True
+    slots = np.concatenate((positions, np.flatnonzero(~taken)[: len(ranked)]))
+    order = np.argsort(slots, kind="stable")
+    every = np.concatenate((pins, ranked)).astype(np.int32)
+    return every[order], np.concatenate((np.ones(len(pins)), known))[order]
+
+
+def competing(mixture: Mixture, wish: Wish, scan: int) -> I32:
+    """The rows that compete for a list, before any is weighed.
+
+    Args:
+        mixture: what proposes.
+        wish: what is asked for.
+        scan: see `make_list`.
+    """
+    shown = _rows(mixture, wish, scan)
+    return shown if wish.shaping is None else _with_boosted(mixture, wish, wish.shaping, shown)
+
+
+def _with_boosted(mixture: Mixture, wish: Wish, shaping: Shaping, shown: I32) -> I32:
+    """With items that a boost lifts though nobody proposes them: all where they are few, else the popular ones."""
+    if wish.only is not None or wish.match is not None:
+        return shown
+    for mask, by in shaping.boosts:
+        if by <= 1.0:
+            continue
+        popular = mixture.experts[0].propose(wish.query, min(mixture.n_items, MOST_BOOSTED))
+        lifted = popular[mask[popular]] if np.count_nonzero(mask) > MOST_BOOSTED else np.flatnonzero(mask)
+        lifted = lifted[wish.allowed[lifted]].astype(np.int32)
+        lifted = lifted[~np.isin(lifted, wish.left_out)]
+        shown = np.concatenate((shown, lifted[~np.isin(lifted, shown)]))
+    return shown
 
 
 def _both(final: F64, shown: I32, match: Match) -> F64:
@@ -85,7 +167,7 @@ def _rows(mixture: Mixture, wish: Wish, scan: int) -> I32:
             return every
     shown = mixture.candidates(wish.query)
     shown = shown[allowed[shown]]
-    if len(shown) < wish.k:
+    if len(shown) < (_FILLED * wish.k if wish.narrow else wish.k):
         shown = np.concatenate((shown, _more(mixture, wish, allowed, shown)))
     return shown
 
@@ -108,15 +190,19 @@ def shares(mixture: Mixture, listed: Listed) -> F64:
     The stacker counts as the pool of all contexts, from which it starts.
     """
     w = listed.weighed
+    given = w.p[listed.places] * column_weights(mixture, w)
+    return np.asarray(given / np.maximum(given.sum(axis=1, keepdims=True), 1e-300), dtype=np.float64)
+
+
+def column_weights(mixture: Mixture, w: Weighed) -> F64:
+    """(E,) what each expert column counts in the whole mixture, the stacker as the pool from which it starts."""
     pools = len(contexts.POOLS)
     top = mixture.top
     per_pool = np.where(w.awake, mixture.pools[np.arange(pools), w.buckets], 0.0)
     per_pool /= np.maximum(per_pool.sum(axis=1, keepdims=True), 1e-12)
     by_pool = top[:pools].copy()
     by_pool[0] += top[pools]
-    weights = by_pool @ per_pool + np.where(w.awake, top[pools + 1 :], 0.0)
-    given = w.p[listed.places] * weights
-    return np.asarray(given / np.maximum(given.sum(axis=1, keepdims=True), 1e-300), dtype=np.float64)
+    return np.asarray(by_pool @ per_pool + np.where(w.awake, top[pools + 1 :], 0.0), dtype=np.float64)
 
 
 def because(mixture: Mixture, listed: Listed, query: Query) -> dict[int, I32]:
@@ -144,4 +230,6 @@ def reasons_for(
     return found
 
 
-__all__ = ["NO_ROW", "Listed", "Wish", "because", "make_list", "reasons_for", "shares"]
+__all__ = [
+    "NO_ROW", "Listed", "Wish", "because", "column_weights", "competing", "make_list", "reasons_for", "shares",
+]

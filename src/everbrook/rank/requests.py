@@ -5,6 +5,20 @@ from __future__ import annotations
 import msgspec
 
 
+class Boost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Items whose probability is multiplied."""
+
+    filter: str
+    by: float
+
+
+class Pin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An item that is to stand in a place, counted from 0."""
+
+    item: str
+    position: int
+
+
 class Recommend(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A wish for a list. Ids are the caller's; `at` is milliseconds since 1970 or RFC 3339 text."""
 
@@ -19,6 +33,14 @@ class Recommend(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     exclude: tuple[str, ...] = ()
     exclude_seen: bool | None = None
     categories: tuple[str, ...] = ()
+    filter: str | None = None
+    boost: tuple[Boost, ...] = ()
+    pin: tuple[Pin, ...] = ()
+    diversity: float | None = None
+    calibration: float | None = None
+    freshness: float | None = None
+    popularity: float | None = None
+    explore: float | None = None
     explain: bool = True
     context: dict[str, str | int | float | bool] | None = None
     at: int | str | None = None
@@ -27,7 +49,7 @@ class Recommend(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why an item stands in the list: which expert brought it and, where there is one, because of which item."""
 
-    kind: str  # 'because' (of an item) | 'expert'
+    kind: str  # 'because' (of an item) | 'expert' | 'pin'
     expert: str
     share: float  # of the item's probability that the expert gave, 0..1
     text: str
@@ -38,7 +60,7 @@ class Recommended(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """One place of the list."""
 
     id: str
-    score: float  # probability that this item comes next, given that it is one of the visible
+    score: float  # probability that it comes next, given that it is one of the visible, times the wish's factors
     propensity: float = 1.0  # probability that the item was shown in this place; 1.0 without exploration
     title: str | None = None
     reasons: tuple[Reason, ...] = ()
@@ -59,3 +81,68 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
     items: tuple[Recommended, ...]
     model: ModelStamp
     took_ms: float
+
+
+class Near(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An item that is like another."""
+
+    id: str
+    score: float  # 0..1, the mean of the shares
+    shares: dict[str, float]  # by where the likeness is seen: 'behaviour', 'content', 'categories', 'sequence', 'live'
+    title: str | None = None
+
+
+class Similar(msgspec.Struct, frozen=True, kw_only=True):
+    """Items like one, most alike first."""
+
+    item: str
+    items: tuple[Near, ...]
+
+
+class Trend(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An item and how much happened with it lately."""
+
+    id: str
+    score: float  # events that count, each fading with the half-life
+    title: str | None = None
+
+
+class Trending(msgspec.Struct, frozen=True, kw_only=True):
+    """What happens most, most first."""
+
+    window: str
+    half_life_s: float  # of the counts that stand for the window
+    scenario: str | None
+    items: tuple[Trend, ...]
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who or what brought an item, and its share of what was brought."""
+
+    share: float
+    expert: str | None = None
+    item: str | None = None
+
+
+class Hindrance(msgspec.Struct, frozen=True, kw_only=True):
+    """What keeps an item out of a list."""
+
+    kind: str  # 'hidden' | 'expired' | 'disliked' | 'seen' | 'excluded' | 'filtered' | 'rank' | …
+    text: str
+
+
+class Explained(msgspec.Struct, frozen=True, kw_only=True):
+    """Why an item stands where it stands in a list of k, or why not."""
+
+    item: str
+    user: str | None
+    shown: bool
+    rank: int  # among all candidates by probability, from 1, the item itself counted wherever it may be shown
+    candidates: int
+    probability: float
+    needed: float  # probability of the last item of the list of k
+    lift: float  # what the probability would have to be multiplied by to be in the list; 1 where it is
+    experts: tuple[Part, ...]
+    history: tuple[Part, ...]  # by leaving each past item out
+    hindrances: tuple[Hindrance, ...]
+    model: ModelStamp

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 
 def _kind_weights() -> dict[str, float]:
-    return {"view": 1.0, "seen": 0.0, "impression": 0.0, "dislike": -1.0, "dismiss": -1.0}
+    return {"view": 1.0, "seen": 0.0, "impression": 0.0, "dislike": -1.0, "dismiss": -1.0, "not_interested": -1.0}
 
 
 class StateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -10,6 +10,8 @@ from msgspec import UNSET
 
 from everbrook.events.records import ItemChange, merge
 from everbrook.state.labels import Labels
+from everbrook.state.property_columns import PropertyColumns
+from everbrook.state.text_column import TextColumn
 from everbrook.state.texts import pack, unpack
 from everbrook.types import I64, Arrays, Bool
 
@@ -25,11 +27,13 @@ class Catalogue:
         self._clear()
 
     def _clear(self) -> None:
-        self.categories = Labels("category")
+        self.categories, self.tags = Labels("category"), Labels("tag")
+        self.properties, self.titles = PropertyColumns(), TextColumn()
         self._records: dict[int, ItemChange] = {}
         self._gone: set[int] = set()
         self._expires_ms: I64 = np.full(64, NEVER_MS, np.int64)
         self._hidden: Bool = np.zeros(64, np.bool_)
+        self._since_ms: I64 = np.full(64, NEVER_MS, np.int64)  # as the record says; NEVER_MS where it does not
         self._dirty = True
         self._visible: Bool = np.zeros(0, np.bool_)
         self._filled = 0
@@ -44,18 +48,19 @@ class Catalogue:
         Returns:
             The whole record after the change; what is not known is unset.
         """
-        whole = merge(self._records.get(row) or ItemChange(id=change.id), change)
+        before = self._records.get(row)
+        whole = merge(before or ItemChange(id=change.id), change)
         self._records[row] = whole
-        self._set(row, whole)
+        self._set(row, before, whole)
         return whole
 
     def remove(self, row: int) -> None:
         """Drop a record and never show the row again."""
-        self._records.pop(row, None)
+        before = self._records.pop(row, None)
         self._gone.add(row)
-        self._set(row, ItemChange(id="-", hidden=True))
+        self._set(row, before, ItemChange(id="-", hidden=True))
 
-    def _set(self, row: int, whole: ItemChange) -> None:
+    def _set(self, row: int, before: ItemChange | None, whole: ItemChange) -> None:
         self.version += 1
         if row >= len(self._hidden):
             self._make_room(row + 1)
@@ -64,12 +69,21 @@ class Catalogue:
         if expires != self._expires_ms[row] or hidden != self._hidden[row]:
             self._dirty = True
             self._expires_ms[row], self._hidden[row] = expires, hidden
+        self._since_ms[row] = NEVER_MS if whole.ts is UNSET else int(whole.ts)  # type: ignore[arg-type]
         self.categories.put(row, whole.categories or ())
+        if whole.tags or (before is not None and before.tags):
+            self.tags.put(row, whole.tags or ())
+        known = before.properties if before is not None else UNSET
+        if whole.properties is not known:
+            self.properties.put(row, known or {}, whole.properties or {})
+        if whole.title or (before is not None and before.title):
+            self.titles.put(row, whole.title or None)
 
     def _make_room(self, rows: int) -> None:
         more = max(rows, int(1.5 * len(self._hidden))) - len(self._hidden)
         self._expires_ms = np.concatenate([self._expires_ms, np.full(more, NEVER_MS, np.int64)])
         self._hidden = np.concatenate([self._hidden, np.zeros(more, np.bool_)])
+        self._since_ms = np.concatenate([self._since_ms, np.full(more, NEVER_MS, np.int64)])
 
     def get(self, row: int) -> ItemChange | None:
         """The record of an item; None where nothing but events is known of it."""
@@ -135,10 +149,19 @@ class Catalogue:
             first_ms: (N,) time of each item's first event.
         """
         born = first_ms[:n_items].copy()
-        for row, whole in self._records.items():
-            if whole.ts is not UNSET:
-                born[row] = int(whole.ts)  # type: ignore[arg-type]
+        known = self._since_ms[:n_items]
+        np.copyto(born[: len(known)], known, where=known != NEVER_MS)
         return born
+
+    def hidden(self, n_items: int) -> Bool:
+        """(N,) which items are kept out of lists; the caller must not write into it."""
+        if n_items <= len(self._hidden):
+            return self._hidden[:n_items]
+        return np.concatenate([self._hidden, np.zeros(n_items - len(self._hidden), np.bool_)])
+
+    def is_gone(self, row: int) -> bool:
+        """Whether an item was deleted."""
+        return row in self._gone
 
     def arrays(self) -> Arrays:
         """All records, packed."""
@@ -159,6 +182,6 @@ class Catalogue:
         for row, part in zip(arrays["rows"].tolist(), unpack(arrays), strict=True):
             whole = decoder.decode(part)
             self._records[row] = whole
-            self._set(row, whole)
+            self._set(row, None, whole)
         for row in arrays["gone"].tolist():
             self.remove(row)

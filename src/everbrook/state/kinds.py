@@ -8,7 +8,7 @@ from everbrook.errors import InputError
 from everbrook.events.columns import Coded
 from everbrook.settings.state import StateSettings
 from everbrook.state.ids import IdMap
-from everbrook.types import F32, I16, I64, NO_ROW, Arrays
+from everbrook.types import F32, I16, I64, NO_ROW, Arrays, Bool
 
 _MOST = 2**15 - 1
 _DEFAULT_ROW = 0  # of an event without kind
@@ -23,6 +23,7 @@ class Kinds:
         self._weights: F32 = np.empty(0, np.float32)
         self._least: F32 = np.empty(0, np.float32)  # smallest positive value; NaN where the value does not matter
         self._events: I64 = np.zeros(64, np.int64)
+        self._negative: Bool = np.empty(0, np.bool_)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -48,6 +49,12 @@ class Kinds:
         """(kinds,) the weight of each kind."""
         weights, default = self._settings.kinds, self._settings.kind_default
         return np.array([weights.get(name, default) for name in self.names.names()], np.float32)
+
+    def negative(self) -> Bool:
+        """(kinds,) which kinds say that an item is not wanted; the caller must not write into it."""
+        if len(self._negative) != len(self.names):
+            self._negative = self.weights() < 0.0
+        return self._negative
 
     def _least_values(self) -> F32:
         least = self._settings.positive_from
@@ -81,5 +88,6 @@ class Kinds:
         """Take over what `arrays` gave."""
         self.names.load(arrays)
         self._weights = np.empty(0, np.float32)
+        self._negative = np.empty(0, np.bool_)
         self._events = np.zeros(max(64, len(self.names)), np.int64)
         self._events[: len(arrays["events"])] = arrays["events"]

@@ -60,6 +60,19 @@ class Labels:
         places = np.arange(int(counts.sum())) + np.repeat(starts - packed, counts)
         return packed, counts.copy(), self._codes[places]
 
+    def of(self, rows: I32) -> tuple[I64, I32]:
+        """The labels of some rows.
+
+        Returns:
+            Where the codes of each begin (one more than there are rows), and the codes, rows of `names`.
+        """
+        known = np.minimum(rows, len(self._counts) - 1)
+        counts = np.where(rows < len(self._counts), self._counts[known], 0)
+        begins = np.zeros(len(rows) + 1, np.int64)
+        np.cumsum(counts, out=begins[1:])
+        places = np.arange(int(begins[-1])) + np.repeat(self._starts[known] - begins[:-1], counts)
+        return begins, self._codes[places]
+
     def _arrays(self, n_items: int) -> tuple[I64, I32]:
         if n_items <= len(self._counts):
             return self._starts[:n_items], self._counts[:n_items]

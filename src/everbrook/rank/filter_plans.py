@@ -1,0 +1,242 @@
+"""Filters as operations on columns: a tree checked against what the catalogue's items carry, then compiled.
+
+A value that an item does not have matches no comparison, `!=` and `not in` neither; `not (...)` is whatever the inner
+part leaves. Each compiled part gives a mask over all items.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from everbrook.rank.filter_parser import Both, Compare, Constant, Holds, Name, Not, OneOf, Tree, parse
+from everbrook.rank.filter_tokens import FilterError, fault, unknown
+from everbrook.state import State
+from everbrook.state.catalogue import NEVER_MS
+from everbrook.state.labels import Labels
+from everbrook.state.property_columns import BOOLEAN, LIST, NUMBER, TEXT, members
+from everbrook.types import F64, Bool
+
+AGE, IDS, LABELS = "span", "id", "set"
+BUILT_IN = {"age": AGE, "categories": LABELS, "tags": LABELS, "title": TEXT, "hidden": BOOLEAN, "id": IDS}
+PREFIX = "properties."
+_ORDER: dict[str, Callable[[Any, Any], Any]] = {
+    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "=": operator.eq,
+}
+_WORDS = {AGE: "a span such as 7d", IDS: "a text", TEXT: "a text", NUMBER: "a number", BOOLEAN: "true or false",
+          LABELS: "a text before 'in'", LIST: "a text or number before 'in'"}
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a plan reads: the state, how many items there are, and the moment."""
+
+    state: State
+    n_items: int
+    now_ms: int
+
+    def age_ms(self) -> F64:
+        """(N,) since when each item exists; NaN where nothing is known of it."""
+        born = self.state.born_ms()
+        return np.where(born == NEVER_MS, np.nan, (self.now_ms - born).astype(np.float64))
+
+    def labels(self, name: str) -> Labels:
+        """The sets of a built-in name."""
+        catalogue = self.state.catalogue
+        return catalogue.categories if name == "categories" else catalogue.tags
+
+
+Part = Callable[[Scope], Bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A compiled filter."""
+
+    mask: Part
+    by_age: bool  # whether the moment matters
+
+
+def compile_filter(text: str, state: State) -> Plan:
+    """Read a filter, check it against the catalogue and compile it.
+
+    Raises:
+        FilterError: it cannot be read, names what no item carries, or compares what cannot be compared.
+    """
+    compiler = _Compiler(text, state)
+    part = compiler.part(parse(text))
+    return Plan(part, compiler.by_age)
+
+
+class _Compiler:
+    """Turns a tree into parts."""
+
+    def __init__(self, text: str, state: State) -> None:
+        self._text, self._columns = text, state.catalogue.properties
+        self.by_age = False
+
+    def part(self, tree: Tree) -> Part:
+        """One node with what is below it."""
+        if isinstance(tree, Compare):
+            return self._compare(tree)
+        if isinstance(tree, OneOf):
+            return self._one_of(tree)
+        if isinstance(tree, Holds):
+            return self._holds(tree)
+        if isinstance(tree, Not):
+            inner = self.part(tree.inner)
+            return lambda scope: ~inner(scope)
+        parts = [self.part(one) for one in tree.parts]
+        joined = np.logical_and if isinstance(tree, Both) else np.logical_or
+        return lambda scope: reduce(joined, [part(scope) for part in parts])
+
+    # -- names ---------------------------------------------------------------------------------------------------
+
+    def _types(self, name: Name) -> tuple[str, set[str]]:
+        """The property that a name means (or the built-in name), and which types its values have."""
+        if name.name in BUILT_IN:
+            return name.name, {BUILT_IN[name.name]}
+        for meant in (name.name, name.name.removeprefix(PREFIX)):
+            types = self._columns.types(meant)
+            if types:
+                return meant, types
+        raise unknown(self._text, name.at, "property", name.name, {*BUILT_IN, *self._columns.names()})
+
+    def _wrong(self, name: Name, types: set[str], at: int, got: str) -> FilterError:
+        words = " or ".join(sorted({_WORDS[kind] for kind in types}))
+        return fault(self._text, at, f"{words} beside '{name.name}'", got)
+
+    def _typed(self, value: Constant, types: set[str], name: Name) -> str:
+        """The type under which a value is compared with a name."""
+        if isinstance(value.value, bool):
+            wanted = {BOOLEAN}
+        elif isinstance(value.value, str):
+            wanted = {TEXT, IDS}
+        else:
+            wanted = {AGE} if value.is_span else {NUMBER}
+        found = types & wanted
+        if not found:
+            alone = value.at == name.at  # a bare name
+            raise self._wrong(name, types, value.at, f"'{name.name}' alone" if alone else f"'{value.told}'")
+        return found.pop()
+
+    # -- comparisons ---------------------------------------------------------------------------------------------
+
+    def _compare(self, tree: Compare) -> Part:
+        name, types = self._types(tree.left)
+        if isinstance(tree.right, Name):
+            return self._compare_names(tree, name, types, tree.right)
+        kind = self._typed(tree.right, types, tree.left)
+        value, sign = tree.right.value, tree.sign
+        if kind in (NUMBER, AGE):
+            return _compared(self._numbers(name, kind), sign, lambda _: value)
+        if sign not in ("=", "!="):
+            raise fault(self._text, tree.at, f"'=' or '!=' beside '{tree.left.name}'", f"'{sign}'")
+        if kind == BOOLEAN:
+            return self._boolean(name, bool(value) == (sign == "="))
+        return self._one_text(name, kind, (str(value),), sign == "!=")
+
+    def _compare_names(self, tree: Compare, name: str, types: set[str], right: Name) -> Part:
+        other, other_types = self._types(right)
+        if NUMBER not in types or NUMBER not in other_types:
+            raise fault(self._text, right.at, f"a value, not a name, beside '{tree.left.name}'", f"'{right.name}'")
+        return _compared(self._numbers(name, NUMBER), tree.sign, self._numbers(other, NUMBER))
+
+    def _numbers(self, name: str, kind: str) -> Callable[[Scope], F64]:
+        if kind == AGE:
+            self.by_age = True
+            return Scope.age_ms
+        column = self._columns.numbers[name]
+        return lambda scope: column.values(scope.n_items)
+
+    def _boolean(self, name: str, value: bool) -> Part:
+        if name == "hidden":
+            return lambda scope: scope.state.catalogue.hidden(scope.n_items) == value
+        column = self._columns.booleans[name]
+        return lambda scope: column.equal(value, scope.n_items)
+
+    def _one_text(self, name: str, kind: str, texts: tuple[str, ...], negative: bool) -> Part:
+        if kind == IDS:
+            return lambda scope: _of_ids(scope, texts) != negative
+        if name == "title":
+            return lambda scope: _texts(scope.state.catalogue.titles, texts, negative, scope.n_items)
+        column = self._columns.texts[name]
+        return lambda scope: _texts(column, texts, negative, scope.n_items)
+
+    # -- sets ----------------------------------------------------------------------------------------------------
+
+    def _one_of(self, tree: OneOf) -> Part:
+        name, types = self._types(tree.name)
+        kinds = [self._typed(value, types, tree.name) for value in tree.values]
+        for kind, value in zip(kinds, tree.values, strict=True):
+            if kind != kinds[0] or kind in (AGE, BOOLEAN):
+                raise fault(self._text, value.at, "numbers alone or texts alone between its parentheses",
+                            f"'{value.told}'")  # fmt: skip
+        if kinds[0] != NUMBER:
+            return self._one_text(name, kinds[0], tuple(str(one.value) for one in tree.values), tree.negative)
+        numbers, wanted = self._numbers(name, NUMBER), np.array([one.value for one in tree.values], np.float64)
+
+        def among(scope: Scope) -> Bool:
+            values = numbers(scope)
+            return np.isin(values, wanted) if not tree.negative else ~np.isin(values, wanted) & ~np.isnan(values)
+
+        return among
+
+    def _holds(self, tree: Holds) -> Part:
+        name, types = self._types(tree.name)
+        value = tree.value.value
+        is_text = isinstance(value, str)
+        if not is_text and (isinstance(value, bool) or tree.value.is_span):
+            raise fault(self._text, tree.value.at, "a text or a number before 'in'", f"'{tree.value.told}'")
+        if types & {LABELS, LIST}:
+            if LABELS in types and not is_text:
+                raise self._wrong(tree.name, types, tree.value.at, f"'{tree.value.told}'")
+            wanted = str(value) if LABELS in types else members([value])[0]
+            return lambda scope: _carried(self._labels(scope, name), wanted, scope.n_items) != tree.negative
+        if TEXT not in types or not is_text:
+            raise fault(self._text, tree.name.at, "a name of sets or texts after 'in'", f"'{tree.name.name}'")
+        piece = str(value)
+
+        def holding(scope: Scope) -> Bool:
+            column = scope.state.catalogue.titles if name == "title" else self._columns.texts[name]
+            found = column.holding(piece, scope.n_items)
+            return ~found & column.present(scope.n_items) if tree.negative else found
+
+        return holding
+
+    def _labels(self, scope: Scope, name: str) -> Labels:
+        return scope.labels(name) if BUILT_IN.get(name) == LABELS else self._columns.lists[name]
+
+
+def _compared(left: Callable[[Scope], F64], sign: str, right: Callable[[Scope], Any]) -> Part:
+    if sign != "!=":
+        compare = _ORDER[sign]
+        return lambda scope: compare(left(scope), right(scope))
+
+    def differ(scope: Scope) -> Bool:
+        one, other = left(scope), right(scope)
+        return np.asarray((one != other) & ~np.isnan(one) & ~np.isnan(other))
+
+    return differ
+
+
+def _texts(column: Any, texts: tuple[str, ...], negative: bool, n_items: int) -> Bool:
+    found: Bool = column.equal(texts, n_items)
+    return ~found & column.present(n_items) if negative else found
+
+
+def _of_ids(scope: Scope, ids: tuple[str, ...]) -> Bool:
+    mask = np.zeros(scope.n_items, np.bool_)
+    rows = scope.state.items.rows(list(ids))
+    mask[rows[rows >= 0]] = True
+    return mask
+
+
+def _carried(labels: Labels, label: str, n_items: int) -> Bool:
+    """A label that no item ever carried is no mistake: it matches nothing."""
+    return labels.carried((label,), n_items) if label in labels.names else np.zeros(n_items, np.bool_)
