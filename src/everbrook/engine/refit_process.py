@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -54,6 +55,7 @@ class Outcome(msgspec.Struct, frozen=True):
     took_s: float
     judged: int  # lists from which the mixture's weights were learned; 0 where none were
     quality: dict[str, float] = {}
+    id: str = ""  # of this fit, so that evidence about one is not taken for evidence about another
 
 
 def run(order: Order, tell: Tell) -> Outcome | None:
@@ -77,7 +79,8 @@ def run(order: Order, tell: Tell) -> Outcome | None:
     if model is None:
         return None
     outcome = Outcome(
-        offset, events, items, order.digest, round(time.perf_counter() - started, 2), judged, quality
+        offset, events, items, order.digest, round(time.perf_counter() - started, 2), judged, quality,
+        uuid.uuid4().hex,
     )
     folder = Path(order.path) / FOLDER
     folder.mkdir(exist_ok=True)

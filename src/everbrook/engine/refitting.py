@@ -2,7 +2,7 @@
 
 A fit is asked for, or due by the settings, or wanted because of drift. What it leaves is a candidate: published at
 once where no large model is, else on trial against the published one on live events. Lists go on all the while, and
-whatever becomes of the process, what is published stays.
+whatever becomes of the process, what is published stays. A trial outlives restarts (`candidate_files`).
 """
 
 from __future__ import annotations
@@ -17,16 +17,15 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from everbrook.engine.candidate_files import CandidateFiles
 from everbrook.engine.keeping import Snapshot
-from everbrook.engine.learning_files import read_arrays
-from everbrook.engine.refit_process import FOLDER, MODEL, WEIGHTS, Order, Outcome
+from everbrook.engine.refit_process import Order, Outcome
 from everbrook.engine.refit_run import ended, followed, spawn
 from everbrook.engine.trial import Trial
-from everbrook.errors import EverbrookError, NotReadyError
+from everbrook.errors import NotReadyError
 from everbrook.events.records import VersionAction
 from everbrook.learn.gate_moves import Move
 from everbrook.models.sequence import SequenceModel
-from everbrook.models.sequence_file import load
 from everbrook.settings import Settings
 from everbrook.types import Arrays, Step
 
@@ -85,6 +84,7 @@ class Refitting:
             host: whose models these are.
         """
         self._path, self._settings, self._digest, self._now_ms, self._host = path, settings, digest, now_ms, host
+        self._files = CandidateFiles(path, host.note_error)
         self._thread: threading.Thread | None = None
         self._wake, self._lock = threading.Event(), threading.Lock()
         self._closing, self._scheduled = False, False
@@ -151,6 +151,8 @@ class Refitting:
                 self._process.terminate()
         if self._thread is not None:
             self._thread.join()
+        if self._trial is not None:
+            self._files.keep(self._trial, at_once=True)
 
     @property
     def state(self) -> StateName:
@@ -268,23 +270,19 @@ class Refitting:
 
     def _find(self) -> None:
         """Take up the candidate that lies in the data directory, if there is one that is of use."""
-        file = self._path / FOLDER / MODEL
-        if not file.exists():
+        found = self._files.found()
+        if found is None:
             return
-        try:
-            model, notes = load(file)
-            outcome = msgspec.convert(notes, Outcome)
-        except (EverbrookError, msgspec.ValidationError) as error:
-            self._host.note_error(f"The refitted model is passed over: {error}")
-            self._drop()
-            return
+        model, outcome = found
         shot = self._host.published()
         if outcome.digest != self._digest or (shot.model is not None and outcome.offset <= shot.offset):
             self._drop()  # made under other settings, or published already
         elif shot.model is None:
             self._publish(model, outcome, None)
         else:
-            self._trial, self._candidate = Trial(model, shot.model, self._settings), outcome
+            trial = Trial(model, shot.model, self._settings)
+            self._files.go_on(trial, outcome, shot)
+            self._trial, self._candidate = trial, outcome
 
     def _judge(self) -> None:
         trial, candidate = self._trial, self._candidate
@@ -296,6 +294,7 @@ class Refitting:
             return
         move = trial.judge(self._now_ms())
         if move is None:
+            self._files.keep(trial)
             return
         if move.kind == "swap":
             self._publish(trial.model, candidate, move)
@@ -305,8 +304,7 @@ class Refitting:
             self._drop()
 
     def _publish(self, model: SequenceModel, outcome: Outcome, move: Move | None) -> None:
-        file = self._path / FOLDER / WEIGHTS
-        weights = read_arrays(file) if move is None and outcome.judged and file.exists() else {}
+        weights = self._files.weights() if move is None and outcome.judged else {}
         because = "There was no large model." if move is None else move.because
         if move is not None:
             self._host.decided(outcome.offset, "swap", because, move.evidence)
@@ -315,7 +313,5 @@ class Refitting:
         self._drop()
 
     def _drop(self) -> None:
-        """Be done with the candidate; what is published lies in the checkpoints."""
         self._trial, self._candidate = None, None
-        for name in (MODEL, WEIGHTS):
-            (self._path / FOLDER / name).unlink(missing_ok=True)
+        self._files.drop()

@@ -1,7 +1,8 @@
 """A refitted model on trial: judged on live events beside the published one, until the gate has decided.
 
 Neither of the two changes while they are compared, so that events are noted when they happen and scored later, beside
-the lists and not in their way.
+the lists and not in their way. What was found so far is kept in a file (`trial_file`), and a process that comes after
+goes on with it: the evidence is valid at any time, so that it may be interrupted at any time.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from everbrook.errors import DataError
 from everbrook.learn.candidate import Candidate
 from everbrook.learn.gate_moves import Move
 from everbrook.models.sequence import SequenceModel
 from everbrook.models.sequence_expert import SequenceExpert
 from everbrook.settings import Settings
-from everbrook.types import F32, F64, Query, Step
+from everbrook.types import F32, F64, Arrays, Query, Step
 
 MOST_WAITING = 4096  # events; further ones are left out of the comparison
 WORK_S = 0.05  # of scoring at once, so that the lists keep their core
@@ -47,7 +49,7 @@ class Trial:
         self._least_items = max(model.items, published.items)
         self._gate = Candidate(settings.gate)
         self._waiting: deque[_Noted] = deque()
-        self._judged, self._left_out, self._gain = 0, 0, 0.0
+        self.judged, self._left_out, self._gain = 0, 0, 0.0  # events compared, events not compared, nats
 
     def note(self, step: Step, b: int) -> None:
         """Take note of an event that happened, to be scored later."""
@@ -67,15 +69,21 @@ class Trial:
         noted: list[_Noted] = []
         found: list[F64] = []
         until = time.thread_time() + WORK_S
-        while self._waiting and time.thread_time() < until:
-            noted.append(self._waiting.popleft())
+        while len(noted) < len(self._waiting) and time.thread_time() < until:
+            noted.append(self._waiting[len(noted)])
             found.append(self._scores(noted[-1]))
         if not noted:
             return None
+        move = self._compare(ts_ms, noted, found)
+        for _ in noted:  # they wait until they count
+            self._waiting.popleft()
+        return move
+
+    def _compare(self, ts_ms: int, noted: list[_Noted], found: list[F64]) -> Move | None:
         scores = np.array(found)
         said = ~np.isnan(scores[:, 0])
         scores, told = scores[said], [one.query for one, has in zip(noted, said, strict=True) if has]
-        self._judged += len(scores)
+        self.judged += len(scores)
         self._gain += float((scores[:, 0] - scores[:, 1]).sum())
         scenario = np.array([query.scenario for query in told], np.int16)
         actor = np.array([query.actor for query in told], np.int32)
@@ -97,9 +105,34 @@ class Trial:
                 out[at] = np.log(max(float(mass[0, 0]) + float(rest[0]) / items, FLOOR))
         return out if asleep < 2 else np.full(2, np.nan)
 
+    # -- keeping -------------------------------------------------------------------------------------------------
+
+    def state(self) -> Arrays:
+        """What was found so far, as named arrays; events that wait to be scored are not in it."""
+        own: Arrays = {
+            "counts": np.array([self.judged, self._left_out + len(self._waiting)], np.int64),
+            "gain": np.array([self._gain]),
+        }
+        return own | {f"gate/{name}": array for name, array in self._gate.state().items()}
+
+    def load(self, arrays: Arrays) -> None:
+        """Take over what `state` gave.
+
+        Raises:
+            DataError: it is of another shape.
+        """
+        prefix = "gate/"
+        gate = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+        try:
+            self.judged, self._left_out = (int(number) for number in arrays["counts"])
+            self._gain = float(arrays["gain"][0])
+            self._gate.load(gate)
+        except (KeyError, ValueError, IndexError) as error:
+            raise DataError(f"The evidence of a trial must have the shape of today's; it has not: {error}.") from error
+
     def told(self) -> dict[str, Any]:
         """How the comparison stands, for `status`."""
         return {
-            "judged": self._judged, "waiting": len(self._waiting), "left_out": self._left_out,
-            "mean_nats": self._gain / max(self._judged, 1),
+            "judged": self.judged, "waiting": len(self._waiting), "left_out": self._left_out,
+            "mean_nats": self._gain / max(self.judged, 1),
         }  # fmt: skip

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from everbrook.engine import trial as trials
 from everbrook.engine.trial import Trial
+from everbrook.engine.trial_file import read_trial, write_trial
+from everbrook.errors import DataError
+from everbrook.learn.gate_moves import Move
 from everbrook.models.sequence import SequenceModel
 from everbrook.models.sequence_expert import SequenceExpert
 from everbrook.models.sequence_registry import new_model
@@ -19,6 +25,12 @@ ITEMS, HISTORY, T0 = 20, 4, 1_767_225_600_000
 SHAPE = SequenceSettings(width=8, layers=1, heads=1, history=HISTORY)
 SETTINGS = Settings(sequence=SHAPE, gate=GateSettings(block_events=1, candidate_s=3600.0))
 RIGHT, OTHER = (new_model(SHAPE, ITEMS, seed=seed).eval() for seed in (1, 2))
+
+
+@pytest.fixture(autouse=True)
+def _scores_all_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine is."""
+    monkeypatch.setattr(trials, "WORK_S", 60.0)
 
 
 def events(count: int, first: int = 0) -> Step:
@@ -39,30 +51,36 @@ def events(count: int, first: int = 0) -> Step:
     return step
 
 
-def judged(trial: Trial, rounds: int) -> tuple[str, str] | None:
-    """What is decided within so many rounds of ten events."""
-    for n in range(rounds):
-        step = events(10, 10 * n)
+@cache
+def ten(n: int) -> Step:
+    """The events of a round."""
+    return events(10, 10 * n)
+
+
+def decided(trial: Trial, start: int, stop: int) -> Move | None:
+    """What is decided within rounds of ten events."""
+    for n in range(start, stop):
+        step = ten(n)
         for b in range(10):
             trial.note(step, b)
         move = trial.judge(T0 + 60_000 * (n + 1))
         if move is not None:
-            return move.kind, move.because
+            return move
     return None
 
 
 def test_the_one_that_is_right_takes_the_place_of_the_other() -> None:
-    decided = judged(Trial(RIGHT, OTHER, SETTINGS), 60)
-    assert decided is not None
-    assert decided[0] == "swap"
-    assert decided[1].startswith("Proven better than the live weights: lately +")
+    move = decided(Trial(RIGHT, OTHER, SETTINGS), 0, 60)
+    assert move is not None
+    assert move.kind == "swap"
+    assert move.because.startswith("Proven better than the live weights: lately +")
 
 
 def test_the_one_that_is_wrong_is_given_up_when_its_time_is_over() -> None:
-    decided = judged(Trial(OTHER, RIGHT, SETTINGS), 70)
-    assert decided is not None
-    assert decided[0] == "discard"
-    assert "after 3600 s" in decided[1]
+    move = decided(Trial(OTHER, RIGHT, SETTINGS), 0, 70)
+    assert move is not None
+    assert move.kind == "discard"
+    assert "after 3600 s" in move.because
 
 
 def test_the_gain_is_what_both_say_of_each_event() -> None:
@@ -94,6 +112,45 @@ def test_more_events_than_can_wait_are_left_out(monkeypatch: pytest.MonkeyPatch)
     for b in range(5):
         trial.note(step, b)
     assert (trial.told()["waiting"], trial.told()["left_out"]) == (3, 2)
+
+
+def test_a_trial_that_goes_on_from_what_was_kept_decides_as_one_that_was_never_stopped(tmp_path: Path) -> None:
+    whole = decided(Trial(RIGHT, OTHER, SETTINGS), 0, 60)
+    assert whole is not None
+    path, trial = tmp_path / "refit" / "trial.safetensors", Trial(RIGHT, OTHER, SETTINGS)
+    for n in range(60):
+        move = decided(trial, n, n + 1)
+        if move is not None:
+            break
+        write_trial(path, "one against other", trial.state())
+        kept, judged = read_trial(path, "one against other"), trial.judged
+        assert kept is not None
+        trial = Trial(RIGHT, OTHER, SETTINGS)
+        trial.load(kept)
+        assert trial.judged == judged == 10 * (n + 1)
+    assert move == whole
+
+
+def test_evidence_about_others_and_evidence_that_is_damaged_are_not_taken(tmp_path: Path) -> None:
+    path, trial = tmp_path / "trial.safetensors", Trial(RIGHT, OTHER, SETTINGS)
+    assert read_trial(path, "one against other") is None
+    decided(trial, 0, 3)
+    write_trial(path, "one against other", trial.state())
+    assert read_trial(path, "one against a third") is None
+    body = bytearray(path.read_bytes())
+    body[-1] ^= 1
+    path.write_bytes(body)
+    with pytest.raises(DataError, match="must be as it was written, of format 1; "):
+        read_trial(path, "one against other")
+    path.write_bytes(body[:100])
+    with pytest.raises(DataError, match="must be a safetensors file; got "):
+        read_trial(path, "one against other")
+
+
+def test_evidence_of_another_shape_is_refused() -> None:
+    other = Trial(RIGHT, OTHER, Settings(sequence=SHAPE, gate=GateSettings(scenarios=3)))
+    with pytest.raises(DataError, match="must have the shape of today's"):
+        Trial(RIGHT, OTHER, SETTINGS).load(other.state())
 
 
 def test_without_an_event_nothing_is_decided() -> None:
