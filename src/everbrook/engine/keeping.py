@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from everbrook.engine.core import Core
 from everbrook.engine.learning import LiveLearning
@@ -16,6 +17,7 @@ from everbrook.models.sequence import SequenceModel
 from everbrook.models.sequence_file import load as load_model
 from everbrook.models.sequence_file import save as save_model
 from everbrook.settings import Settings
+from everbrook.types import Arrays
 
 FOLDER = "checkpoints"
 MODEL_FILE = "model.safetensors"
@@ -49,18 +51,43 @@ def version_name(model: SequenceModel | None, offset: int) -> str:
     return f"{'counts' if model is None else 'sequence'}-{offset}"
 
 
-def keep(
-    path: Path, core: Core, snapshot: Snapshot, checkpoints: int, learning: LiveLearning | None = None
-) -> Path:
-    """Write a checkpoint of a core and what is published, cut at one offset; only the newest few stay.
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Everything learned as it was at one moment: copies, which nothing changes while they are written."""
+
+    offset: int
+    events: int
+    snapshot: Snapshot
+    parts: dict[str, Arrays]
+
+
+def cut(core: Core, snapshot: Snapshot, learning: LiveLearning | None = None) -> Cut:
+    """Copy what a checkpoint holds; nothing may learn meanwhile.
+
+    Args:
+        core: what was learned.
+        snapshot: what is published.
+        learning: the live model, where it learns in this process.
+    """
+    parts = core.parts()
+    if learning is not None:
+        parts |= {LIVE + name: arrays for name, arrays in learning.parts().items()}
+    copies = {part: {name: np.array(array) for name, array in arrays.items()} for part, arrays in parts.items()}
+    return Cut(core.offset, core.events, snapshot, copies)
+
+
+def write(path: Path, found: Cut, checkpoints: int) -> Path:
+    """Write a checkpoint; only the newest few stay.
 
     Args:
         path: the data directory.
-        core: what was learned.
-        snapshot: what is published.
+        found: what it holds.
         checkpoints: how many stay.
-        learning: the live model, where it learns in this process.
+
+    Raises:
+        StorageError: the disk refused; earlier checkpoints stand as they were.
     """
+    snapshot = found.snapshot
     notes = {
         "settings": snapshot.settings, "version": snapshot.version, "model_offset": snapshot.offset,
         "published_ms": snapshot.published_ms,
@@ -69,10 +96,7 @@ def keep(
     model = snapshot.model
     if model is not None:
         extra[MODEL_FILE] = lambda file: save_model(model, file)
-    parts = core.parts()
-    if learning is not None:
-        parts |= {LIVE + name: arrays for name, arrays in learning.parts().items()}
-    kept = save_checkpoint(path / FOLDER, core.offset, parts, notes, extra)
+    kept = save_checkpoint(path / FOLDER, found.offset, found.parts, notes, extra)
     prune(path / FOLDER, checkpoints)
     return kept
 

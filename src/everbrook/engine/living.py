@@ -12,7 +12,7 @@ from everbrook.engine.fitting import TYPES
 from everbrook.engine.learner_loop import READS_ONLY
 from everbrook.engine.learning import LiveLearning
 from everbrook.engine.learning_files import read_arrays
-from everbrook.engine.publishing import adopt, apply, share
+from everbrook.engine.publishing import adopt, apply, share, take_over
 from everbrook.engine.resuming import keep_for_process, newest_kept, resumed
 from everbrook.engine.supervisor import Supervisor
 from everbrook.errors import NotReadyError
@@ -60,8 +60,13 @@ class Living:
     # -- where it learns -----------------------------------------------------------------------------------------
 
     def attach(self, expert: LiveExpert | None) -> None:
-        """Supply this expert from now on; None where the mixture has none."""
-        self._expert = expert
+        """Supply this expert from now on, in the place of the one before; None where the mixture has none.
+
+        Where a process learns, what it has sent so far is taken over, since it sends only what changes.
+        """
+        earlier, self._expert = self._expert, expert
+        if self.supervisor is not None and earlier is not None and expert is not None and earlier is not expert:
+            take_over(earlier, expert)
         if self.learning is not None:
             self._shared()
 

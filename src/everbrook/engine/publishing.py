@@ -1,11 +1,14 @@
-"""From what learns to what answers: live weights shared within a process, or carried over by deltas."""
+"""From what learns to what answers: live weights shared in a process or carried over by deltas, and large models."""
 
 from __future__ import annotations
 
+from everbrook.engine.core import Core
 from everbrook.engine.learning import ANCHOR_DENSE, DENSE, LiveLearning
 from everbrook.learn.deltas import Delta
 from everbrook.learn.live_arrays import within
 from everbrook.models.live_expert import LiveExpert
+from everbrook.models.sequence import SequenceModel
+from everbrook.models.sequence_expert import SequenceExpert
 from everbrook.types import Arrays
 
 
@@ -49,3 +52,42 @@ def apply(delta: Delta, expert: LiveExpert) -> None:
     elif delta.notes["anchor"] == "more":
         expert.anchor.add(delta.dense["anchor_rows"], delta.dense["anchor_values"], items)
     expert.changed(delta.notes["stage"], delta.notes["canary_share"], delta.dense["prior"])
+
+
+def take_over(earlier: LiveExpert, expert: LiveExpert) -> None:
+    """Let an expert answer from the weights that another one of the same items was sent, and be sent further ones.
+
+    Args:
+        earlier: the one whose place is taken.
+        expert: forgets the weights that it had.
+    """
+    expert.begin()
+    expert.share(earlier.rows, earlier.network, earlier.anchor_network)
+    expert.anchor = earlier.anchor
+    expert.grow(earlier.items, 0)
+    weights = None if earlier.prior is None else earlier.prior.weights
+    if weights is not None:
+        expert.changed(earlier.stage, earlier.canary_share, weights)
+
+
+def ready(core: Core, model: SequenceModel | None) -> SequenceExpert | None:
+    """An expert that answers from a large model, to take the place of a core's: what takes long is done here.
+
+    Args:
+        core: what it is for; stays as it is.
+        model: None gives None, as does a core without such an expert.
+    """
+    present = core.family(SequenceExpert)
+    if model is None or present is None or present.model is model:
+        return None if model is None else present
+    expert = SequenceExpert(present.settings)
+    expert.index = present.index
+    expert.publish(model)
+    return expert
+
+
+def put_in(core: Core, expert: SequenceExpert | None) -> None:
+    """Let an expert that is `ready` answer in a core's lists; None changes nothing."""
+    if expert is not None:
+        experts = core.mixture.experts
+        experts[:] = [expert if isinstance(one, SequenceExpert) else one for one in experts]

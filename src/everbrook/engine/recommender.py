@@ -16,9 +16,10 @@ from everbrook.engine.admission import check_names
 from everbrook.engine.answers import describe, impression_of
 from everbrook.engine.building import new_core
 from everbrook.engine.fitting import OnProgress, catch_up, relearn
-from everbrook.engine.keeping import Snapshot, keep, learned_digest, recover, version_name
+from everbrook.engine.keeping import Snapshot, learned_digest, recover, version_name
 from everbrook.engine.living import Living
 from everbrook.engine.looking import Looking
+from everbrook.engine.publishing import put_in, ready
 from everbrook.engine.refitting import Refitting
 from everbrook.engine.steering import Owner
 from everbrook.engine.wishes import read_wish, wish_of
@@ -68,7 +69,7 @@ class Recommender(Looking):
     def __init__(self, path: Path, log: SqliteLog, settings: Settings, clock: Clock, beside: bool = False) -> None:
         """Use `open`."""
         self.path, self.log, self.settings, self.clock = path, log, settings, clock
-        self._lock = threading.RLock()
+        self._lock, self._keeping = threading.RLock(), threading.Lock()  # of lists; of checkpoints, which comes first
         self._digest = learned_digest(settings)
         self._core = new_core(settings)
         self._kept_events = 0
@@ -120,11 +121,11 @@ class Recommender(Looking):
         """Keep a checkpoint of what was learned since the last, and let go of the directory."""
         self.refitting.close()
         self.live.close()
-        with self._lock:
-            try:
-                if self._core.events > self._kept_events:
-                    self.checkpoint()
-            finally:
+        try:
+            if self._core.events > self._kept_events:
+                self.checkpoint()
+        finally:
+            with self._lock:
                 self.log.close()
 
     def start_learner(self) -> bool:
@@ -184,9 +185,12 @@ class Recommender(Looking):
             if self._core.offset < end:
                 catch_up(self._core, self.log, self.log.end, self.settings, self._judged)
                 self.live.follow(self._core.offset, most=self.settings.engine.live_events)
-                if self._core.events - self._kept_events >= self.settings.engine.checkpoint_events:
-                    self.checkpoint()
-            return self._core.offset
+            reached, events = self._core.offset, self._core.events
+            is_due = events - self._kept_events >= self.settings.engine.checkpoint_events
+            self._kept_events = events if is_due else self._kept_events  # by this thread alone
+        if is_due:
+            self._keep_or_note()
+        return reached
 
     def _judged(self, step: Step, b: int, _: Judgement) -> None:
         self.refitting.note(step, b)
@@ -245,6 +249,7 @@ class Recommender(Looking):
         started = time.perf_counter()
         done = relearn(self.log, self.settings, progress)
         self._previous.keep(self._published)
+        catch_up(done.core, self.log, self.log.end, self.settings)  # what came meanwhile; lists wait for the rest only
         with self._lock:
             catch_up(done.core, self.log, self.log.end, self.settings)
             self._core = done.core
@@ -252,7 +257,7 @@ class Recommender(Looking):
             self.live.learn_inside(done.learning)
             self.live.follow(self._core.offset)
             self.publish(done.model)
-            self.checkpoint()
+        self.checkpoint()
         return {
             "version": self._published.version, "events": done.core.events, "items": done.core.state.n_items,
             "took_s": round(time.perf_counter() - started, 2), **done.quality,
@@ -270,6 +275,7 @@ class Recommender(Looking):
             action: how the log calls this.
             because: why, for the log.
         """
+        expert = ready(self._core, model)
         with self._lock:
             offset, now_ms = self._core.offset if offset is None else offset, self.clock.now_ms()
             snapshot = Snapshot(version_name(model, offset), offset, now_ms, self._digest, model)
@@ -278,34 +284,22 @@ class Recommender(Looking):
                 because=because,
             )  # fmt: skip
             self.log.append([told])
-            self._swap(snapshot)  # whoever sees the version finds it in the log
+            self._swap(snapshot, expert)  # whoever sees the version finds it in the log
             return snapshot
 
     def _attach(self) -> None:
         self.live.attach(self._core.family(LiveExpert))
 
-    def _swap(self, snapshot: Snapshot) -> None:
-        expert = self._core.family(SequenceExpert)
-        if snapshot.model is not None and expert is not None:
-            expert.publish(snapshot.model)
+    def _swap(self, snapshot: Snapshot, expert: SequenceExpert | None) -> None:
+        put_in(self._core, expert)
         self._published = snapshot
-
-    # -- keeping -------------------------------------------------------------------------------------------------
-
-    def checkpoint(self) -> Path:
-        """Write everything learned, cut at one offset."""
-        with self._lock:
-            learning = self.live.learning
-            path = keep(self.path, self._core, self._published, self.settings.engine.checkpoints, learning)
-            self._kept_events = self._core.events
-            return path
 
     def _recover(self, beside: bool) -> None:
         snapshot = recover(self.path, self._core, self.log.end, self._digest, self.live.learning)
         if snapshot is not None:
             self._kept_events = self._core.events
             self._attach()
-            self._swap(snapshot)
+            self._swap(snapshot, ready(self._core, snapshot.model))
         self.live.take_up(beside)
         self.update()
         if self._core.state.n_items:  # the first list loads compiled code: better here than for a caller

@@ -9,12 +9,12 @@ from typing import Any
 
 from everbrook.engine.core import Core
 from everbrook.engine.decisions import last_decisions
-from everbrook.engine.keeping import Snapshot
+from everbrook.engine.keeping import Snapshot, cut, write
 from everbrook.engine.living import Living
 from everbrook.engine.previous import Previous
 from everbrook.engine.refitting import Refitting
 from everbrook.engine.standing import standing
-from everbrook.errors import NotFoundError, NotReadyError, unknown_name
+from everbrook.errors import NotFoundError, NotReadyError, StorageError, unknown_name
 from everbrook.events.log import Log
 from everbrook.events.records import ItemChange, Version, VersionAction
 from everbrook.models.sequence import SequenceModel
@@ -42,17 +42,15 @@ class Steering:
     refitting: Refitting
     errors: list[str]
     _core: Core
-    _lock: threading.RLock
+    _lock: threading.RLock  # of lists and learning
+    _keeping: threading.Lock  # of checkpoints; whoever wants both takes this one first
+    _kept_events: int
     _published: Snapshot
     _opened_ms: int
     _lists: int
 
     def update(self, stop: int | None = None) -> int:
         """Learn what the log has; see `Recommender`."""
-        raise NotImplementedError
-
-    def checkpoint(self) -> Path:
-        """Write everything learned; see `Recommender`."""
         raise NotImplementedError
 
     def publish(
@@ -151,9 +149,8 @@ class Steering:
     def _back_to_previous(self, to: str) -> dict[str, Any]:
         model, notes = self._previous.load()
         self._previous.keep(self._published)
-        with self._lock:
-            self.publish(model, notes["offset"], "rollback", "Asked for.")
-            self.checkpoint()
+        self.publish(model, notes["offset"], "rollback", "Asked for.")
+        self.checkpoint()
         return {"to": to, "to_offset": notes["offset"], "rows": model.items}
 
     def pause(self) -> dict[str, Any]:
@@ -189,6 +186,23 @@ class Steering:
         self.live.on_drift = self.refitting.want
         self.refitting.start()
 
+    # -- keeping -------------------------------------------------------------------------------------------------
+
+    def checkpoint(self) -> Path:
+        """Write everything learned, cut at one offset; lists wait while it is copied and not while it is written."""
+        with self._keeping:
+            with self._lock:
+                found = cut(self._core, self._published, self.live.learning)
+            path = write(self.path, found, self.settings.engine.checkpoints)
+            self._kept_events = max(self._kept_events, found.events)
+            return path
+
+    def _keep_or_note(self) -> None:
+        try:
+            self.checkpoint()
+        except StorageError as error:  # what was learned is in the log too; the next one is tried in due time
+            self.note_error(error.message)
+
     @property
     def _previous(self) -> Previous:
         return Previous(self.path)
@@ -217,6 +231,7 @@ class Owner:
         """Publish a refitted model; the mixture's weights come with it where they were learned from more lists."""
         recommender = self._recommender
         recommender._previous.keep(recommender._published)
+        shot = recommender.publish(model, offset, because=because)
         with recommender._lock:
             mixture = recommender._core.mixture
             if weights and judged > mixture.loss[1]:
@@ -224,8 +239,7 @@ class Owner:
                     getattr(mixture, name)[...] = weights[name]
                 for name in ("theta", "squares", "inside"):
                     getattr(mixture.stacker, name)[...] = weights[name]
-            shot = recommender.publish(model, offset, because=because)
-            recommender.checkpoint()
+        recommender.checkpoint()
         return shot.version
 
     def decided(self, offset: int, action: VersionAction, because: str, evidence: float | None) -> None:
