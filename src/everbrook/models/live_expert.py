@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from everbrook.models import live_kernels as kernels
+from everbrook.models.live_head import Head, head_of
 from everbrook.models.live_network import LiveNetwork, Windows, states_of, windows_of
 from everbrook.models.live_prior import LivePrior
 from everbrook.models.live_rows import LiveRows
@@ -21,7 +22,7 @@ from everbrook.models.sequence_kernels import best_rows
 from everbrook.settings.live import LiveSettings
 from everbrook.types import F32, F64, I32, NO_ROW, Arrays, Query, Step
 
-_MOST_PRIORS = 8  # scenarios whose prior over all items is kept
+_MOST_PRIORS = 8  # scenarios whose likely items are kept
 _MOST_STATES = 10_000  # actors whose states are kept
 
 
@@ -61,7 +62,7 @@ class LiveExpert:
         self.items = 0
         self.begin()
         self._limit = 0
-        self._priors: dict[int, tuple[int, F32]] = {}
+        self._heads: dict[int, tuple[int, int, Head]] = {}
         if popularity is not None:
             self.stand_on(popularity)
 
@@ -81,7 +82,7 @@ class LiveExpert:
     def stand_on(self, popularity: Popularity) -> None:
         """Let the prior be made of these counts; whoever owns them lets them observe."""
         self.prior = LivePrior(popularity, self.settings.prior_rate)
-        self._priors = {}
+        self._heads = {}
 
     def share(self, rows: LiveRows, network: LiveNetwork, anchor_network: LiveNetwork) -> None:
         """Answer from weights that are written elsewhere in this process; `changed` says when they were."""
@@ -100,6 +101,10 @@ class LiveExpert:
             self.prior.weights = prior.copy()
 
     # -- the expert ----------------------------------------------------------------------------------------------
+
+    def forget_actor(self, actor: int) -> int:
+        """Drop the state that was computed for an actor; how many there were."""
+        return int(self._states.pop(actor, None) is not None)
 
     def grow(self, items: int, actors: int) -> None:
         """Make room for item rows below `items`."""
@@ -165,10 +170,14 @@ class LiveExpert:
         n, now_ms = np.array([len(query.items)], np.int32), np.array([query.now_ms], np.int64)
         windows = windows_of(query.items[None], query.times[None], query.kinds[None], n, now_ms, self.settings)
         state = self._state(query, windows, anchor)
+        head = self._head(query)
+        if len(head.others):
+            kept = (self.anchor.place, self.anchor.values) if anchor else (_NO_PLACE, self.rows.table)
+            return _Answer(state, *head.answer(self.rows.table, state, kept, limit), anchor)
         scores = self.rows.table[: self.items] @ state
         if anchor:
             kernels.overlaid(scores, state, self.anchor.rows, self.anchor.kept)
-        log_all = kernels.log_total(scores, self._log_prior(query))
+        log_all = kernels.log_total(scores, head.log_prior)
         return _Answer(state, float(log_all), best_rows(scores, limit), anchor)
 
     def _state(self, query: Query, windows: Windows, anchor: bool) -> F32:
@@ -187,20 +196,21 @@ class LiveExpert:
             self._states[query.actor] = _Kept(key, query.now_ms, state)
         return state
 
-    def _log_prior(self, query: Query) -> F32:
-        """(N,) the prior over all items, not older than the settings say."""
-        kept = self._priors.get(query.scenario)
-        if kept is not None and len(kept[1]) >= self.items:
+    def _head(self, query: Query) -> Head:
+        """The likely items, with the prior over them, not older than the settings say."""
+        kept = self._heads.get(query.scenario)
+        if kept is not None and (kept[1] == self.items or len(kept[2].others)):
             age_ms = query.now_ms - kept[0]
             if 0 <= age_ms <= 1000 * self.settings.prior_refresh_s:
-                return kept[1]
+                return kept[2]
         assert self.prior is not None
-        every = np.arange(self.items, dtype=np.int32)
+        s, every = self.settings, np.arange(self.items, dtype=np.int32)
         log_prior = np.log(self.prior.of(every, query.scenario, query.now_ms, self.items))
-        if query.scenario not in self._priors and len(self._priors) >= _MOST_PRIORS:
-            del self._priors[next(iter(self._priors))]
-        self._priors[query.scenario] = (query.now_ms, log_prior)
-        return log_prior
+        head = head_of(log_prior, s.scored, s.sampled, s.seed)
+        if query.scenario not in self._heads and len(self._heads) >= _MOST_PRIORS:
+            del self._heads[next(iter(self._heads))]
+        self._heads[query.scenario] = (query.now_ms, self.items, head)
+        return head
 
 
 _NO_PLACE = np.empty(0, np.int32)

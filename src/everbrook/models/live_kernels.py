@@ -1,4 +1,4 @@
-"""Inner loops of the live model's lists: one pass over the item table for the best rows and the denominator."""
+"""Inner loops of the live model's lists: scores of rows, the denominator over all items."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from numba import njit
 
 from everbrook.types import F32, I32
 
+_SUMS = {"contract", "reassoc"}  # what lets the compiler add several products at a time
 
-@njit(cache=True)
+
+@njit(cache=True, fastmath=_SUMS)
 def overlaid(scores: F32, state: F32, rows: I32, values: F32) -> None:
     """Replace the scores of rows that have other values than the table, in place.
 
@@ -28,7 +30,29 @@ def overlaid(scores: F32, state: F32, rows: I32, values: F32) -> None:
             scores[rows[r]] = total
 
 
-@njit(cache=True, fastmath={"contract", "reassoc"})
+@njit(cache=True, fastmath=_SUMS)
+def lifts(table: F32, state: F32, place: I32, buffer: F32, rows: I32, out: F32) -> None:
+    """Products of given rows with a state.
+
+    Args:
+        table: (N, D)
+        state: (D,)
+        place: (N,) where a row has another value, in `buffer`; may be shorter, negative for none.
+        buffer: (R, D)
+        rows: (M,)
+        out: (M,)
+    """
+    for m in range(len(rows)):
+        row = rows[m]
+        at = place[row] if row < len(place) else -1
+        vector = buffer[at] if at >= 0 else table[row]
+        total = np.float32(0.0)
+        for d in range(len(state)):
+            total += vector[d] * state[d]
+        out[m] = total
+
+
+@njit(cache=True, fastmath=_SUMS)
 def log_total(scores: F32, log_prior: F32) -> float:
     """Logarithm of the sum over all items of prior times lift; `scores` (N,) become the logarithms of the parts."""
     top = -1e30

@@ -164,5 +164,12 @@ class LiveSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         float, Meta(description="Speed of the stream below which earlier weights are tested on all events; 0: never.",
                     ge=0, extra={"unit": "events/s"})
     ] = 300.0
+    scored: Annotated[
+        int, Meta(description="Likeliest items that are all scored for a list; of the others a sample is.",
+                  ge=1, extra={"unit": "items"})
+    ] = 32_768
+    sampled: Annotated[
+        int, Meta(description="Items that stand for those that are not scored.", ge=1, extra={"unit": "items"})
+    ] = 2_048
     seed: Annotated[int, Meta(description="Start of all randomness of the live model.", ge=0,
                               extra={"unit": "1"})] = 0

@@ -1,0 +1,87 @@
+"""Lists from a large catalogue: what the likely items and a sample of the others say, against all of them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from everbrook.models.live_head import Head, head_of
+from everbrook.types import F32, I32
+
+N, D = 20_000, 16
+
+
+def world(seed: int = 0) -> tuple[F32, F32, F32]:
+    """A table, a state, and popularity with a heavy tail."""
+    rng = np.random.default_rng(seed)
+    table = rng.normal(0.0, 0.3, (N, D)).astype(np.float32)
+    prior = rng.permutation(1.0 / np.arange(1, N + 1) ** 0.8)
+    return table, rng.normal(0.0, 1.0, D).astype(np.float32), np.log(prior / prior.sum()).astype(np.float32)
+
+
+def kept(rows: list[int], values: F32) -> tuple[I32, F32]:
+    place = np.full(N, -1, np.int32)
+    place[rows] = np.arange(len(rows))
+    return place, values
+
+
+def all_of_them(table: F32, state: F32, log_prior: F32) -> tuple[float, F32]:
+    logits = (table @ state).astype(np.float64) + log_prior
+    return float(np.log(np.exp(logits).sum())), logits.astype(np.float32)
+
+
+def test_the_denominator_is_that_of_all_items_within_some_percent() -> None:
+    apart = []
+    for seed in range(10):
+        table, state, log_prior = world(seed)
+        exact, _ = all_of_them(table, state, log_prior)
+        found, _ = head_of(log_prior, 4_000, 2_048, seed).answer(table, state, kept([], table[:0]), 20)
+        apart.append(found - exact)
+    assert np.abs(apart).max() < 0.03
+    assert abs(np.mean(apart)) < 0.01
+
+
+def test_the_best_rows_are_the_best_of_the_likely_ones() -> None:
+    table, state, log_prior = world()
+    _, logits = all_of_them(table, state, log_prior)
+    likely = np.argsort(-log_prior)[:4_000]
+    wanted = likely[np.argsort(-logits[likely])][:50]
+    head = head_of(log_prior, 4_000, 2_048, 0)
+    _, best = head.answer(table, state, kept([], table[:0]), 50)
+    np.testing.assert_array_equal(best, wanted)
+
+
+def test_a_catalogue_that_is_small_enough_is_scored_whole() -> None:
+    table, state, log_prior = world()
+    head = head_of(log_prior, N, 2_048, 0)
+    assert len(head.others) == 0
+    exact, logits = all_of_them(table, state, log_prior)
+    found, best = head.answer(table, state, kept([], table[:0]), 30)
+    assert math.isclose(found, exact, abs_tol=1e-3)
+    np.testing.assert_array_equal(best, np.argsort(-logits)[:30])
+
+
+def test_rows_with_other_values_are_scored_by_those() -> None:
+    table, state, log_prior = world()
+    rows = [int(row) for row in np.argsort(-log_prior)[[3, 5, 3_999]]] + [int(np.argmin(log_prior))]
+    values = (3.0 * state / (state @ state)).astype(np.float32)[None].repeat(len(rows), axis=0)
+    changed = table.copy()
+    changed[rows] = values
+    head = head_of(log_prior, 4_000, 2_048, 0)
+    whole, best = head.answer(table, state, kept(rows, values), 20)
+    same, other = head.answer(changed, state, kept([], table[:0]), 20)
+    assert math.isclose(whole, same, abs_tol=1e-5)
+    np.testing.assert_array_equal(best, other)
+
+
+def test_what_stands_for_the_others_is_drawn_by_popularity() -> None:
+    _, _, log_prior = world()
+    head = head_of(log_prior, 100, 50_000, 1)
+    rest = np.setdiff1d(np.arange(N), head.rows)
+    wanted = np.exp(log_prior[rest]) / np.exp(log_prior[rest]).sum()
+    counts = np.bincount(head.others, minlength=N)[rest]
+    popular = np.argsort(-wanted)[:200]
+    np.testing.assert_allclose(counts[popular].sum() / 50_000, wanted[popular].sum(), atol=0.01)
+    assert math.isclose(head.log_rest, math.log(float(np.exp(log_prior[rest].astype(np.float64)).sum())), abs_tol=1e-6)
+    assert isinstance(head, Head)
