@@ -82,6 +82,15 @@ class KnowsItems(Protocol):
         ...
 
 
+@runtime_checkable
+class KnowsActors(Protocol):
+    """A family that keeps something for single actors."""
+
+    def forget_actor(self, actor: int) -> int:
+        """Drop what is kept for an actor; how many rows that were."""
+        ...
+
+
 class Core:
     """Everything learned from the log up to `offset`.
 
@@ -102,6 +111,7 @@ class Core:
         self.guard = guard
         self.offset = 0  # records of the log already in it
         self.events = 0  # events among them
+        self.dropped_rows = 0  # learned of people who were forgotten since it was made
 
     def family(self, kind: type[FamilyT]) -> FamilyT | None:
         """The family of a class, where the mixture has it."""
@@ -147,9 +157,17 @@ class Core:
 
     def _forget(self, deletion: Deletion) -> None:
         row = self.state.items.row(deletion.id) if deletion.what == "item" else NO_ROW
-        self.state.forget(deletion)
+        removed = self.state.forget(deletion)
+        if removed.actor != NO_ROW:
+            self.dropped_rows += self._drop(removed.actor)
         if row != NO_ROW:
             self._tell(np.array([row], dtype=np.int32))
+
+    def _drop(self, actor: int) -> int:
+        """Drop the learned rows of somebody who is forgotten; how many they were."""
+        keepers = [family for family in self.mixture.experts if isinstance(family, KnowsActors)]
+        rows = sum(family.forget_actor(actor) for family in keepers)
+        return rows if self.guard is None else rows + self.guard.forget_actor(actor)
 
     def _tell(self, rows: I32) -> None:
         known = [self.state.catalogue.get(int(row)) for row in rows]

@@ -19,6 +19,7 @@ from everbrook.engine.fitting import OnProgress, catch_up, relearn
 from everbrook.engine.keeping import Snapshot, learned_digest, recover, version_name
 from everbrook.engine.living import Living
 from everbrook.engine.looking import Looking
+from everbrook.engine.people import People
 from everbrook.engine.publishing import put_in, ready
 from everbrook.engine.refitting import Refitting
 from everbrook.engine.steering import Owner
@@ -54,7 +55,7 @@ class WallClock:
         return time.time_ns() // 1_000_000
 
 
-class Recommender(Looking):
+class Recommender(Looking, People):
     """Records in, lists out, on one data directory. Safe to call from several threads; use it with `with`.
 
     Example:
@@ -81,6 +82,7 @@ class Recommender(Looking):
         self._attach()
         self.live.learn_inside()
         self._recover(beside)
+        self._end_erasures()
 
     @classmethod
     def open(

@@ -6,6 +6,7 @@ import itertools
 import logging
 import sqlite3
 import threading
+import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,16 @@ from numpy.typing import NDArray
 
 from everbrook.errors import EverbrookError
 from everbrook.events.columns import EventColumns
+from everbrook.events.erasing import (
+    ANONYMOUS,
+    Erased,
+    Person,
+    Rewritten,
+    erase_rows,
+    replace_segments,
+    rewrite_segments,
+    write_anew,
+)
 from everbrook.events.log import Appended
 from everbrook.events.log_database import delete_event_batches, insert_segment
 from everbrook.events.log_reader import READ_EVENTS, LogReader
@@ -122,6 +133,44 @@ class BulkWriter:
             if not moved:
                 remove_segment(self._folder / entry.file)
         return moved
+
+    def erase(self, user_id: str, stop: int) -> Erased:
+        """Take a user's records at offsets below `stop` out of the log; see `erasing`."""
+        with self._one_at_a_time:
+            person = Person(user_id, stop)
+            for run in self._reader.runs(0, stop, ("event",), READ_EVENTS):
+                if run.events is not None:
+                    person.find_sessions(run.events)
+            rewritten = rewrite_segments(self._reader.all_segments(), person, self._new_file)
+            anonymous = f"{ANONYMOUS}-{uuid.uuid4().hex[:12]}"
+
+            def work(database: sqlite3.Connection, end: int) -> dict[str, int]:
+                ids = replace_segments(database, rewritten)
+                counts = erase_rows(database, person, anonymous)
+                counts["event_ids"] += ids
+                write_anew(database)
+                return counts
+
+            def then(counts: dict[str, int]) -> None:
+                self._writer.live_events -= counts["event"]
+                self._forget_segments(rewritten)
+
+            counts = self._writer.do(work, then)
+            return Erased(
+                events=counts["event"] + sum(one.events for one in rewritten), changes=counts["user"],
+                impressions=counts["impression"], deletions=counts["deletion"], event_ids=counts["event_ids"],
+                segments=len(rewritten), sessions=len(person.sessions),
+            )  # fmt: skip
+
+    def _forget_segments(self, rewritten: list[Rewritten]) -> None:
+        """Read the successors from now on, and remove what they took the place of."""
+        gone = {one.old.file for one in rewritten}
+        kept = [segment for segment in self._writer.id_segments if segment.entry.file not in gone]
+        kept += [self._reader.segment(one.new) for one in rewritten if one.new and one.new.ids_size_bytes]
+        self._writer.id_segments[:] = kept
+        for file in gone:
+            self._reader.let_go(file)
+            remove_segment(self._folder / file)
 
     def _new_file(self) -> Path:
         return self._folder / f"{next(self._numbers):08d}.arrow"

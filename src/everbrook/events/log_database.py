@@ -135,6 +135,11 @@ def insert_ids(database: sqlite3.Connection, ids: Iterable[str]) -> None:
     database.executemany("INSERT INTO event_ids VALUES (?)", zip(ids))
 
 
+def delete_ids(database: sqlite3.Connection, ids: Sequence[str]) -> int:
+    """Remove keys of events; returns how many were there."""
+    return sum(database.execute("DELETE FROM event_ids WHERE id = ?", (id_,)).rowcount for id_ in ids)
+
+
 def known_ids(database: sqlite3.Connection, ids: Sequence[str]) -> set[str]:
     """Those of the keys that are there."""
     known: set[str] = set()

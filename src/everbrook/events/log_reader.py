@@ -156,6 +156,17 @@ class LogReader:
                 self._segments[entry.file] = Segment(self._segment_folder, entry)
             return self._segments[entry.file]
 
+    def all_segments(self) -> list[Segment]:
+        """Every segment that the log has now."""
+        with self._lock, disk_errors(self._path):
+            entries = read_segments(self._database)
+        return [self.segment(entry) for entry in entries]
+
+    def let_go(self, file: str) -> None:
+        """Open a segment's file no more."""
+        with self._lock:
+            self._segments.pop(file, None)
+
     def known_ids(self, ids: Sequence[str]) -> set[str]:
         """Those of the event ids that live events have."""
         with self._lock, disk_errors(self._path):

@@ -37,8 +37,8 @@ class SegmentEntry:
     file: str
     size_bytes: int
     crc: int
-    sealed: bool  # has a column of offsets; its ids are in the database
-    ids_size_bytes: int = 0  # of the file of hashed ids; 0: there is none
+    sealed: bool  # has a column of offsets
+    ids_size_bytes: int = 0  # of the file of hashed ids; 0: there is none, the ids are in the database
     ids_crc: int = 0
 
 
@@ -106,13 +106,16 @@ def ids_path(path: Path) -> Path:
     return path.with_suffix(".ids.arrow")
 
 
-def write_segment(path: Path, columns: EventColumns, offsets: I64 | None = None) -> SegmentEntry:
+def write_segment(
+    path: Path, columns: EventColumns, offsets: I64 | None = None, with_ids: bool | None = None
+) -> SegmentEntry:
     """Write events to a new file, durably.
 
     Args:
         path: the file; half of it is removed where the disk refuses it.
         columns: the events, at least one.
         offsets: (B,) where each lies; None where that is not known yet and they will lie side by side.
+        with_ids: whether to write their hashed ids beside them; None does where no offsets are given.
 
     Returns:
         Its entry, at the offsets from 0 on where none were given.
@@ -128,7 +131,7 @@ def write_segment(path: Path, columns: EventColumns, offsets: I64 | None = None)
         try:
             size_bytes, crc = _write_table(path, table)
             ids_size_bytes, ids_crc = 0, 0
-            if columns.id is not None and offsets is None:
+            if columns.id is not None and (offsets is None if with_ids is None else with_ids):
                 hashes, codes = sorted_hashes(columns.id.names)
                 hashed = pa.table({"hash": hashes, "code": codes})
                 ids_size_bytes, ids_crc = _write_table(ids_path(path), hashed)

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from everbrook.events.columns import EventColumns
+from everbrook.events.erasing import Erased
 from everbrook.events.log import Appended, Run
 from everbrook.events.log_bulk import BulkWriter, Sealer, clear_strays
 from everbrook.events.log_database import FILE, connect, read_segments
@@ -101,6 +102,15 @@ class SqliteLog:
     def seal(self) -> int:
         """Move live events from SQLite into segments, which are read much faster; returns how many."""
         return self._bulk.seal()
+
+    def erase(self, user_id: str, stop: int | None = None) -> Erased:
+        """Take a user's records below an offset out of the log for good: events, changes, lists that were shown.
+
+        Args:
+            user_id: whose; guests of sessions that led to the user are the same person.
+            stop: the offset; the present end where None. A record that stays must lie at the end.
+        """
+        return self._bulk.erase(user_id, self.end if stop is None else stop)
 
     def runs(
         self, start: int, stop: int | None = None, types: Collection[str] | None = None, limit: int = READ_EVENTS

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, get_type_hints
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from everbrook.events.log_intake import EventBatch, ItemBatch, UserBatch, decode_events, decode_items, decode_users
+from everbrook.events.records import IdText, ItemChange, UserChange
 from everbrook.http.failures import json_response
 from everbrook.http.operation import Operation
 from everbrook.http.room import Room
@@ -20,6 +21,28 @@ class Receipt(msgspec.Struct, frozen=True):
     accepted: int
     duplicates: int
     offset: int
+
+
+def _fields_of(record: type[msgspec.Struct]) -> type[msgspec.Struct]:
+    """The fields of a record whose id stands in the path; it may stand in the body too."""
+    types = get_type_hints(record, include_extras=True)
+    fields = [(field.name, types[field.name], msgspec.UNSET) for field in msgspec.structs.fields(record)]
+    own: Any = Annotated[IdText | msgspec.UnsetType, msgspec.Meta(description="As in the path.")]
+    name = f"{record.__name__.removesuffix('Change')}Fields"
+    return msgspec.defstruct(
+        name, [(name, own if name == "id" else kind, unset) for name, kind, unset in fields], module=__name__,
+        namespace={"__doc__": f"What changes of {record.__name__.removesuffix('Change').lower()}s that are known."},
+        frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True,
+    )  # fmt: skip
+
+
+ItemFields, UserFields = _fields_of(ItemChange), _fields_of(UserChange)
+
+
+class Removed(msgspec.Struct, frozen=True):
+    """What was removed, by place."""
+
+    removed: dict[str, int]
 
 
 class Records(Room):
@@ -48,6 +71,27 @@ class Records(Room):
             "get", "/v1/items/{id}", "get_item", "What is known of an item.", "read", gives=dict[str, Any],
             errors=(400, 404),
         ),
+        Operation(
+            "patch", "/v1/items/{id}", "patch_item", "Change an item that is known.", "write", takes=ItemFields,
+            errors=(400, 404, 413, 422, 503), example={"hidden": True},
+        ),
+        Operation(
+            "delete", "/v1/items/{id}", "delete_item", "Forget an item: it is in no list from now on.", "write",
+            gives=Removed, errors=(400, 404, 503),
+        ),
+        Operation(
+            "get", "/v1/users/{id}", "get_user", "What is known of a user: properties, sessions and the last events.",
+            "read", errors=(400, 404),
+        ),
+        Operation(
+            "patch", "/v1/users/{id}", "patch_user", "Change a user who is known.", "write", takes=UserFields,
+            errors=(400, 404, 413, 422, 503), example={"properties": {"country": "DE"}},
+        ),
+        Operation(
+            "delete", "/v1/users/{id}", "delete_user",
+            "Remove a person everywhere: log, state, caches, learned rows, checkpoints; tells how much, by place.",
+            "write", gives=Removed, errors=(400, 503),
+        ),
     )  # fmt: skip
 
     async def post_events(self, request: Request) -> Response:
@@ -73,3 +117,27 @@ class Records(Room):
     async def get_item(self, request: Request) -> Response:
         """What is known of an item."""
         return json_response(self.engine.item(self.id_of(request)))
+
+    async def patch_item(self, request: Request) -> Response:
+        """Change an item."""
+        fields = msgspec.structs.asdict(await self.asked(request, ItemFields, "A change"))
+        given = {name: value for name, value in fields.items() if value is not msgspec.UNSET}
+        return json_response(await self.aside(self.engine.change_item, self.id_of(request), given))
+
+    async def delete_item(self, request: Request) -> Response:
+        """Forget an item."""
+        return json_response(await self.aside(self.engine.delete_item, self.id_of(request)))
+
+    async def get_user(self, request: Request) -> Response:
+        """What is known of a user."""
+        return json_response(self.engine.user(self.id_of(request)))
+
+    async def patch_user(self, request: Request) -> Response:
+        """Change a user."""
+        fields = msgspec.structs.asdict(await self.asked(request, UserFields, "A change"))
+        given = {name: value for name, value in fields.items() if value is not msgspec.UNSET}
+        return json_response(await self.aside(self.engine.change_user, self.id_of(request), given))
+
+    async def delete_user(self, request: Request) -> Response:
+        """Remove a person."""
+        return json_response(await self.aside(self.engine.delete_user, self.id_of(request)))

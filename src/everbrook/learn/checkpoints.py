@@ -161,11 +161,12 @@ def load_newest(folder: Path, digest: str) -> Checkpoint | None:
     return None
 
 
-def prune(folder: Path, keep: int) -> None:
-    """Remove all but the newest `keep` checkpoints."""
+def prune(folder: Path, keep: int) -> int:
+    """Remove all but the newest `keep` checkpoints; how many went."""
     whole = sorted(path for path in folder.glob("[0-9]*") if path.is_dir() and not path.suffix)
     for path in whole[:-keep]:
         shutil.rmtree(path, ignore_errors=True)
+    return len(whole[:-keep])
 
 
 def _load(path: Path) -> Checkpoint:

@@ -58,6 +58,10 @@ class Collaborative:
         )  # fmt: skip
         self._last: Found | None = None
 
+    def forget_actor(self, actor: int) -> int:
+        """Drop what is kept for an actor; how many rows that were."""
+        return self._users.forget_actor(actor)
+
     def grow(self, items: int, actors: int) -> None:
         """Make room for rows below these."""
         self._items.grow(items)

@@ -42,6 +42,10 @@ class SessionNeighbours:
         )  # fmt: skip
         self._last: tuple[object, Answer] | None = None
 
+    def forget_actor(self, actor: int) -> int:
+        """Drop what is kept for an actor; how many rows that were."""
+        return self._store.forget_actor(actor)
+
     def grow(self, items: int, actors: int) -> None:
         """Make room for rows below these."""
         self._store.grow(items, actors)

@@ -92,6 +92,14 @@ class NeighbourStore:
         items = np.ascontiguousarray(query.items[n - min(count, n) :], np.int32)
         return asking.latest(items, len(self._arrays["counts"]), self.shape.query_items)
 
+    def forget_actor(self, actor: int) -> int:
+        """Let nothing lead from an actor to what was taken; how many rows that were."""
+        current = self._arrays["current"]
+        if not 0 <= actor < len(current) or current[actor] == kernels.NONE:
+            return 0
+        current[actor] = kernels.NONE
+        return 1
+
     def answer(self, recent: I32, mine: I32, actor: int) -> Answer:
         """The neighbours' votes, as two columns of probabilities: without and with the asker's own items."""
         a = self._arrays

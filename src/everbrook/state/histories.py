@@ -193,6 +193,10 @@ class Histories:
             (items >> 32).astype(np.int32), times >> 16, (times & 0xFFFF).astype(np.int16), items.astype(np.int32)
         )
 
+    def sessions_of(self, actor: int) -> list[int]:
+        """The rows of the sessions that led to an actor."""
+        return [] if actor == NO_ROW else np.flatnonzero(self._session_actors == actor).tolist()
+
     def forget(self, user_row: int) -> tuple[int, list[int]]:
         """Drop a user's history.
 

@@ -75,6 +75,13 @@ class Influence:
         )  # fmt: skip
         return counts
 
+    def forget_actor(self, actor: int) -> int:
+        """Drop an actor's debts; how many rows that were."""
+        if not 0 <= actor < len(self._actors) or not self._actors[actor].any():
+            return 0
+        self._actors[actor] = 0.0
+        return 1
+
     def state(self) -> Arrays:
         """All debts and sums, of the rows that came."""
         n_actors, n_items = self._n

@@ -1,0 +1,182 @@
+"""Items and people one by one: what is known of them, changing them, and forgetting a person everywhere.
+
+A deletion is a record of the log, so that whatever follows the log forgets too; then the log itself is cleaned of the
+person, and of that record's name, and every file that was written before is written anew. What was begun stands in a
+file of its own, so that a deletion that a crash ended is done at the next start.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+from everbrook.engine.core import Core
+from everbrook.engine.keeping import FOLDER
+from everbrook.engine.living import Living
+from everbrook.engine.starting_over import start_over
+from everbrook.errors import InputError, NotFoundError
+from everbrook.events.erasing import Intents
+from everbrook.events.log import Log
+from everbrook.events.log_intake import check_items, check_users
+from everbrook.events.records import Deletion, ItemChange, UserChange
+from everbrook.events.sqlite_log import SqliteLog
+from everbrook.learn.checkpoints import prune
+from everbrook.state import State
+from everbrook.types import NO_ROW, Clock
+
+SHOWN_EVENTS = 1000  # of a person's history
+
+
+class People:
+    """The part of a recommender that knows single items and people."""
+
+    path: Path
+    log: Log
+    clock: Clock
+    live: Living
+    _core: Core
+    _lock: threading.RLock
+
+    def update(self, stop: int | None = None) -> int:
+        """Learn what the log has; see `Recommender`."""
+        raise NotImplementedError
+
+    def checkpoint(self) -> Path:
+        """Write everything learned; see `Recommender`."""
+        raise NotImplementedError
+
+    def item(self, item_id: str) -> ItemChange:
+        """What is known of an item; see `Steering`."""
+        raise NotImplementedError
+
+    # -- seeing --------------------------------------------------------------------------------------------------
+
+    def user(self, user_id: str) -> dict[str, Any]:
+        """What is known of a user: properties, sessions, and the last events, newest first.
+
+        Raises:
+            NotFoundError: neither an event nor a record has named the user.
+        """
+        with self._lock:
+            state = self._core.state
+            row = state.users.row(user_id)
+            if row == NO_ROW:
+                raise NotFoundError("This user must have been told of before; nothing is known.")
+            actor = state.histories.actor_of(row, NO_ROW, named=True)
+            past = state.histories.past(actor).last(SHOWN_EVENTS)
+            kinds = state.kinds.names
+            events = [
+                {"item": state.items.id(item), "kind": kinds.id(kind), "ts": ts_ms}
+                for item, kind, ts_ms in zip(
+                    past.items.tolist(), past.kinds.tolist(), past.times.tolist(), strict=True
+                )
+            ]
+            sessions = state.histories.sessions_of(actor)
+            return {
+                "id": user_id, "properties": state.people.properties(row), "events": events[::-1],
+                "sessions": [state.sessions.id(one) for one in sessions],
+            }  # fmt: skip
+
+    # -- changing ------------------------------------------------------------------------------------------------
+
+    def change_item(self, item_id: str, fields: dict[str, Any]) -> ItemChange:
+        """Change an item that is known: fields left out stay as they are, None removes.
+
+        Raises:
+            NotFoundError: the item is not known.
+            RecordError: a field is wrong.
+        """
+        self.item(item_id)
+        stop = self.log.append(check_items([_named(item_id, fields)])).stop
+        self.update(stop)
+        return self.item(item_id)
+
+    def change_user(self, user_id: str, fields: dict[str, Any]) -> UserChange:
+        """Change a user who is known: fields left out stay as they are, None removes.
+
+        Raises:
+            NotFoundError: the user is not known.
+            RecordError: a field is wrong.
+        """
+        self.user(user_id)
+        stop = self.log.append(check_users([_named(user_id, fields)])).stop
+        self.update(stop)
+        with self._lock:
+            return self._core.state.people.get(self._core.state.users.row(user_id)) or UserChange(id=user_id)
+
+    def delete_item(self, item_id: str) -> dict[str, Any]:
+        """Forget an item: it is in no list from now on, and its record is gone.
+
+        Raises:
+            NotFoundError: the item is not known.
+        """
+        self.item(item_id)
+        stop = self.log.append([Deletion(what="item", id=item_id, ts=self.clock.now_ms())]).stop
+        self.update(stop)
+        return {"removed": {"items": 1}}
+
+    # -- forgetting a person -------------------------------------------------------------------------------------
+
+    def delete_user(self, user_id: str) -> dict[str, Any]:
+        """Forget a person everywhere: log, state, caches, what the learner keeps, checkpoints. It may take a while.
+
+        Guests of sessions that led to the user are the same person. Sums over all people stay; nothing in them tells
+        who it was. Whoever was not known has nothing removed, and that is told.
+
+        Returns:
+            How much was removed, by place.
+        """
+        check_users([{"id": user_id}])
+        Intents(self.path).begin(user_id)
+        return {"removed": self._erase(user_id)}
+
+    def _erase(self, user_id: str) -> dict[str, int]:
+        with _one_at_a_time:
+            deletion = Deletion(what="user", id=user_id, ts=self.clock.now_ms())
+            self.update()
+            with self._lock:
+                known = _known(self._core.state, user_id)
+                rows = self._core.dropped_rows
+            stop = self.log.append([deletion]).stop
+            self.update(stop)
+            rows = self._core.dropped_rows - rows
+            learner = start_over(self.live)
+            erased = self._sqlite_log().erase(user_id, stop)
+            self.checkpoint()
+            checkpoints = prune(self.path / FOLDER, 1)
+            Intents(self.path).end(user_id)
+            return {
+                "events": erased.events, "impressions": erased.impressions, "records": erased.changes,
+                "event_ids": erased.event_ids, "earlier_deletions": erased.deletions, "segments": erased.segments,
+                **known, "sessions": max(erased.sessions, known["sessions"]), "learned_rows": rows,
+                "checkpoints": checkpoints, **learner,
+            }  # fmt: skip
+
+    def _sqlite_log(self) -> SqliteLog:
+        assert isinstance(self.log, SqliteLog)  # what a data directory has
+        return self.log
+
+    def _end_erasures(self) -> None:
+        """Do what a crash left undone."""
+        for user_id in Intents(self.path).pending():
+            self._erase(user_id)
+
+
+_one_at_a_time = threading.Lock()
+
+
+def _known(state: State, user_id: str) -> dict[str, int]:
+    """How much the state knows of a user."""
+    row = state.users.row(user_id)
+    actor = NO_ROW if row == NO_ROW else state.histories.actor_of(row, NO_ROW, named=True)
+    return {
+        "history": len(state.histories.past(actor)), "sessions": len(state.histories.sessions_of(actor)),
+        "properties": int(state.people.get(row) is not None),
+    }  # fmt: skip
+
+
+def _named(id_: str, fields: dict[str, Any]) -> dict[str, Any]:
+    if fields.get("id", id_) != id_:
+        raise InputError("The field 'id' must be that of the path, or left out; got another.")
+    return {**fields, "id": id_}

@@ -1,0 +1,238 @@
+"""Taking a person's records out of the log, bytes and all. Other records stay at their offsets; holes stay behind.
+
+Segments that name the person are written anew without them; rows of the database likewise, in one transaction together
+with the new list of segments, so that a crash leaves the log either as it was or done. Then the database is written
+anew, for pages that were freed earlier still hold what lay in them.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from everbrook.events.columns import Coded, EventColumns
+from everbrook.events.log_database import Batch, delete_ids, insert_batches, insert_segment
+from everbrook.events.log_files import disk_errors, sync_directory, write_durably
+from everbrook.events.records import RECORD_TYPES, Deletion, Event, Impression, Record, UserChange
+from everbrook.events.segments import Segment, SegmentEntry, write_segment
+from everbrook.types import Bool
+
+ANONYMOUS = "forgotten"  # stands in a deletion for whom it was
+_decoders = {name: msgspec.json.Decoder(kind) for name, kind in RECORD_TYPES.items()}
+_rows = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+class Erased(msgspec.Struct, frozen=True, kw_only=True):
+    """What was taken out of the log."""
+
+    events: int = 0
+    changes: int = 0  # records of the user
+    impressions: int = 0
+    deletions: int = 0  # earlier ones of the same user; they name nobody any more
+    event_ids: int = 0
+    segments: int = 0  # written anew
+    sessions: int = 0  # whose guests became the user
+
+
+@dataclass
+class Person:
+    """Whose records are meant.
+
+    Args:
+        user: the id.
+        stop: records from this offset on are not meant.
+        sessions: that led to the user.
+    """
+
+    user: str
+    stop: int
+    sessions: set[str] = field(default_factory=set)
+
+    def find_sessions(self, columns: EventColumns) -> None:
+        """Take note of the sessions in which events name the user."""
+        if columns.session is None or (code := _code(columns.user, self.user)) is None:
+            return
+        assert columns.user is not None
+        theirs = np.unique(columns.session.codes[columns.user.codes == code])
+        self.sessions |= {columns.session.names[code] for code in theirs.tolist() if code >= 0}
+
+    def rows(self, columns: EventColumns) -> Bool:
+        """(B,) which events are the person's: they name the user, or only a session that led there."""
+        theirs = np.zeros(len(columns), np.bool_)
+        unnamed = np.ones(len(columns), np.bool_)
+        if columns.user is not None:
+            unnamed = columns.user.codes < 0
+            if (code := _code(columns.user, self.user)) is not None:
+                theirs |= columns.user.codes == code
+        if columns.session is not None and self.sessions:
+            codes = [code for code, name in enumerate(columns.session.names) if name in self.sessions]
+            theirs |= unnamed & np.isin(columns.session.codes, codes)
+        return theirs
+
+    def owns(self, record: Record) -> bool:
+        """Whether a record is the person's."""
+        if isinstance(record, UserChange):
+            return record.id == self.user
+        if isinstance(record, Deletion):
+            return record.what == "user" and record.id == self.user
+        if isinstance(record, Event | Impression):
+            return record.user == self.user or (record.user is None and record.session in self.sessions)
+        return False
+
+    def needles(self) -> list[bytes]:
+        """Bytes of which a row of the database has some where the person is in it."""
+        return [msgspec.json.encode(name) for name in (self.user, *self.sessions)]
+
+
+def _code(coded: Coded | None, name: str) -> int | None:
+    if coded is None or name not in coded.names:
+        return None
+    return coded.names.index(name)
+
+
+@dataclass
+class Rewritten:
+    """A segment's successor; None where nothing of it stays."""
+
+    old: SegmentEntry
+    new: SegmentEntry | None
+    events: int  # that are gone
+    ids: list[str]  # of these events
+
+
+def rewrite_segments(segments: Iterable[Segment], person: Person, new_file: Callable[[], Path]) -> list[Rewritten]:
+    """Write anew those segments that hold events of the person; the log does not know them yet.
+
+    Args:
+        segments: all of them.
+        person: whose events go.
+        new_file: gives the path of the next file.
+    """
+    done = []
+    for segment in segments:
+        if segment.entry.first >= person.stop:
+            continue
+        columns = segment.columns()
+        theirs = person.rows(columns) & (segment.offsets < person.stop)
+        gone = int(np.count_nonzero(theirs))
+        if not gone:
+            continue
+        new = None
+        if gone < len(columns):
+            kept = columns.take(np.flatnonzero(~theirs)).compact()
+            offsets = np.ascontiguousarray(segment.offsets[~theirs])
+            new = write_segment(new_file(), kept, offsets, with_ids=segment.entry.ids_size_bytes > 0)
+        ids = None if columns.id is None else columns.take(np.flatnonzero(theirs)).id
+        names = [] if ids is None else [name for name in ids.texts() if name is not None]
+        done.append(Rewritten(segment.entry, new, gone, names))
+    return done
+
+
+def replace_segments(database: sqlite3.Connection, rewritten: list[Rewritten]) -> int:
+    """Let the log know the successors in place of what was there; how many event ids went with it."""
+    ids = 0
+    for one in rewritten:
+        ids += delete_ids(database, one.ids)
+        database.execute("DELETE FROM segments WHERE file = ?", (one.old.file,))
+        if one.new is not None:
+            insert_segment(database, one.new)
+    return ids
+
+
+def erase_rows(database: sqlite3.Connection, person: Person, anonymous: str) -> dict[str, int]:
+    """Take the person's records out of the database's rows.
+
+    Args:
+        database: in a transaction.
+        person: whose records go.
+        anonymous: stands in deletions for the person.
+
+    Returns:
+        How many records of each type are gone, and event ids.
+    """
+    counts = dict.fromkeys(("event", "user", "impression", "deletion", "event_ids"), 0)
+    found: dict[int, Batch] = {}
+    for needle in person.needles():  # one by one: a statement takes only so many
+        rows = database.execute(
+            "SELECT first, stop, type, body FROM batches WHERE first < ? AND instr(body, CAST(? AS TEXT))",
+            (person.stop, needle),
+        )
+        found.update((first, (first, stop, kind.decode(), body)) for first, stop, kind, body in rows)
+    for batch in found.values():
+        kept, ids = _without(batch, person, anonymous, counts)
+        database.execute("DELETE FROM batches WHERE first = ?", (batch[0],))
+        insert_batches(database, kept)
+        counts["event_ids"] += delete_ids(database, ids)
+    return counts
+
+
+def _without(batch: Batch, person: Person, anonymous: str, counts: dict[str, int]) -> tuple[list[Batch], list[str]]:
+    """What stays of a batch, cut where records go, and the ids of the events that go."""
+    first, _, kind, body = batch
+    runs: list[tuple[int, list[bytes]]] = []
+    ids: list[str] = []
+    last = -2
+    for offset, raw in enumerate(_rows.decode(body), first):
+        kept = bytes(raw)
+        if offset < person.stop:
+            record = _decoders[kind].decode(raw)
+            if person.owns(record):
+                counts[kind] += 1
+                if not isinstance(record, Deletion):  # whose offset must stay, for it may be the log's last
+                    ids += [record.id] if isinstance(record, Event) and record.id is not None else []
+                    continue
+                kept = msgspec.json.encode(msgspec.structs.replace(record, id=anonymous))
+        if last != offset - 1:
+            runs.append((offset, []))
+        runs[-1][1].append(kept)
+        last = offset
+    return [(start, start + len(rows), kind, b"[%b]" % b",".join(rows)) for start, rows in runs], ids
+
+
+def write_anew(database: sqlite3.Connection) -> None:
+    """Write the whole database anew and empty its write-ahead log: nothing is left of what was deleted.
+
+    Args:
+        database: in a transaction, which ends; it is in another one afterwards.
+    """
+    database.execute("COMMIT")
+    database.execute("VACUUM")
+    busy = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    database.execute("BEGIN IMMEDIATE")
+    if busy:
+        raise sqlite3.OperationalError("a reader keeps the write-ahead log from being emptied")
+
+
+class Intents:
+    """Deletions that were begun: a file that is there only while one is under way, read again after a crash."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "erasing.json"
+
+    def pending(self) -> list[str]:
+        """The ids of those whose deletion was begun and not ended."""
+        try:
+            return list(json.loads(self._file.read_bytes()))
+        except FileNotFoundError:
+            return []
+
+    def begin(self, user_id: str) -> None:
+        """Keep, durably, that a user is to be forgotten."""
+        with disk_errors(self._file):
+            write_durably(self._file, msgspec.json.encode(sorted({*self.pending(), user_id})))
+
+    def end(self, user_id: str) -> None:
+        """It is done."""
+        left = [name for name in self.pending() if name != user_id]
+        with disk_errors(self._file):
+            if left:
+                write_durably(self._file, msgspec.json.encode(left))
+            else:
+                self._file.unlink(missing_ok=True)
+                sync_directory(self._file.parent)

@@ -1,0 +1,182 @@
+"""People over HTTP: what is known of them, changes, guests who become users, and being forgotten in every file."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from everbrook import Recommender
+from everbrook.events.erasing import Intents
+from everbrook.http.app import build_app
+from everbrook.settings import Settings, load_settings
+
+PERSON, GUEST = "person-2718281828", "guest-3141592653"
+ASSIGNMENTS = [
+    'mixture.experts=["popularity", "transitions", "neighbours", "collaborative", "live"]', "learner.mode=inside",
+    "log.seal_events=0",
+]
+SETTINGS: Settings = load_settings(environment={}, assignments=ASSIGNMENTS).settings
+
+
+def _left(folder: Path, *needles: str) -> list[str]:
+    """Which files still have the bytes of an id."""
+    return [
+        f"{path.relative_to(folder)}: {needle}" for path in sorted(folder.rglob("*")) if path.is_file()
+        for needle in needles if needle.encode() in path.read_bytes()
+    ]
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recommender]:
+    """An engine with what many did and one person among them."""
+    with Recommender.open(tmp_path_factory.mktemp("people") / "data", SETTINGS) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def client(engine: Recommender, asgi_client: Any) -> Any:
+    """Its HTTP door."""
+    return asgi_client(build_app(engine, SETTINGS))
+
+
+def _live(client: Any) -> None:
+    """A few days of a small shop: a guest looks around, becomes the person, and buys."""
+    others = [{"user": f"u{n % 9}", "item": f"i{n * 7 % 11}", "id": f"e{n}", "ts": 1000 * n} for n in range(90)]
+    assert client.post("/v1/events", json={"events": others}).status_code == 200
+    guest = [{"session": GUEST, "item": f"i{n}", "ts": 200_000 + n} for n in range(3)]
+    assert client.post("/v1/events", json={"events": guest}).status_code == 200
+    theirs = [
+        {"user": PERSON, "session": GUEST, "item": f"i{n}", "ts": 300_000 + n, "id": f"{PERSON}-{n}"} for n in (5, 6)
+    ]
+    assert client.post("/v1/events", json={"events": theirs}).status_code == 200
+    whole = {"id": PERSON, "properties": {"mail": f"{PERSON}@example.org"}}
+    assert client.post("/v1/users", json={"users": [whole]}).status_code == 200
+    for _ in range(3):
+        assert client.post("/v1/recommend", json={"user": PERSON, "session": GUEST, "k": 3}).json()["items"]
+
+
+def test_a_guest_who_becomes_a_user_keeps_both_histories(client: Any) -> None:
+    _live(client)
+    known = client.get(f"/v1/users/{PERSON}").json()
+    assert [one["item"] for one in known["events"]] == ["i6", "i5", "i2", "i1", "i0"]
+    assert known["sessions"] == [GUEST]
+    assert known["properties"] == {"mail": f"{PERSON}@example.org"}
+    assert known["events"][0] == {"item": "i6", "kind": "view", "ts": 300_006}
+
+
+def test_items_and_users_are_changed_one_by_one(client: Any) -> None:
+    changed = client.request("PATCH", "/v1/items/i1", json={"title": "One", "properties": {"price": 2}})
+    assert changed.json() == {"id": "i1", "title": "One", "properties": {"price": 2}}
+    without = client.request("PATCH", "/v1/items/i1", json={"title": None})
+    assert without.json() == {"id": "i1", "properties": {"price": 2}}
+    user = client.request("PATCH", "/v1/users/u1", json={"id": "u1", "properties": {"country": "DE"}})
+    assert user.json() == {"id": "u1", "properties": {"country": "DE"}}
+    for path in ("/v1/items/nothing", "/v1/users/nobody"):
+        assert client.request("PATCH", path, json={"properties": {}}).status_code == 404
+        assert client.get(path).status_code == 404
+    assert client.request("DELETE", "/v1/items/nothing").status_code == 404
+    wrong = client.request("PATCH", "/v1/items/i1", json={"tittle": "x"})
+    assert wrong.json()["error"]["message"].startswith("Unknown field 'tittle'. Did you mean 'title'?")
+    assert client.request("PATCH", "/v1/items/i1", json={"id": "i2"}).status_code == 400
+    assert client.request("PATCH", "/v1/items/i1", json={"tags": [3]}).status_code in (400, 422)
+
+
+def test_a_deleted_item_is_in_no_list(client: Any) -> None:
+    assert client.request("DELETE", "/v1/items/i3").json() == {"removed": {"items": 1}}
+    shown = client.post("/v1/recommend", json={"user": "u1", "k": 50}).json()["items"]
+    assert shown
+    assert "i3" not in {one["id"] for one in shown}
+    assert client.get("/v1/items/i3").status_code == 404
+
+
+def test_a_deleted_person_is_in_no_file(client: Any, engine: Recommender) -> None:
+    engine.log.seal()
+    engine.checkpoint()
+    assert _left(engine.path, PERSON, GUEST)
+    before = client.get("/v1/status").json()
+    removed = client.request("DELETE", f"/v1/users/{PERSON}").json()["removed"]
+    assert (removed["events"], removed["history"], removed["sessions"], removed["event_ids"]) == (5, 5, 1, 2)
+    assert (removed["records"], removed["properties"], removed["impressions"]) == (1, 1, 3)
+    assert removed["learned_rows"] >= 2
+    assert _left(engine.path, PERSON, GUEST) == []
+    assert client.get(f"/v1/users/{PERSON}").status_code == 404
+    after = client.get("/v1/status").json()
+    assert (after["items"], after["last_errors"]) == (before["items"], [])
+    assert client.request("DELETE", f"/v1/users/{PERSON}").json()["removed"]["events"] == 0
+    stranger = client.post("/v1/recommend", json={"user": PERSON, "session": GUEST, "k": 3, "explain": True})
+    assert all(reason["kind"] != "because" for one in stranger.json()["items"] for reason in one.get("reasons", ()))
+
+
+def test_what_was_forgotten_stays_so_when_everything_is_built_anew(engine: Recommender) -> None:
+    engine.delete_user(PERSON)  # the list above named the stranger again
+    engine.close()
+    with Recommender.open(engine.path, SETTINGS) as again:
+        assert again._core.state.users.row(PERSON) == -1
+        assert again._core.state.users.row("u1") >= 0
+    assert _left(engine.path, PERSON, GUEST) == []
+
+
+KILLED = textwrap.dedent("""
+    import os, signal, sys
+    from everbrook import Recommender
+    from everbrook.engine import people, starting_over
+    from everbrook.events import log_bulk
+    from everbrook.settings import load_settings
+    path, place, *assignments = sys.argv[1:]
+    die = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+    if place == "before": people.start_over = die
+    if place == "within": log_bulk.write_anew = die
+    if place == "after": Recommender.checkpoint = die
+    with Recommender.open(path, load_settings(environment={}, assignments=assignments).settings) as shop:
+        shop.delete_user("%s")
+""") % PERSON
+
+
+@pytest.mark.parametrize("place", ["before", "within", "after"])
+def test_a_deletion_that_is_killed_is_ended_at_the_next_start(place: str, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with Recommender.open(data, SETTINGS) as shop:
+        shop.ingest([{"session": GUEST, "item": "i1"}, {"user": PERSON, "session": GUEST, "item": "i2", "id": PERSON}])
+        shop.ingest([{"user": "u1", "item": "i1"}])
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("EVERBROOK_")}
+    command = [sys.executable, "-c", KILLED, str(data), place, *ASSIGNMENTS]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert ran.returncode == -signal.SIGKILL, ran.stderr
+    assert Intents(data).pending() == [PERSON]
+    with Recommender.open(data, SETTINGS) as shop:
+        assert _left(data, PERSON, GUEST) == []
+        assert shop.status()["actors"] >= 1
+        assert shop.recommend(user="u1", k=5).items
+    assert Intents(data).pending() == []
+    assert _left(data, PERSON, GUEST) == []
+
+
+def test_a_server_with_a_learner_beside_it_forgets_too(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    assignments = [*ASSIGNMENTS[:1], "learner.mode=process", "learner.core_share=1", "learner.niceness=0"]
+    command = [sys.executable, "-m", "everbrook.cli.main", "serve", "--data", str(data), "--port", "0"]
+    command += [part for one in assignments for part in ("--set", one)]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("EVERBROOK_")}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            assert process.stdout is not None
+            url = process.stdout.readline().split(" on ")[1].split()[0]
+            with httpx.Client(base_url=url, timeout=120) as client:
+                _live(client)
+                removed = client.delete(f"/v1/users/{PERSON}").json()["removed"]
+                assert removed["events"] == 5
+                assert _left(data, PERSON, GUEST) == []
+                assert client.post("/v1/recommend", json={"user": "u1"}).json()["items"]
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 0
+    assert _left(data, PERSON, GUEST) == []

@@ -1,0 +1,133 @@
+"""A person's records leave the log with all their bytes; everything else stays where it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from everbrook.events.columns import EventColumns
+from everbrook.events.erasing import Intents
+from everbrook.events.log_follower import LogFollower
+from everbrook.events.records import Deletion, Event, Impression, ItemChange, UserChange
+from everbrook.events.sqlite_log import SqliteLog
+from everbrook.settings.log import LogSettings
+
+PERSON, GUEST = "pérson-\"27182", "guest-31415"
+NO_SEALING = LogSettings(seal_events=0)
+
+
+def _event(n: int, **more: Any) -> Event:
+    return Event(**({"user": f"u{n % 5}", "item": f"i{n % 7}", "ts": 1000 + n, "id": f"e{n}"} | more))
+
+
+def _others(log: SqliteLog) -> dict[int, Any]:
+    """Every record by its offset, as it is read."""
+    found: dict[int, Any] = {}
+    for run in log.runs(0):
+        records = run.events.records() if run.events is not None else run.records
+        found.update(zip(run.offsets.tolist(), records, strict=True))
+    return found
+
+
+def _is_theirs(record: Any) -> bool:
+    if isinstance(record, UserChange | Deletion):
+        return record.id == PERSON
+    return getattr(record, "user", None) == PERSON or (
+        getattr(record, "session", None) == GUEST and record.user is None
+    )
+
+
+def _fill(log: SqliteLog) -> None:
+    """Imported, sealed and live records, some of them the person's."""
+    theirs = {"user": PERSON, "session": GUEST}
+    log.append_columns(EventColumns.from_records([
+        _event(n, **(theirs if n % 10 == 3 else {}), id=f"{PERSON}-{n}" if n % 10 == 3 else f"e{n}") for n in range(60)
+    ]))  # fmt: skip
+    log.append([_event(100 + n, user=None, session=GUEST if n % 2 else f"s{n}", id=None) for n in range(6)])
+    log.append([UserChange(id=PERSON, properties={"name": PERSON}), UserChange(id="u1")])
+    log.append([ItemChange(id="i1", title="t")])
+    log.append([_event(200, id=f"{PERSON}-200", **theirs), _event(201)])
+    log.seal()
+    log.append([Impression(request="r1", items=("i1",), ts=1, user=PERSON), Impression(request="r2", items=(), ts=1)])
+    log.append([_event(300 + n, **(theirs if n in (0, 2, 5) else {}), id=None) for n in range(6)])
+    log.append([Deletion(what="user", id=PERSON, ts=5), Deletion(what="item", id="i9", ts=6)])
+
+
+def _bytes_left(folder: Path, *needles: str) -> list[str]:
+    return [
+        f"{path.name}: {needle}" for path in folder.rglob("*") if path.is_file() for needle in needles
+        if needle.encode() in path.read_bytes() or needle.replace('"', '\\"').encode() in path.read_bytes()
+    ]
+
+
+def test_a_person_is_gone_from_every_file_and_nobody_else_is(tmp_path: Path) -> None:
+    with SqliteLog.open(tmp_path / "log", NO_SEALING) as log:
+        _fill(log)
+        before, end = _others(log), log.end
+        assert _bytes_left(tmp_path, PERSON, GUEST)
+        erased = log.erase(PERSON)
+        theirs = {offset for offset, record in before.items() if _is_theirs(record)}
+        assert erased.events == 6 + 3 + 1 + 3
+        assert (erased.changes, erased.impressions, erased.deletions, erased.sessions) == (1, 1, 1, 1)
+        assert _bytes_left(tmp_path, PERSON, GUEST, "27182") == []
+        after = _others(log)
+        assert log.end == end
+        last = after[end - 2]
+        assert isinstance(last, Deletion)
+        assert last.id.startswith("forgotten-")
+        kept = {offset: record for offset, record in before.items() if offset not in theirs}
+        assert {offset: record for offset, record in after.items() if offset != end - 2} == kept
+        with LogFollower(tmp_path / "log") as follower:
+            assert follower.end == end
+            assert sum(len(run) for run in follower.runs(0)) == len(after)
+    with SqliteLog.open(tmp_path / "log", NO_SEALING) as log:
+        assert _others(log) == after
+
+
+def test_ids_of_other_events_still_count_once_and_the_persons_are_free(tmp_path: Path) -> None:
+    with SqliteLog.open(tmp_path / "log", NO_SEALING) as log:
+        _fill(log)
+        log.erase(PERSON)
+        assert log.append([_event(0), _event(201)]).accepted == 0
+        assert log.append([_event(3, id=f"{PERSON}-3"), _event(3, id=f"{PERSON}-200")]).accepted == 2
+
+
+def test_what_the_person_does_afterwards_stays(tmp_path: Path) -> None:
+    with SqliteLog.open(tmp_path / "log", NO_SEALING) as log:
+        _fill(log)
+        stop = log.end
+        log.append([_event(400, user=PERSON, session=None)])
+        log.erase(PERSON, stop)
+        assert [record.ts for record in _others(log).values() if getattr(record, "user", None) == PERSON] == [1400]
+
+
+def test_erasing_nobody_changes_nothing(tmp_path: Path) -> None:
+    with SqliteLog.open(tmp_path / "log", NO_SEALING) as log:
+        _fill(log)
+        before = _others(log)
+        assert log.erase("nobody").events == 0
+        assert _others(log) == before
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_a_log_that_held_one_person_alone_goes_on_at_its_offset(tmp_path: Path, live: bool) -> None:
+    events = [_event(n, user=PERSON) for n in range(4)]
+    with SqliteLog.open(tmp_path / "log", NO_SEALING) as log:
+        log.append(events) if live else log.append_columns(EventColumns.from_records(events))
+        log.append([Deletion(what="user", id=PERSON, ts=5)])
+        log.erase(PERSON)
+        assert (log.end, list(_others(log))) == (5, [4])
+        assert log.append([_event(9)]).first == 5
+
+
+def test_an_intent_is_there_until_it_is_done(tmp_path: Path) -> None:
+    intents = Intents(tmp_path)
+    assert intents.pending() == []
+    intents.begin("b")
+    intents.begin("a")
+    assert Intents(tmp_path).pending() == ["a", "b"]
+    intents.end("a")
+    intents.end("b")
+    assert list(tmp_path.iterdir()) == []
