@@ -18,6 +18,7 @@ from everbrook import __version__
 from everbrook.cli import (
     checking,
     demo,
+    explain,
     exporting,
     fitting,
     gating,
@@ -30,7 +31,9 @@ from everbrook.cli import (
     rollback,
     serving,
     setting,
+    similar,
     standing,
+    trending,
     versions,
 )
 from everbrook.cli.opening import DEFAULT_DATA
@@ -41,6 +44,9 @@ COMMANDS: dict[str, tuple[ModuleType, str]] = {
     "check": (checking, "inspect a file before anything is learned from it"),
     "fit": (fitting, "learn the large model from everything in the log"),
     "recommend": (recommending, "make a list"),
+    "similar": (similar, "show the items that are most like one"),
+    "trending": (trending, "show the items with which most happened lately"),
+    "explain": (explain, "say why an item stands where it stands in a list, or what holds it back"),
     "replay": (replaying, "run a past log through the engine and report how good the lists would have been"),
     "serve": (serving, "answer over HTTP"),
     "keys": (keys, "make, list and take away the keys that a server asks for"),

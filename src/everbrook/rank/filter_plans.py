@@ -107,9 +107,9 @@ class _Compiler:
                 return meant, types
         raise unknown(self._text, name.at, "property", name.name, {*BUILT_IN, *self._columns.names()})
 
-    def _wrong(self, name: Name, types: set[str], at: int, got: str) -> FilterError:
+    def _wrong(self, name: Name, types: set[str], at: int, got: str, must: str = "") -> FilterError:
         words = " or ".join(sorted({_WORDS[kind] for kind in types}))
-        return fault(self._text, at, f"{words} beside '{name.name}'", got)
+        return fault(self._text, at, f"{must}{words} beside '{name.name}'", got)
 
     def _typed(self, value: Constant, types: set[str], name: Name) -> str:
         """The type under which a value is compared with a name."""
@@ -121,8 +121,9 @@ class _Compiler:
             wanted = {AGE} if value.is_span else {NUMBER}
         found = types & wanted
         if not found:
-            alone = value.at == name.at  # a bare name
-            raise self._wrong(name, types, value.at, f"'{name.name}' alone" if alone else f"'{value.told}'")
+            if value.at == name.at:  # a bare name
+                raise self._wrong(name, types, value.at, "it alone", "a comparison with ")
+            raise self._wrong(name, types, value.at, f"'{value.told}'")
         return found.pop()
 
     # -- comparisons ---------------------------------------------------------------------------------------------

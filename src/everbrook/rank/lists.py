@@ -93,7 +93,8 @@ def _shaped(mixture: Mixture, wish: Wish, shaping: Shaping, shown: I32) -> Liste
     ranked, rest = pool[:free], pool[free:]
     if (shaping.diversity or shaping.calibration) and free > 0:
         chosen = varied(
-            shaping.vectors(weighed.rows[pool]), final[pool], shaping.mix(weighed.rows[pool]), free,
+            shaping.vectors(weighed.rows[pool]) if shaping.diversity else np.zeros((len(pool), 1), np.float32),
+            final[pool], shaping.mix(weighed.rows[pool]), free,
             (shaping.diversity, shaping.calibration),
         )  # fmt: skip
         ranked, rest = pool[chosen], np.delete(pool, chosen)

@@ -1,0 +1,166 @@
+"""Items like one, what happens most, and why an item stands where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from everbrook import Recommender
+from everbrook.errors import InputError, NotFoundError, UnknownNameError
+from everbrook.settings import Settings
+from everbrook.settings.engine import EngineSettings
+from everbrook.settings.mixture import MixtureSettings
+from everbrook.testing.clock import FakeClock
+
+EXPERTS = ("popularity", "transitions", "repeats", "neighbours", "collaborative", "content", "rules")
+SETTINGS = Settings(mixture=MixtureSettings(experts=EXPERTS), engine=EngineSettings(log_impressions=False))
+HOUR_MS = 3_600_000
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def shop(tmp_path: Path, clock: FakeClock) -> Iterator[Recommender]:
+    """Tea leads to pot, pot to cup; boots and shoes are alike in words only; the lamp is alone."""
+    now_ms = clock.now_ms()
+    with Recommender.open(tmp_path / "shop", SETTINGS, clock) as opened:
+        opened.put_items([
+            {"id": "tea", "title": "green tea", "categories": ["kitchen"], "properties": {"price": 3}},
+            {"id": "pot", "title": "a pot", "categories": ["kitchen"], "properties": {"price": 30}},
+            {"id": "cup", "title": "a cup", "categories": ["kitchen"], "properties": {"price": 8}},
+            {"id": "boots", "title": "red leather boots", "categories": ["feet"]},
+            {"id": "shoes", "title": "black leather shoes", "categories": ["feet"]},
+            {"id": "lamp", "title": "electric light", "categories": ["light"]},
+        ])  # fmt: skip
+        ways = [("tea", "pot", "cup")] * 8 + [("lamp", "boots")] * 2 + [("boots", "tea"), ("lamp", "cup")]
+        for n, way in enumerate(ways):
+            for step, item in enumerate(way):
+                ts = now_ms - 26 * HOUR_MS + 60_000 * (10 * n + step)
+                opened.ingest([{"user": f"u{n}", "item": item, "ts": ts, "scenario": "home"}])
+        yield opened
+
+
+def near(shop: Recommender, item: str, **wish: Any) -> list[str]:
+    return [one.id for one in shop.similar(item, **wish).items]
+
+
+def test_similar_items_are_those_that_people_take_and_words_describe_alike(shop: Recommender) -> None:
+    assert set(near(shop, "tea", k=2)) == {"pot", "cup"}
+    assert near(shop, "boots", k=1) == ["shoes"]
+    found = shop.similar("boots").items[0]
+    assert set(found.shares) >= {"behaviour", "content", "categories"}
+    assert found.score == pytest.approx(sum(found.shares.values()) / len(found.shares), abs=1e-4)
+    assert found.shares["categories"] == pytest.approx(1.0)
+    assert all(one != "tea" and 0.0 < score <= 1.0 for one, score in
+               ((item.id, item.score) for item in shop.similar("tea").items))  # fmt: skip
+
+
+def test_similar_items_obey_what_may_be_shown(shop: Recommender) -> None:
+    assert near(shop, "tea", k=1, filter="price > 10") == ["pot"]
+    shop.put_items([{"id": "pot", "hidden": True}])
+    assert "pot" not in near(shop, "tea")
+    with pytest.raises(NotFoundError, match=r"^Item 'tee' must have been sent before; it was not\.$"):
+        shop.similar("tee")
+    with pytest.raises(InputError, match=r"^'k' must be between 1 and 1000; got 0\.$"):
+        shop.similar("tea", 0)
+
+
+def trend(shop: Recommender, **wish: Any) -> list[str]:
+    return [one.id for one in shop.trending(**wish).items]
+
+
+def test_trending_looks_back_as_far_as_its_window(shop: Recommender, clock: FakeClock) -> None:
+    for n in range(3):
+        shop.ingest([{"user": f"v{n}", "item": "lamp", "ts": clock.now_ms() - 60_000 * n, "scenario": "cart"}])
+    assert trend(shop, k=1, window="1h") == ["lamp"]
+    assert trend(shop, k=2, window="7d")[0] in ("tea", "pot", "cup")
+    assert trend(shop, window="30d", scenario="cart") == ["lamp"]
+    scored = shop.trending(window="1h").items[0]
+    assert scored.score == pytest.approx(2.96, abs=0.03)  # three events, 0, 1 and 2 minutes old, half-life an hour
+    shop.put_items([{"id": "lamp", "hidden": True}])
+    assert trend(shop, window="7d", scenario="cart") == []
+
+
+def test_what_is_not_liked_does_not_trend(shop: Recommender, clock: FakeClock) -> None:
+    shop.ingest([{"user": f"v{n}", "item": "shoes", "kind": "dislike"} for n in range(50)])
+    assert "shoes" not in trend(shop, window="1h")
+
+
+@pytest.mark.parametrize("window", ["", "1", "h", "0h", "-1h", "1y", "1h "])
+def test_a_window_that_cannot_be_read_is_told(shop: Recommender, window: str) -> None:
+    with pytest.raises(InputError) as error:
+        shop.trending(window=window)
+    assert error.value.message == (
+        f"'window' must be a number > 0 and one of s, m, h, d, w, such as '1h'; got '{window}'."
+    )
+    with pytest.raises(UnknownNameError):
+        shop.trending(scenario="hom")
+
+
+def test_an_explanation_agrees_with_the_list(shop: Recommender) -> None:
+    shop.ingest([{"user": "me", "item": "lamp"}, {"user": "me", "item": "tea"}])
+    listed = shop.recommend(user="me", k=3).items
+    for place, item in enumerate(listed):
+        told = shop.explain(item.id, "me", k=3)
+        assert (told.shown, told.rank, told.lift, told.hindrances) == (True, place + 1, 1.0, ())
+        assert told.probability == pytest.approx(item.score, rel=1e-6)
+        assert sum(part.share for part in told.experts) == pytest.approx(1.0, abs=0.01)
+
+
+def test_the_past_item_that_brought_it_is_found_by_leaving_it_out(shop: Recommender) -> None:
+    shop.ingest([{"user": "me", "item": "lamp"}, {"user": "me", "item": "tea"}])
+    told = shop.explain("pot", "me")
+    assert told.history[0].item == "tea"
+    assert told.history[0].share > 0.5
+    assert sum(part.share for part in told.history) == pytest.approx(1.0, abs=0.01)
+    assert shop.explain("pot", "a stranger").history == ()
+
+
+def test_what_holds_an_item_back_is_named(shop: Recommender, clock: FakeClock) -> None:
+    shop.ingest([{"user": "me", "item": "cup"}, {"user": "me", "item": "boots", "kind": "dislike"}])
+    shop.put_items([{"id": "tea", "hidden": True}, {"id": "lamp", "expires": clock.now_ms()}])
+
+    def held(item: str, **wish: Any) -> list[str]:
+        told = shop.explain(item, "me", **wish)
+        assert not told.shown
+        return [one.kind for one in told.hindrances]
+
+    assert held("tea") == ["hidden"]
+    assert held("lamp") == ["expired"]
+    assert held("boots") == ["disliked"]
+    assert held("cup", exclude_seen=True) == ["seen"]
+    assert held("pot", exclude=("pot",)) == ["excluded"]
+    assert held("pot", filter="price < 5") == ["filtered"]
+    assert held("pot", categories=("feet",)) == ["categories"]
+    assert held("pot", candidates=("cup",)) == ["candidates"]
+    assert held("pot", items=("pot",)) == ["asked"]
+    assert held("tea", filter="price > 5", exclude=("tea",)) == ["hidden", "excluded", "filtered"]
+
+
+def test_an_item_that_is_outranked_is_told_what_would_lift_it(shop: Recommender) -> None:
+    shop.ingest([{"user": "me", "item": "tea"}])
+    told = shop.explain("shoes", "me", k=1)
+    assert (told.shown, [one.kind for one in told.hindrances]) == (False, ["rank"])
+    assert told.rank > 1
+    assert told.lift == pytest.approx(told.needed / told.probability)
+    lifted = [{"filter": "id = 'shoes'", "by": 1.01 * told.lift}]
+    assert shop.recommend(user="me", k=1, boost=lifted).items[0].id == "shoes"
+    short = [{"filter": "id = 'shoes'", "by": 0.99 * told.lift}]
+    assert shop.recommend(user="me", k=1, boost=short).items[0].id != "shoes"
+
+
+def test_looking_changes_nothing(shop: Recommender) -> None:
+    before = shop.recommend(user="u1", k=6)
+    for _ in range(3):
+        shop.similar("tea")
+        shop.trending(window="1h")
+        shop.explain("boots", "nobody yet")
+    after = shop.recommend(user="u1", k=6)
+    assert [(one.id, one.score) for one in after.items] == [(one.id, one.score) for one in before.items]
+    assert shop.status()["actors"] == 12
