@@ -93,34 +93,36 @@ class OnlineLearner:
             live[:] = log_probabilities(states, table[questions.targets], table[questions.negatives], questions)
             slow = self.settings.tested and self.weights.events_s < self.settings.tested_below
             few = np.flatnonzero(rng.random(len(asked.at)) < (1.0 if slow else self.settings.tested))
-            part = questions.take(few)
-            if len(few):
-                recent[few] = self._under(self.weights.recent, table, part)
-                anchor[few] = self._under(self.weights.anchor, table, part)
-                young[few] = self._under(self.weights.young, table, part)
-                self._measure_stale(live[few], part)
+            older = (few, few) if slow else (few[::2], few[1::2])  # no two of these are compared with each other
+            young[few] = self._under(self.weights.young, table, questions.take(few))
+            anchor[older[1]] = self._under(self.weights.anchor, table, questions.take(older[1]))
+            recent[older[0]] = self._under_recent(live[older[0]], table, questions.take(older[0]))
         return Tested(step.scenario[asked.at], step.actor[asked.at], live, recent, anchor, young)
 
-    def _measure_stale(self, live: F64, asked: Questions) -> None:
-        """What it costs to answer from states that were computed with weights as old as the recent ones."""
-        recent, table = self.weights.recent, self.weights.rows.table
-        if recent.taken:
-            states = recent.states(table, asked.windows)
-            stale = log_probabilities(states, table[asked.targets], table[asked.negatives], asked)
-            self._stale += (float((live - stale).sum()), float(len(live)))
+    def _under_recent(self, live: F64, table: F32, asked: Questions) -> F64 | float:
+        """Under the recent weights; and what it costs to answer from states that were computed with weights so old."""
+        recent = self.weights.recent
+        if not recent.taken or not len(live):
+            return float("nan")
+        states = recent.states(table, asked.windows)
+        stale = log_probabilities(states, table[asked.targets], table[asked.negatives], asked)
+        self._stale += (float((live - stale).sum()), float(len(live)))
+        return self._said(recent, states, table, asked)
+
+    def _under(self, reference: Reference, table: F32, asked: Questions) -> F64 | float:
+        if not reference.taken or not len(asked.targets):
+            return float("nan")
+        return self._said(reference, reference.states(table, asked.windows), table, asked)
+
+    @staticmethod
+    def _said(reference: Reference, states: F32, table: F32, asked: Questions) -> F64:
+        targets, negatives = reference.rows_of(table, asked.targets), reference.rows_of(table, asked.negatives)
+        return log_probabilities(states, targets, negatives, asked).astype(np.float64)
 
     @property
     def stale_nats(self) -> float:
         """Mean loss by states as old as the recent weights, in nats an event."""
         return float(self._stale[0] / max(self._stale[1], 1.0))
-
-    @staticmethod
-    def _under(reference: Reference, table: F32, asked: Questions) -> F64 | float:
-        if not reference.taken:
-            return float("nan")
-        states = reference.states(table, asked.windows)
-        targets, negatives = reference.rows_of(table, asked.targets), reference.rows_of(table, asked.negatives)
-        return log_probabilities(states, targets, negatives, asked).astype(np.float64)
 
     @property
     def counts(self) -> dict[str, int]:

@@ -157,8 +157,8 @@ class LiveSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
                   ge=0, extra={"unit": "events"})
     ] = 500
     tested: Annotated[
-        float, Meta(description="Share of the events on which earlier weights are tested beside the live ones.", ge=0,
-                    le=1, extra={"unit": "share"})
+        float, Meta(description="Share of the events on which young weights are tested; recent and anchor: half of it.",
+                    ge=0, le=1, extra={"unit": "share"})
     ] = 0.5
     tested_below: Annotated[
         float, Meta(description="Speed of the stream below which earlier weights are tested on all events; 0: never.",
