@@ -44,7 +44,7 @@ class Shaping:
     dislike: float = 0.0  # share of its probability that an item loses by being all like one of them
     diversity: float = 0.0
     calibration: float = 0.0
-    pool: int = 300
+    pool: int = 200
     explore: float = 0.0
     temperature: float = 1.0
     draws: np.random.Generator = field(default_factory=np.random.default_rng)

@@ -8,6 +8,7 @@ large scale multitask learning' (ICML 2009).
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
 from everbrook.models.content import Content
 from everbrook.models.live_expert import LiveExpert
@@ -60,11 +61,16 @@ def _unit(vectors: F32, least: float = 1e-9) -> F32:
     return np.asarray(np.where(lengths > least, vectors / np.maximum(lengths, 1e-9), 0.0), dtype=np.float32)
 
 
+@njit(cache=True)
 def _folded(begins: I64, columns: I32, values: F32) -> F32:
     rows = len(begins) - 1
-    mixed = columns.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(32)
-    place = (mixed & np.uint64(FOLDED - 1)).astype(np.int64)
-    signed = np.where(mixed & np.uint64(FOLDED), values, -values)
-    owner = np.repeat(np.arange(rows), np.diff(begins))
-    summed = np.bincount(owner * FOLDED + place, signed, minlength=rows * FOLDED)
-    return summed.reshape(rows, FOLDED).astype(np.float32)
+    out = np.zeros((rows, FOLDED), np.float32)
+    for row in range(rows):
+        for at in range(begins[row], begins[row + 1]):
+            mixed = np.uint64(columns[at]) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(32)
+            place = mixed & np.uint64(FOLDED - 1)
+            if mixed & np.uint64(FOLDED):
+                out[row, place] += values[at]
+            else:
+                out[row, place] -= values[at]
+    return out

@@ -43,7 +43,7 @@ class RankSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             "draw from.",
             ge=1, le=10_000, extra={"unit": "items"},
         ),
-    ] = 300
+    ] = 200
     diversity: Annotated[
         float,
         Meta(
