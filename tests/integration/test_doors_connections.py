@@ -210,3 +210,16 @@ def test_requests_behind_one_another_on_one_connection_are_all_answered(
     time.sleep(0.01)
     one.sendall(body)
     assert _answer(one)[1]["accepted"] == 1
+
+
+def test_the_stream_goes_on_and_a_client_that_leaves_it_is_forgotten(connected: Callable[[], socket.socket]) -> None:
+    one = connected()
+    one.sendall(b"GET /v1/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    told = b""
+    while told.count(b"event: status\ndata: {") < 3:
+        part = one.recv(65536)
+        assert part, told
+        told += part
+    assert b"content-type: text/event-stream" in told
+    one.close()
+    _others_are_served(connected)

@@ -7,13 +7,14 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from everbrook.cli.opening import data_path, loaded_settings
+from everbrook.cli.opening import data_path
 from everbrook.cli.progress import bar
 
 if TYPE_CHECKING:
     from everbrook.cli.progress import Told
-    from everbrook.events.log import Log
-    from everbrook.events.records import ItemChange, UserChange
+    from everbrook.events.columns import EventColumns
+    from everbrook.events.log import Readable, Run
+    from everbrook.events.records import ItemChange, Record, UserChange
 
 FORMATS = ("jsonl", "parquet")
 REST = "rest"
@@ -24,22 +25,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("path", type=Path, help="folder to write to; it must be new or empty")
     parser.add_argument("--format", choices=FORMATS, default="jsonl", help="of the events and items")
+    parser.add_argument("--user", metavar="ID", help="only what is stored of this person")
     parser.add_argument("--json", action="store_true", help="print the counts as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Write everything, and say how much it was."""
     from everbrook.errors import DataError
-    from everbrook.events.sqlite_log import SqliteLog
+    from everbrook.events.log_directory import prepare_directory
+    from everbrook.events.log_follower import LogFollower
 
     folder = Path(arguments.path)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"The folder to export to must be new or empty; '{folder}' is not.")
-    settings = loaded_settings(arguments).settings.log
-    with SqliteLog.open(data_path(arguments), settings, create=False) as log:
+    path = data_path(arguments)
+    prepare_directory(path, create=False)
+    with LogFollower(path) as log:  # also while a server holds the directory
         folder.mkdir(parents=True, exist_ok=True)
         with bar("exporting") as told:
-            counts = write_all(log, folder, arguments.format, told)
+            chosen = Everything() if arguments.user is None else OnePerson(log, arguments.user)
+            counts = write_all(log, folder, arguments.format, told, chosen)
     if arguments.json:
         print(json.dumps(counts))
     else:
@@ -47,7 +52,43 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def write_all(log: Log, folder: Path, form: str, told: Told | None = None) -> dict[str, int]:
+class Everything:
+    """All records are written."""
+
+    def events(self, run: Run) -> EventColumns:
+        """Those of a run's events that are written."""
+        assert run.events is not None
+        return run.events
+
+    def records(self, run: Run) -> tuple[Record, ...]:
+        """Those of a run's records that are written."""
+        return run.records
+
+
+class OnePerson(Everything):
+    """Only what is stored of one person, as a guest too."""
+
+    def __init__(self, log: Readable, user_id: str) -> None:
+        from everbrook.events.erasing import Person
+
+        self._person = Person(user_id, log.end)
+        for run in log.runs(0, types=("event",)):
+            if run.events is not None:
+                self._person.find_sessions(run.events)
+
+    def events(self, run: Run) -> EventColumns:
+        """The person's events."""
+        columns = super().events(run)
+        return columns.take(self._person.rows(columns)).compact()
+
+    def records(self, run: Run) -> tuple[Record, ...]:
+        """The person's properties and the lists that were shown."""
+        return tuple(record for record in run.records if self._person.owns(record))
+
+
+def write_all(
+    log: Readable, folder: Path, form: str, told: Told | None = None, chosen: Everything | None = None
+) -> dict[str, int]:
     """Write each type of record to its file; items and users as they are now, after all changes.
 
     Args:
@@ -55,6 +96,7 @@ def write_all(log: Log, folder: Path, form: str, told: Told | None = None) -> di
         folder: where to; it exists.
         form: one of FORMATS.
         told: told records written and their total.
+        chosen: what is written; everything where None.
 
     Returns:
         How many of each there were.
@@ -65,21 +107,17 @@ def write_all(log: Log, folder: Path, form: str, told: Told | None = None) -> di
 
     counts: dict[str, int] = {}
     changes: dict[str, dict[str, Any]] = {"item": {}, "user": {}}
+    chosen = chosen or Everything()
     with EventFile(folder / f"events.{form}", form) as events:
         for run in log.runs(0):
             if run.events is not None:
-                events.write(run.events)
-            elif run.type in changes:
-                for one in run.records:
-                    _merge(changes[run.type], one)
+                columns = chosen.events(run)
+                events.write(columns)
+                count = len(columns)
             else:
-                lines = msgspec.json.Encoder().encode_lines(run.records)
-                _append(folder / REST / f"{run.type}s.jsonl", lines)
-            if run.type == "deletion":
-                for one in run.records:
-                    _forget(changes, one)
-            name = f"{run.type}s"
-            counts[name] = counts.get(name, 0) + len(run)
+                count = _write_records(run.type, chosen.records(run), changes, folder)
+            if count:
+                counts[f"{run.type}s"] = counts.get(f"{run.type}s", 0) + count
             if told is not None:
                 told(int(run.offsets[-1]) + 1, log.end)
     items = list(changes["item"].values())
@@ -88,6 +126,23 @@ def write_all(log: Log, folder: Path, form: str, told: Told | None = None) -> di
     if changes["user"]:
         _append(folder / REST / "users.jsonl", msgspec.json.Encoder().encode_lines(changes["user"].values()))
     return counts
+
+
+def _write_records(
+    kind: str, records: tuple[Record, ...], changes: dict[str, dict[str, Any]], folder: Path
+) -> int:
+    """Keep changes until all are known, and write other records; how many there were."""
+    import msgspec
+
+    if kind in changes:
+        for one in records:
+            _merge(changes[kind], one)
+    elif records:
+        _append(folder / REST / f"{kind}s.jsonl", msgspec.json.Encoder().encode_lines(records))
+    if kind == "deletion":
+        for one in records:
+            _forget(changes, one)
+    return len(records)
 
 
 def _merge(known: dict[str, Any], change: Any) -> None:

@@ -15,6 +15,7 @@ from everbrook.http.guard import Guard, locked
 from everbrook.http.keys import Keyring
 from everbrook.http.origins import ALLOWED, REMEMBERED_S, SENT, SHOWN, Origins
 from everbrook.http.rooms import ROOMS, operations
+from everbrook.http.watching import Watching
 
 if TYPE_CHECKING:
     from everbrook.engine.recommender import Recommender
@@ -29,13 +30,15 @@ def build_app(engine: Recommender, settings: Settings, keyring: Keyring | None =
         settings: the limits and keys, and the log's tolerance for times in the future.
         keyring: who is let in; the keys of the settings where None.
     """
+    rooms = [kind(engine, settings) for kind in ROOMS]
+    watching = next(room for room in rooms if isinstance(room, Watching))
     routes = [
         Route(one.path.replace("{id}", "{id:path}"), locked(one, getattr(room, one.call)), methods=[one.method.upper()])
-        for room in (kind(engine, settings) for kind in ROOMS) for one in room.operations
+        for room in rooms for one in room.operations
     ]
     routes.sort(key=lambda route: route.path.endswith("}"))  # an id takes any text: what stands behind one comes first
     opened = frozenset(one.path for one in operations() if one.scope == "open")
-    middleware = [Middleware(Guard, settings=settings.serve, keyring=keyring, open_paths=opened)]
+    middleware = [Middleware(Guard, settings=settings.serve, keyring=keyring, open_paths=opened, meter=watching.meter)]
     if settings.serve.cors_origins:
         middleware.insert(0, Middleware(
             Origins, allow_origins=settings.serve.cors_origins, allow_methods=ALLOWED, allow_headers=SENT,
@@ -46,4 +49,5 @@ def build_app(engine: Recommender, settings: Settings, keyring: Keyring | None =
         exception_handlers={EverbrookError: from_everbrook, HTTPException: from_router},
     )
     app.router.redirect_slashes = False
+    app.state.stream = watching.stream
     return app

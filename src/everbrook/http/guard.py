@@ -20,6 +20,7 @@ from everbrook.http.failures import (
     from_the_unexpected,
 )
 from everbrook.http.keys import Key, Keyring
+from everbrook.http.meter import Meter
 from everbrook.http.operation import Operation
 from everbrook.http.origins import check_page
 from everbrook.http.rates import Rates
@@ -71,12 +72,14 @@ class Guard:
         settings: the limits, and keys where no keyring is given.
         keyring: who is let in.
         open_paths: what may be asked without a key.
+        meter: told of each answer.
     """
 
     def __init__(
         self, app: ASGIApp, settings: ServeSettings, keyring: Keyring | None = None,
-        open_paths: frozenset[str] = OPEN_PATHS,
+        open_paths: frozenset[str] = OPEN_PATHS, meter: Meter | None = None,
     ) -> None:  # fmt: skip
+        self._meter = meter
         self.app, self._open_paths, self._origins = app, open_paths, settings.cors_origins
         self._keyring = Keyring(settings.keys) if keyring is None else keyring
         self._rates = Rates(settings.request_rate, settings.request_burst)
@@ -88,12 +91,13 @@ class Guard:
             return
         headers = dict(scope["headers"])
         request_id = _request_id(headers)
-        answered = False
+        answered, began_s = 0, time.perf_counter()
 
         async def stamped(message: Message) -> None:
             nonlocal answered
             if message["type"] == "http.response.start":
-                answered = True
+                answered = message["status"]
+                self._note(scope, answered, time.perf_counter() - began_s)
                 message["headers"] = [*message["headers"], (REQUEST_ID, request_id)]
             await send(message)
 
@@ -110,6 +114,14 @@ class Guard:
             if answered:
                 raise
             await from_the_unexpected(Request(scope), error, request_id.decode())(scope, receive, stamped)
+
+    def _note(self, scope: Scope, status: int, took_s: float) -> None:
+        if self._meter is not None:
+            operation: Operation | None = scope.get(OPERATION)
+            route, method = (operation.path, operation.method) if operation is not None else ("none", "none")
+            self._meter.answered(method, route, status, took_s)
+            if route == "/v1/events" and status == 200:
+                self._meter.in_lists(took_s)
 
     def _let_in(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
         """Check the key and the rate of a request."""

@@ -35,15 +35,19 @@ OnReady = Callable[[str], None]
 class _Server(uvicorn.Server):
     """uvicorn's server, which tells when it listens."""
 
-    def __init__(self, config: uvicorn.Config, told: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, told: Callable[[], None], ending: Callable[[], None]) -> None:
         super().__init__(config)
-        self._told = told
+        self._told, self._ending = told, ending
 
     async def on_tick(self, counter: int) -> bool:
         """Called ten times a second; once a second the connections are looked at."""
         if counter % 10 == 0:
             look_at_all(self.server_state.connections, asyncio.get_running_loop().time())
         return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._ending()
+        await super().shutdown(sockets=sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
@@ -89,12 +93,13 @@ def build_server(
         keyring: who is let in.
         on_listening: told once requests are answered.
     """
+    app = build_app(engine, settings, keyring)
     config = Listening(
-        build_app(engine, settings, keyring), settings.serve, ws="none", lifespan="off", log_level="warning",
+        app, settings.serve, ws="none", lifespan="off", log_level="warning",
         access_log=False, server_header=False, date_header=False, proxy_headers=False,
         timeout_graceful_shutdown=settings.serve.stop_timeout_s,
     )
-    return _Server(config, on_listening)
+    return _Server(config, on_listening, app.state.stream.close)
 
 
 def bind(settings: ServeSettings) -> socket.socket:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from importlib import resources
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, Response, StreamingResponse
 
 from everbrook.errors import NotReadyError
 from everbrook.http.failures import json_response
+from everbrook.http.meter import MEDIA, Meter
 from everbrook.http.operation import Operation
 from everbrook.http.room import Room
+from everbrook.http.stream import Stream
+
+if TYPE_CHECKING:
+    from everbrook.engine.recommender import Recommender
+    from everbrook.settings import Settings
 
 
 class Watching(Room):
@@ -18,11 +25,32 @@ class Watching(Room):
 
     operations = (
         Operation("get", "/v1/status", "get_status", "Where everything stands.", "read"),
+        Operation(
+            "get", "/v1/stream", "get_stream", "A digest of the status twice a second, as server-sent events.", "read",
+            gives=str, errors=(503,), media="text/event-stream",
+        ),
+        Operation(
+            "get", "/metrics", "get_metrics", "Measurements as Prometheus reads them.", "read", gives=str,
+            media="text/plain",
+        ),
         Operation("get", "/healthz", "get_health", "Whether the process lives.", "open"),
         Operation("get", "/readyz", "get_ready", "Whether lists can be made.", "open", errors=(503,)),
         Operation("get", "/openapi.json", "get_openapi", "This description.", "open"),
         Operation("get", "/docs", "get_docs", "This description as a page.", "open", gives=str, media="text/html"),
     )  # fmt: skip
+
+    def __init__(self, engine: Recommender, settings: Settings) -> None:
+        super().__init__(engine, settings)
+        self.meter, self.stream = Meter(engine), Stream(engine.status if engine is not None else dict)
+
+    async def get_stream(self, request: Request) -> Response:
+        """Digests for whoever looks."""
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(self.stream.join(), headers=headers, media_type="text/event-stream")
+
+    async def get_metrics(self, request: Request) -> Response:
+        """Measurements."""
+        return Response(await self.aside(self.meter.text), media_type=MEDIA)
 
     async def get_status(self, request: Request) -> Response:
         """Where everything stands."""

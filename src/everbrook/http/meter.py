@@ -1,0 +1,147 @@
+"""What Prometheus reads: counts and times of requests as they happen, and where the engine stands when it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+
+if TYPE_CHECKING:
+    from everbrook.engine.recommender import Recommender
+
+MEDIA = "text/plain; version=0.0.4; charset=utf-8"
+BOUNDS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+STAGES = ("shadow", "canary", "live")
+NUMBERS = {
+    "offset": "Offset of the log up to which lists reflect it.", "end": "Offset after the log's last record.",
+    "lag": "Records of the log that lists do not reflect yet.", "items": "Items that are known.",
+    "actors": "Users and guests that are known.", "up_s": "Seconds since the server started.",
+}  # fmt: skip
+COUNTS = {"events": "Events taken in, over all time.", "lists": "Lists made since the server started."}
+
+
+class Meter:
+    """The measurements of one server.
+
+    Args:
+        engine: asked for its status at each reading.
+    """
+
+    def __init__(self, engine: Recommender) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._requests = Counter(
+            "everbrook_requests", "Requests by route and status.", ("method", "route", "status"), registry=self.registry
+        )
+        self._seconds = Histogram(
+            "everbrook_request_seconds", "From a request's arrival to its answer.", ("route",), buckets=BOUNDS_S,
+            registry=self.registry,
+        )  # fmt: skip
+        self._to_list = Histogram(
+            "everbrook_event_to_list_seconds", "From an event's arrival to lists that reflect it.", buckets=BOUNDS_S,
+            registry=self.registry,
+        )  # fmt: skip
+        self.registry.register(Standing(engine))
+
+    def answered(self, method: str, route: str, status: int, took_s: float) -> None:
+        """A request was answered."""
+        self._requests.labels(method, route, str(status)).inc()
+        self._seconds.labels(route).observe(took_s)
+
+    def in_lists(self, took_s: float) -> None:
+        """Events are durable and in every list from now on."""
+        self._to_list.observe(took_s)
+
+    def text(self) -> bytes:
+        """Everything, as Prometheus reads it."""
+        return generate_latest(self.registry)
+
+
+class Standing:
+    """Reads the engine's status as metrics."""
+
+    def __init__(self, engine: Recommender) -> None:
+        self._engine = engine
+
+    def describe(self) -> list[Metric]:
+        """Nothing: what there is depends on what learns."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Everything that the status tells in numbers."""
+        status = self._engine.status()
+        for name, told in NUMBERS.items():
+            yield GaugeMetricFamily(f"everbrook_{name.replace('up_s', 'up_seconds')}", told, value=status[name])
+        for name, told in COUNTS.items():
+            yield CounterMetricFamily(f"everbrook_{name}", told, value=status[name])
+        yield GaugeMetricFamily(
+            "everbrook_background_errors", "Failures in the background that status shows.",
+            value=len(status["last_errors"]) + len(status["live"].get("process", {}).get("last_errors", ())),
+        )  # fmt: skip
+        yield from _mixture(status["mixture"])
+        yield from _live(status["live"])
+        yield GaugeMetricFamily(
+            "everbrook_refit_running", "Whether the large model is being fitted.",
+            value=float(status["refit"]["state"] == "fitting"),
+        )  # fmt: skip
+
+
+def _mixture(mixture: dict[str, Any]) -> Iterator[Metric]:
+    yield GaugeMetricFamily("everbrook_log_loss_nats", "Mean log-loss of the lists so far.", value=mixture["log_loss"])
+    yield CounterMetricFamily("everbrook_judged_events", "Events that judged lists.", value=mixture["judged_events"])
+    weights = GaugeMetricFamily("everbrook_mixture_weight", "Weight of each voice of the mixture.", labels=("voice",))
+    for name, weight in mixture["weights"].items():
+        weights.add_metric((name,), weight)
+    yield weights
+
+
+def _live(live: dict[str, Any]) -> Iterator[Metric]:
+    stages = GaugeMetricFamily("everbrook_gate_stage", "1 at the stage of the live weights.", labels=("stage",))
+    for stage in STAGES:
+        stages.add_metric((stage,), float(live.get("stage") == stage))
+    yield stages
+    process = live.get("process")
+    if process is not None:
+        running = process["pid"] is not None
+        yield GaugeMetricFamily("everbrook_learner_up", "Whether the learner's process is there.", value=float(running))
+        yield GaugeMetricFamily("everbrook_learner_lag", "Records it has not learned.", value=process["behind"] or 0)
+        yield CounterMetricFamily("everbrook_learner_starts", "Starts of its process.", value=process["starts"])
+        yield GaugeMetricFamily(
+            "everbrook_learner_memory_bytes", "Resident memory of the learner's process.",
+            value=_resident_bytes(process["pid"]),
+        )  # fmt: skip
+        yield _to_weights(process["freshness"])
+    if "gate" in live:
+        gate = live["gate"]
+        yield GaugeMetricFamily("everbrook_gate_paused", "Whether the gate stands still.", value=float(gate["paused"]))
+        yield CounterMetricFamily("everbrook_gate_events", "Events that the gate compared.", value=gate["events"])
+        moves = CounterMetricFamily("everbrook_gate_moves", "Moves of the gate.", labels=("kind",))
+        for kind, count in gate["counts"].items():
+            moves.add_metric((kind,), count)
+        yield moves
+        drift = live["drift"]
+        yield GaugeMetricFamily("everbrook_drift_factor", "By how much drift raises the rates.", value=drift["factor"])
+        yield CounterMetricFamily("everbrook_drift_rises", "Rises of the loss that were noticed.", value=drift["rises"])
+
+
+def _to_weights(freshness: dict[str, Any]) -> Metric:
+    buckets = [(str(bound), float(count)) for bound, count in freshness["buckets"]]
+    return HistogramMetricFamily(
+        "everbrook_event_to_weights_seconds", "From a durable event to weights in the lists that learned from it.",
+        buckets=[*buckets, ("+Inf", float(freshness["measured"]))], sum_value=freshness["sum_s"],
+    )  # fmt: skip
+
+
+def _resident_bytes(pid: int | None) -> float:
+    try:
+        with open(f"/proc/{pid}/statm", encoding="ascii") as file:
+            return float(file.read().split()[1]) * 4096
+    except (OSError, ValueError, IndexError):
+        return 0.0
