@@ -46,7 +46,7 @@ def shaping_of(
     freshness = None
     if asked["freshness"]:
         half_life_ms = 1000.0 * settings.fresh_half_life_s
-        born_ms = core.state.born_ms()
+        born_ms = partial(_born_ms, core)
         freshness = Freshness(asked["freshness"], settings.fresh_factor, half_life_ms, born_ms, query.now_ms)
     return Shaping(
         boosts=_boosts(wish, core, query.now_ms), pinned=pinned, positions=positions, freshness=freshness,
@@ -97,6 +97,11 @@ def _pins(wish: Recommend, core: Core, now_ms: int) -> tuple[I32, I64]:
 def vectors_of(core: Core, rows: I32) -> F32:
     """(M, D) where items lie, for their likeness."""
     return joined(spaces_of(core.mixture, core.state, rows), len(rows))
+
+
+def _born_ms(core: Core, rows: I32) -> I64:
+    state = core.state
+    return state.catalogue.born_ms_of(rows, state.births.first_ms(state.n_items))
 
 
 def _mix(core: Core, history: I32 | None, rows: I32) -> Mix:

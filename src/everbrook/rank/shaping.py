@@ -20,12 +20,12 @@ class Freshness:
     influence: float  # -1..1
     factor: float
     half_life_ms: float
-    born_ms: I64  # (N,)
+    born_ms: Callable[[I32], I64]  # since when each of (M,) rows exists
     now_ms: int
 
     def factors(self, rows: I32) -> F64:
         """(M,) what each item's probability is multiplied by; 1 where nobody knows its age."""
-        born = self.born_ms[rows]
+        born = self.born_ms(rows)
         age_ms = np.maximum(self.now_ms - born, 0)
         youth = np.where(born == NEVER_MS, 0.0, 0.5 ** (age_ms / self.half_life_ms))
         return np.asarray(self.factor ** (self.influence * youth))

@@ -13,7 +13,7 @@ from everbrook.state.labels import Labels
 from everbrook.state.property_columns import PropertyColumns
 from everbrook.state.text_column import TextColumn
 from everbrook.state.texts import pack, unpack
-from everbrook.types import I64, Arrays, Bool
+from everbrook.types import I32, I64, Arrays, Bool
 
 NEVER_MS = int(np.iinfo(np.int64).max)
 
@@ -152,6 +152,17 @@ class Catalogue:
         known = self._since_ms[:n_items]
         np.copyto(born[: len(known)], known, where=known != NEVER_MS)
         return born
+
+    def born_ms_of(self, rows: I32, first_ms: I64) -> I64:
+        """The same for few rows.
+
+        Args:
+            rows: (M,) items.
+            first_ms: (N,) time of each item's first event.
+        """
+        known = np.minimum(rows, len(self._since_ms) - 1)
+        since = np.where(rows < len(self._since_ms), self._since_ms[known], NEVER_MS)
+        return np.asarray(np.where(since == NEVER_MS, first_ms[rows], since), dtype=np.int64)
 
     def hidden(self, n_items: int) -> Bool:
         """(N,) which items are kept out of lists; the caller must not write into it."""

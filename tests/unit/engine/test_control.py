@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 
 from everbrook import Recommender
+from everbrook.engine.wishes import read_wish
 from everbrook.errors import InputError
 from everbrook.rank.filter_tokens import FilterError
+from everbrook.rank.lists import Wish
+from everbrook.rank.requests import Boost, Recommend
 from everbrook.settings import Settings
 from everbrook.settings.engine import EngineSettings
 from everbrook.settings.mixture import MixtureSettings
@@ -83,6 +86,25 @@ def test_a_filter_holds_for_every_item_of_every_list(shared: Recommender) -> Non
     assert ids(shared, user="u1", filter="price < 0") == []
     with pytest.raises(FilterError, match=r"^Unknown property 'prise'\. Did you mean 'price'\?"):
         shared.recommend(user="u1", filter="prise < 2")
+
+
+def test_a_wish_that_asks_for_none_of_this_takes_the_plain_way(shared: Recommender) -> None:
+    def asked(**wish: Any) -> Wish:
+        return read_wish(Recommend(user="u1", **wish), shared._core, SETTINGS.rank, shared.clock.now_ms())
+
+    assert asked().shaping is None
+    assert asked(filter="price < 20", exclude_seen=True, candidates=("i1",), explore=0.0).shaping is None
+    assert np.shares_memory(asked().allowed, shared._core.state.visible(shared.clock.now_ms()))
+    for one in ({"diversity": 0.1}, {"boost": (Boost("hidden", 2.0),)}, {"freshness": -0.1}, {"explore": 0.1}):
+        assert asked(**one).shaping is not None
+
+
+def test_the_age_of_few_items_is_that_of_all(shop: Recommender) -> None:
+    shop.ingest([{"user": "u1", "item": "without a record"}])
+    state = shop._core.state
+    rows = np.arange(state.n_items, dtype=np.int32)[::-1]
+    found = state.catalogue.born_ms_of(rows, state.births.first_ms(state.n_items))
+    assert found.tolist() == state.born_ms()[rows].tolist()
 
 
 def test_a_boost_multiplies_the_probability(shared: Recommender) -> None:
