@@ -59,6 +59,10 @@ class Host(Protocol):
         """
         ...
 
+    def last_fit_ms(self) -> int:
+        """When the last fit ended of which the log tells; 0 where it tells of none."""
+        ...
+
     def decided(self, offset: int, action: VersionAction, because: str, evidence: float | None) -> None:
         """Write a decision about a refitted model to the log."""
         ...
@@ -102,6 +106,7 @@ class Refitting:
     def start(self) -> None:
         """From now on fit by the schedule of the settings, and go on with a candidate that an earlier process left."""
         self._scheduled = True
+        self._tried_ms = max(self._tried_ms, self._host.last_fit_ms())
         self._begin()
 
     def ask(self, because: str = "Asked for.") -> None:
@@ -120,8 +125,13 @@ class Refitting:
         self._begin()
 
     def want(self, because: str) -> None:
-        """Fit because of what was found by itself, where fits by themselves are wanted and there is no candidate."""
-        if self._scheduled and self._settings.engine.refit_every_s and self.state == "idle":
+        """Fit because of what was found by itself, where fits by themselves are wanted and there is no candidate.
+
+        Whatever is found, and however often, from one fit to the next it takes as long as the settings say.
+        """
+        engine = self._settings.engine
+        is_early = self._now_ms() - self._tried_ms < 1000.0 * engine.refit_drift_s
+        if self._scheduled and engine.refit_every_s and self.state == "idle" and not is_early:
             try:
                 self.ask(because)
             except NotReadyError as error:

@@ -22,6 +22,7 @@ from everbrook.settings import Settings
 from everbrook.types import Arrays, Clock
 
 DECISIONS = 10  # shown
+LOOKED_BACK = 200  # decisions among which the last fit is looked for
 _log = logging.getLogger("everbrook.engine")
 
 
@@ -241,6 +242,11 @@ class Owner:
                     getattr(mixture.stacker, name)[...] = weights[name]
         recommender.checkpoint()
         return shot.version
+
+    def last_fit_ms(self) -> int:
+        """When the last fit ended of which the log tells; 0 where it tells of none."""
+        found = last_decisions(self._recommender.log, LOOKED_BACK)
+        return next((int(one["ts_ms"]) for one in found if one["action"] == "refit"), 0)
 
     def decided(self, offset: int, action: VersionAction, because: str, evidence: float | None) -> None:
         """Write a decision about a refitted model to the log."""

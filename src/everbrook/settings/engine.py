@@ -67,6 +67,15 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             extra={"unit": "s"},
         ),
     ] = 86_400.0
+    refit_drift_s: Annotated[
+        float,
+        Meta(
+            description="Shortest time from a fit in the background to the next one that drift may ask for.",
+            ge=0.0,
+            le=1e9,
+            extra={"unit": "s"},
+        ),
+    ] = 21_600.0
     refit_niceness: Annotated[
         int, Meta(description="How far such a fit stands back behind all else.", ge=0, le=19, extra={"unit": "1"})
     ] = 15
