@@ -14,6 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
+# Models of tests are so small that a second thread waits for the first more than it works.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # A change is judged by the same examples each time; new ones are searched for wherever CI is not set.
 hypothesis.settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
