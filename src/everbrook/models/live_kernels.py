@@ -45,10 +45,13 @@ def lifts(table: F32, state: F32, place: I32, buffer: F32, rows: I32, out: F32) 
     for m in range(len(rows)):
         row = rows[m]
         at = place[row] if row < len(place) else -1
-        vector = buffer[at] if at >= 0 else table[row]
         total = np.float32(0.0)
-        for d in range(len(state)):
-            total += vector[d] * state[d]
+        if at >= 0:
+            for d in range(len(state)):
+                total += buffer[at, d] * state[d]
+        else:
+            for d in range(len(state)):
+                total += table[row, d] * state[d]
         out[m] = total
 
 

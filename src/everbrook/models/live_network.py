@@ -7,6 +7,7 @@ rows: they are passed in, so that live, older and published rows share one code.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -119,6 +120,11 @@ class LiveNetwork(nn.Module):
         wide = dropout(functional.relu(self.widen(self.norm_wide(y))), shares.dropout, training)
         y = y + dropout(self.narrow(wide), shares.dropout, training)
         return self.norm_out(y + functional.embedding(torch.from_numpy(windows.ahead), self.ahead))
+
+    @functools.cached_property
+    def views(self) -> Arrays:
+        """Its numbers by name, as they are at any time: they are only ever changed in place."""
+        return {name: tensor.detach().numpy() for name, tensor in self.state_dict().items()}
 
     def arrays(self) -> Arrays:
         """Its numbers by name, as copies."""
