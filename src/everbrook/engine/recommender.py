@@ -187,9 +187,7 @@ class Recommender(Looking, People):
             if self._core.offset < end:
                 catch_up(self._core, self.log, self.log.end, self.settings, self._judged)
                 self.live.follow(self._core.offset, most=self.settings.engine.live_events)
-            reached, events = self._core.offset, self._core.events
-            is_due = events - self._kept_events >= self.settings.engine.checkpoint_events
-            self._kept_events = events if is_due else self._kept_events  # by this thread alone
+            reached, is_due = self._core.offset, self._is_checkpoint_due()
         if is_due:
             self._keep_or_note()
         return reached

@@ -7,12 +7,30 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from everbrook.engine.refit_process import Order, Outcome
 from everbrook.engine.supervisor import THREADS
+from everbrook.settings import Settings
+
+
+def order_for(path: Path, settings: Settings, digest: str, earns: bool) -> Order:
+    """What a process is told: to fit on one thread, beside a live model that is not its business.
+
+    Args:
+        path: the data directory.
+        settings: all of them.
+        digest: of the settings that shape what is learned.
+        earns: whether the model also earns its weight in the mixture.
+    """
+    alone = msgspec.structs.replace(
+        settings, fit=msgspec.structs.replace(settings.fit, threads=1),
+        learner=msgspec.structs.replace(settings.learner, mode="off"),
+    )  # fmt: skip
+    return Order(str(path.absolute()), alone, digest, earns)
 
 
 def spawn() -> subprocess.Popen[bytes]:

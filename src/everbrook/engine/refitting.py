@@ -19,8 +19,8 @@ import msgspec
 
 from everbrook.engine.candidate_files import CandidateFiles
 from everbrook.engine.keeping import Snapshot
-from everbrook.engine.refit_process import Order, Outcome
-from everbrook.engine.refit_run import ended, followed, spawn
+from everbrook.engine.refit_process import Outcome
+from everbrook.engine.refit_run import ended, followed, order_for, spawn
 from everbrook.engine.trial import Trial
 from everbrook.errors import NotReadyError
 from everbrook.events.records import VersionAction
@@ -258,12 +258,8 @@ class Refitting:
         self._because = None
 
     def _one_process(self) -> tuple[int, Outcome | None]:
-        settings = msgspec.structs.replace(
-            self._settings, fit=msgspec.structs.replace(self._settings.fit, threads=1),
-            learner=msgspec.structs.replace(self._settings.learner, mode="off"),
-        )  # fmt: skip
         earns = self._host.published().model is None
-        order = Order(str(self._path.absolute()), settings, self._digest, earns)
+        order = order_for(self._path, self._settings, self._digest, earns)
         with self._lock:
             if self._closing:
                 return 0, None

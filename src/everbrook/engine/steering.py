@@ -198,6 +198,14 @@ class Steering:
             self._kept_events = max(self._kept_events, found.events)
             return path
 
+    def _is_checkpoint_due(self) -> bool:
+        """Whether whoever asks, under the lock, is the one to write a checkpoint; nobody else is told so then."""
+        events = self._core.events
+        is_due = events - self._kept_events >= self.settings.engine.checkpoint_events
+        if is_due:
+            self._kept_events = events
+        return is_due
+
     def _keep_or_note(self) -> None:
         try:
             self.checkpoint()
