@@ -137,9 +137,12 @@ def _with_boosted(mixture: Mixture, wish: Wish, shaping: Shaping, shown: I32) ->
     for mask, by in shaping.boosts:
         if by <= 1.0:
             continue
-        popular = mixture.experts[0].propose(wish.query, min(mixture.n_items, MOST_BOOSTED))
-        lifted = popular[mask[popular]] if np.count_nonzero(mask) > MOST_BOOSTED else np.flatnonzero(mask)
-        lifted = lifted[wish.allowed[lifted]].astype(np.int32)
+        if np.count_nonzero(mask) <= MOST_BOOSTED:
+            lifted: I32 = np.flatnonzero(mask).astype(np.int32)
+        else:
+            popular = mixture.experts[0].propose(wish.query, min(mixture.n_items, MOST_BOOSTED))
+            lifted = popular[mask[popular]]
+        lifted = lifted[wish.allowed[lifted]]
         lifted = lifted[~np.isin(lifted, wish.left_out)]
         shown = np.concatenate((shown, lifted[~np.isin(lifted, shown)]))
     return shown
