@@ -84,8 +84,8 @@ def test_items_and_users_are_changed_one_by_one(client: Any) -> None:
         assert client.request("PATCH", path, json={"properties": {}}).status_code == 404
         assert client.get(path).status_code == 404
     assert client.request("DELETE", "/v1/items/nothing").status_code == 404
-    wrong = client.request("PATCH", "/v1/items/i1", json={"tittle": "x"})
-    assert wrong.json()["error"]["message"].startswith("Unknown field 'tittle'. Did you mean 'title'?")
+    wrong = client.request("PATCH", "/v1/items/i1", json={"titlex": "x"})
+    assert wrong.json()["error"]["message"].startswith("Unknown field 'titlex'. Did you mean 'title'?")
     assert client.request("PATCH", "/v1/items/i1", json={"id": "i2"}).status_code == 400
     assert client.request("PATCH", "/v1/items/i1", json={"tags": [3]}).status_code in (400, 422)
 

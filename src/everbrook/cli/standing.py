@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
+import time
 from typing import Any
 
 from everbrook.cli import reaching
@@ -18,11 +20,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     reaching.configure(parser)
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    parser.add_argument("--watch", action="store_true", help="show it again and again until interrupted")
+    parser.add_argument("--every", type=float, default=1.0, metavar="SECONDS", help="how often, with --watch")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print where everything stands."""
     with reaching.reached(arguments) as engine:
+        if arguments.watch:
+            return watch(engine, arguments.every)
         status = engine.status()
     if arguments.json:
         import msgspec
@@ -31,6 +37,38 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print("\n".join(rendered(status)))
     return 0
+
+
+def watch(engine: reaching.Reached, every_s: float, times: int | None = None) -> int:
+    """Show where everything stands again and again, in the same place of the terminal.
+
+    Args:
+        engine: asked each time.
+        every_s: between two looks.
+        times: how often; until interrupted where None.
+    """
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    before: tuple[float, dict[str, Any]] | None = None
+    with Live(console=Console(), auto_refresh=False, vertical_overflow="crop") as shown:
+        for turn in itertools.count():
+            status, now_s = engine.status(), time.monotonic()
+            told = [rates(status, *before, now_s)] if before is not None else []
+            shown.update(Text("\n".join([*told, *rendered(status)])), refresh=True)
+            before = now_s, status
+            if turn + 1 == times:
+                return 0
+            time.sleep(every_s)
+    return 0
+
+
+def rates(status: dict[str, Any], then_s: float, earlier: dict[str, Any], now_s: float) -> str:
+    """Events and lists a second between two looks, in words."""
+    past_s = max(now_s - then_s, 1e-9)
+    events, lists = ((status[name] - earlier[name]) / past_s for name in ("events", "lists"))
+    return f"now: {events:.1f} events/s, {lists:.1f} lists/s"
 
 
 def rendered(status: dict[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from everbrook import Recommender
-from everbrook.cli.standing import rendered
+from everbrook.cli.standing import rates, rendered, watch
 from everbrook.cli.versions import lines
 
 PROCESS: dict[str, Any] = {
@@ -58,3 +58,21 @@ def test_versions_are_told_newest_first(found: tuple[dict[str, Any], dict[str, A
     assert told[1].startswith("live       live-30  up to offset 3")
     assert told[1].endswith(", 30 events learned")
     assert any("pause to shadow" in line for line in told)
+
+
+def test_a_status_is_watched_with_what_happens_meanwhile(
+    found: tuple[dict[str, Any], dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = found[0]
+    later = status | {"events": status["events"] + 20, "lists": status["lists"] + 5}
+    assert rates(later, 10.0, status, 12.0) == "now: 10.0 events/s, 2.5 lists/s"
+    asked: list[int] = []
+
+    class Engine:
+        def status(self) -> dict[str, Any]:
+            asked.append(1)
+            return status
+
+    assert watch(Engine(), 0.0, times=3) == 0  # type: ignore[arg-type]  # nothing else is asked
+    assert len(asked) == 3
+    assert "events: 30" in capsys.readouterr().out

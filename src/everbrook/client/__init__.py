@@ -1,0 +1,10 @@
+"""Speaking with a server from Python: `Client` and `AsyncClient`. Needs httpx: pip install 'everbrook[client]'."""
+
+from everbrook.client.asks import Receipt
+from everbrook.client.asynchronous import AsyncBatch, AsyncClient
+from everbrook.client.replies import KeyRefusedError, RateError, UnreachableError
+from everbrook.client.synchronous import Batch, Client
+
+__all__ = [
+    "AsyncBatch", "AsyncClient", "Batch", "Client", "KeyRefusedError", "RateError", "Receipt", "UnreachableError",
+]

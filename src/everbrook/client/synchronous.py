@@ -1,0 +1,245 @@
+"""The client for programs that wait for each answer."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, TypeVar
+
+import httpx
+
+from everbrook.client import asks
+from everbrook.client.asks import Ask, Receipt, Told
+from everbrook.client.replies import UnreachableError, value_of, wait_s
+from everbrook.errors import EverbrookError, InputError
+from everbrook.events.records import Event, ItemChange, UserChange
+from everbrook.rank.requests import Recommendation
+
+AnswerT = TypeVar("AnswerT")
+
+
+class Client:
+    """A server, spoken to over HTTP. Safe to use from several threads; use it with `with`.
+
+    Args:
+        url: its address, such as http://127.0.0.1:8000.
+        key: that it asks for; None where it asks for none.
+        timeout_s: longest wait for an answer.
+        retries: how often what may be sent again is sent again.
+        transport: of httpx; its own where None.
+    """
+
+    def __init__(
+        self, url: str, key: str | None = None, *, timeout_s: float = 30.0, retries: int = 4,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:  # fmt: skip
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout_s, transport=transport)
+        self._url, self._retries = url, retries
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._http.close()
+
+    def send(self, ask: Ask[AnswerT]) -> AnswerT:
+        """Ask, and again where that is right.
+
+        Raises:
+            EverbrookError: what the server told, in its own words.
+            UnreachableError: no server answers.
+        """
+        for attempt in range(self._retries + 1):
+            reply, why, never_sent = None, "", False
+            try:
+                reply = self._http.request(ask.method, ask.path, content=ask.body)
+            except httpx.TransportError as error:
+                why, never_sent = str(error) or type(error).__name__, isinstance(error, httpx.ConnectError)
+            again_s = wait_s(ask, attempt, reply, never_sent)
+            if again_s is None or attempt == self._retries:
+                break
+            time.sleep(again_s)
+        if reply is None:
+            raise UnreachableError(f"A server must answer at '{self._url}'; got: {why}.")
+        return value_of(ask, reply)
+
+    def batch(self, count: int = 100, every_s: float = 1.0) -> Batch:
+        """Gathers events and sends them together; use it with `with`.
+
+        Args:
+            count: so many are sent at once.
+            every_s: none waits longer.
+        """
+        return Batch(self, count, every_s)
+
+    def ingest(self, events: Sequence[Event | Told]) -> Receipt:
+        """Tell events; when this returns they are durable and in the next list."""
+        return self.send(asks.events(events))
+
+    def put_items(self, items: Sequence[ItemChange | Told]) -> Receipt:
+        """Insert or change items; fields left out stay as they are, None removes."""
+        return self.send(asks.items(items))
+
+    def put_users(self, users: Sequence[UserChange | Told]) -> Receipt:
+        """Insert or change users; fields left out stay as they are, None removes."""
+        return self.send(asks.users(users))
+
+    def recommend(self, **fields: Any) -> Recommendation:
+        """A list; the fields are those of POST /v1/recommend: user, session, k, scenario, item, exclude, filter, …."""
+        return self.send(asks.recommend(fields))
+
+    def similar(self, item: str, **asked: Any) -> dict[str, Any]:
+        """The items that are most like one."""
+        return self.send(asks.get("items", item, "similar", **asked))
+
+    def trending(self, **asked: Any) -> dict[str, Any]:
+        """What happens most now."""
+        return self.send(asks.get("trending", **asked))
+
+    def explain(self, user: str, item: str) -> dict[str, Any]:
+        """Why an item would stand where it stands."""
+        return self.send(asks.get("explain", user=user, item=item))
+
+    def item(self, item: str) -> dict[str, Any]:
+        """What is known of an item."""
+        return self.send(asks.get("items", item))
+
+    def user(self, user: str) -> dict[str, Any]:
+        """What is known of a user."""
+        return self.send(asks.get("users", user))
+
+    def change_item(self, item: str, **fields: Any) -> dict[str, Any]:
+        """Change an item that is known."""
+        return self.send(asks.change("items", item, fields))
+
+    def change_user(self, user: str, **fields: Any) -> dict[str, Any]:
+        """Change a user who is known."""
+        return self.send(asks.change("users", user, fields))
+
+    def delete_item(self, item: str) -> dict[str, Any]:
+        """Forget an item."""
+        return self.send(asks.delete("items", item))
+
+    def delete_user(self, user: str) -> dict[str, Any]:
+        """Remove a person everywhere; tells how much, by place."""
+        return self.send(asks.delete("users", user))
+
+    def status(self) -> dict[str, Any]:
+        """Where everything stands."""
+        return self.send(asks.get("status"))
+
+    def versions(self) -> dict[str, Any]:
+        """What answers, and what can be gone back to."""
+        return self.send(asks.get("versions"))
+
+    def rollback(self, to: str) -> dict[str, Any]:
+        """Go back to a version."""
+        return self.send(asks.steer("rollback", to=to))
+
+    def pause(self) -> dict[str, Any]:
+        """Let the gate make no moves by itself."""
+        return self.send(asks.steer("pause"))
+
+    def resume(self) -> dict[str, Any]:
+        """Let the gate make its moves again."""
+        return self.send(asks.steer("resume"))
+
+    def override(self, stage: str) -> dict[str, Any]:
+        """Say by hand whom the live weights serve."""
+        return self.send(asks.steer("override", stage=stage))
+
+    def refit(self) -> dict[str, Any]:
+        """Fit the large model anew in the background."""
+        return self.send(asks.steer("refit"))
+
+
+class Batch:
+    """Events that wait to be sent together. What could not be sent waits for the next time, in its order.
+
+    Args:
+        client: sends them.
+        count: so many are sent at once.
+        every_s: none waits longer.
+        most: so many may wait; beyond it `add` raises.
+    """
+
+    def __init__(self, client: Client, count: int, every_s: float, most: int = 100_000) -> None:
+        self._client, self._count, self._every_s, self._most = client, count, every_s, most
+        self._waiting: list[Told] = []
+        self._lock, self._sending = threading.Lock(), threading.Lock()
+        self._full, self._closed = threading.Event(), False
+        self.sent = 0  # events so far
+        self.failure: EverbrookError | None = None  # why the last try failed
+        self._thread = threading.Thread(target=self._run, name="everbrook-batch", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Batch:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def add(self, event: Event | Told) -> None:
+        """Let an event wait to be sent.
+
+        Raises:
+            InputError: too many wait, for the server does not take them.
+        """
+        with self._lock:
+            if len(self._waiting) >= self._most:
+                raise InputError(f"At most {self._most} events must wait; the server takes none: {self.failure}.")
+            self._waiting.append(asks.with_id(event))
+            if len(self._waiting) >= self._count:
+                self._full.set()
+
+    def flush(self) -> None:
+        """Send what waits, now.
+
+        Raises:
+            EverbrookError: the server did not take it; it waits for the next time.
+        """
+        with self._sending:
+            while some := self._next():
+                try:
+                    self._client.ingest(some)
+                except EverbrookError as error:
+                    self.failure = error
+                    raise
+                with self._lock:
+                    del self._waiting[: len(some)]
+                self.sent, self.failure = self.sent + len(some), None
+
+    def _next(self) -> list[Told]:
+        with self._lock:
+            return self._waiting[: self._count]
+
+    def _run(self) -> None:
+        while not self._closed:
+            self._full.wait(self._every_s)
+            self._full.clear()
+            try:
+                self.flush()
+            except EverbrookError:
+                time.sleep(min(self._every_s, 1.0))
+
+    def close(self) -> None:
+        """Send what waits, and stop.
+
+        Raises:
+            EverbrookError: the server did not take it.
+        """
+        self._closed = True
+        self._full.set()
+        self._thread.join()
+        self.flush()
