@@ -17,3 +17,6 @@ with tempfile.TemporaryDirectory() as folder, Recommender.open(f"{folder}/shop")
     shown = shop.recommend(user="dan", k=2)
     for place in shown.items:
         why = place.reasons[0].text if place.reasons else ""
+        print(f"{place.title}: {place.score:.2f} {why}")
+    print("known of dan:", shop.user("dan")["events"])
+    print("forgotten:", shop.delete_user("dan")["removed"]["events"], "event")
