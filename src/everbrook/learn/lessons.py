@@ -38,7 +38,7 @@ def learn_from(weights: LiveWeights, lesson: Lesson, settings: LiveSettings, see
         Why nothing was learned; empty where it was.
     """
     weights.place(lesson.new.targets, lesson.new.windows.items, lesson.new.windows.held)
-    torch.manual_seed(settings.seed * 1_000_003 + seed)
+    torch.default_generator.manual_seed(settings.seed * 1_000_003 + seed)  # not of other devices: dear
     parts = [lesson.new.windows.flat, lesson.new.targets, lesson.new.negatives]
     if lesson.again is not None:
         parts += [lesson.again.windows.flat, lesson.again.targets]

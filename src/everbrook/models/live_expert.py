@@ -13,11 +13,10 @@ import numpy as np
 
 from everbrook.models import live_kernels as kernels
 from everbrook.models.live_head import Head, head_of
-from everbrook.models.live_network import LiveNetwork, Windows, windows_of
+from everbrook.models.live_network import LiveNetwork, Windows, states_of, windows_of
 from everbrook.models.live_prior import LivePrior
 from everbrook.models.live_rows import LiveRows
 from everbrook.models.live_stage import AnchorRows, serves_live
-from everbrook.models.live_state import state_of
 from everbrook.models.popularity import Popularity
 from everbrook.models.sequence_kernels import best_rows
 from everbrook.settings.live import LiveSettings
@@ -190,7 +189,7 @@ class LiveExpert:
         rows = self.rows.table[windows.flat]
         if anchor:
             self.anchor.put_over(windows.flat, rows)
-        state = state_of(self.anchor_network if anchor else self.network, rows, windows)
+        state = states_of(self.anchor_network if anchor else self.network, rows, windows)[0]
         if query.actor != NO_ROW and self.settings.state_s:
             if len(self._states) >= _MOST_STATES:
                 del self._states[next(iter(self._states))]

@@ -18,8 +18,12 @@ from torch.nn import functional
 
 from everbrook.features.moments import gap_codes
 from everbrook.models.layers import dropout
+from everbrook.models.live_state import plain_states
 from everbrook.settings.live import LiveSettings
 from everbrook.types import F32, I16, I32, I64, Arrays, Bool
+
+FEW_PLACES = 256
+"""Up to so many places states are computed by plain arrays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,5 +144,7 @@ class LiveNetwork(nn.Module):
 @torch.no_grad()
 def states_of(network: LiveNetwork, rows: F32, windows: Windows) -> F32:
     """(B, D) states without learning; `rows` (P, D) are those of `windows.flat`."""
+    if len(rows) <= FEW_PLACES:
+        return plain_states(network.views, rows, windows)
     network.eval()
     return network(torch.from_numpy(rows), windows).numpy()

@@ -10,9 +10,9 @@ import torch
 from torch.nn import functional
 
 from everbrook.features.moments import gap_codes
-from everbrook.models.live_network import LiveNetwork, Windows, states_of, windows_of
+from everbrook.models.live_network import FEW_PLACES, LiveNetwork, Windows, states_of, windows_of
 from everbrook.models.live_rows import LiveRows
-from everbrook.models.live_state import state_of
+from everbrook.models.live_state import plain_states
 from everbrook.settings.live import LiveSettings
 
 SETTINGS = LiveSettings(width=8, history=5, kinds=3, time_buckets=6)
@@ -105,14 +105,23 @@ def test_a_row_that_begins_again_is_as_at_first_sight() -> None:
     np.testing.assert_array_equal(rows.table[:50], before)
 
 
-def test_one_state_by_plain_arrays_equals_that_of_the_batch_also_after_the_network_changed() -> None:
+def test_states_by_plain_arrays_equal_those_of_the_network_also_after_it_changed() -> None:
     network, windows = made_network(), made_windows(12)
     rows = np.random.default_rng(2).normal(size=(30, SETTINGS.width)).astype(np.float32)
     other = {name: array + np.float32(0.1) for name, array in network.arrays().items()}
     for _ in range(2):
-        for b in range(len(windows)):
-            one = Windows(*(getattr(windows, name)[b : b + 1] for name in ("items", "held", "kinds", "gaps", "ahead")))
-            plain = state_of(network, rows[one.flat], one)
-            np.testing.assert_allclose(plain, states_of(network, rows[one.flat], one)[0], rtol=2e-4, atol=2e-5)
-            assert plain.dtype == np.float32
+        plain = plain_states(network.views, rows[windows.flat], windows)
+        with torch.no_grad():
+            tensors = network(torch.from_numpy(rows[windows.flat]), windows).numpy()
+        np.testing.assert_allclose(plain, tensors, rtol=2e-4, atol=2e-5)
+        assert plain.dtype == np.float32
         network.load(other)
+
+
+def test_many_states_and_few_are_the_same() -> None:
+    network, windows = made_network(), made_windows(400)
+    rows = np.random.default_rng(2).normal(size=(30, SETTINGS.width)).astype(np.float32)
+    assert windows.held.sum() > FEW_PLACES
+    many = states_of(network, rows[windows.flat], windows)
+    few = Windows(*(getattr(windows, name)[:10] for name in ("items", "held", "kinds", "gaps", "ahead")))
+    np.testing.assert_allclose(states_of(network, rows[few.flat], few), many[:10], rtol=2e-4, atol=2e-5)
