@@ -131,6 +131,7 @@ def _checked_events(events: list[Event], body: bytes, now_ms: int, tolerance_ms:
 
 
 def _checked_items(items: list[ItemChange], body: bytes) -> list[ItemChange]:
+    plain = _is_plain(body)
     for position, item in enumerate(items):
         changed = {
             name: _moment(value, name, position)
@@ -139,7 +140,7 @@ def _checked_items(items: list[ItemChange], body: bytes) -> list[ItemChange]:
         }
         if changed:
             items[position] = msgspec.structs.replace(item, **changed)
-        if not _is_plain(body):
+        if not plain:
             _check_bytes({"id": item.id}, position)
     return items
 
