@@ -23,6 +23,8 @@ from everbrook.models.sequence import SequenceModel
 from everbrook.models.sequence_expert import SequenceExpert
 from everbrook.settings import Settings
 from everbrook.settings.engine import EngineSettings
+from everbrook.state.numbering import number
+from everbrook.types import Arrays
 
 OnProgress = Callable[[Progress], None]
 
@@ -53,17 +55,24 @@ def learn_model(trail: Trail, items: int, settings: Settings, hooks: Hooks | Non
     return fit(lesson, settings.sequence, settings.fit, hooks)
 
 
-def relearn(log: Readable, settings: Settings, progress: OnProgress | None = None) -> Relearned:
+def relearn(
+    log: Readable, settings: Settings, progress: OnProgress | None = None, rows: Arrays | None = None
+) -> Relearned:
     """Build a core from the whole log, the sequence model with it.
 
     Args:
         log: what happened.
         settings: all of them.
         progress: told how the fit goes.
+        rows: the numbering to keep to, where there is one; see `everbrook.state.numbering`.
     """
     core = new_core(settings, trail=True)
+    if rows is not None:
+        number(core.state, rows)
     live = core.family(LiveExpert) is not None and settings.learner.mode != "off"
     learning = LiveLearning(settings) if live else None
+    if learning is not None and rows is not None:
+        number(learning.state, rows)
     end = log.end
     cut = int(end * settings.engine.first_fit_share)
     judging = Judging(share=catch_up_share(settings.engine, cut), exclude_seen=settings.rank.exclude_seen)

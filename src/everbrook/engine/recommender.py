@@ -247,7 +247,7 @@ class Recommender(Looking, People):
             What was learned: events, items, seconds, version and the validation's quality.
         """
         started = time.perf_counter()
-        done = relearn(self.log, self.settings, progress)
+        done = relearn(self.log, self.settings, progress, Owner(self).numbering())
         self._previous.keep(self._published)
         catch_up(done.core, self.log, self.log.end, self.settings)  # what came meanwhile; lists wait for the rest only
         with self._lock:

@@ -20,7 +20,7 @@ import msgspec
 
 from everbrook.engine.building import new_core
 from everbrook.engine.fitting import TYPES, learn_model, refit, relearn
-from everbrook.engine.learning_files import write_arrays
+from everbrook.engine.learning_files import read_arrays, write_arrays
 from everbrook.engine.trail import Trail
 from everbrook.events.log_follower import LogFollower
 from everbrook.learn.fit import Hooks, Progress
@@ -28,11 +28,13 @@ from everbrook.models.sequence import SequenceModel
 from everbrook.models.sequence_file import save
 from everbrook.rank.mixture import Mixture
 from everbrook.settings import Settings
+from everbrook.state.numbering import number
 from everbrook.types import Arrays
 
 FOLDER = "refit"
 MODEL = "model.safetensors"
 WEIGHTS = "mixture.safetensors"
+ROWS = "rows.safetensors"  # which row each item has where the model will answer; there while it is fitted
 Tell = Callable[[dict[str, Any]], None]
 
 
@@ -69,12 +71,12 @@ def run(order: Order, tell: Tell) -> Outcome | None:
     settings = order.settings
     with LogFollower(Path(order.path)) as log:
         if order.earns:
-            done = relearn(log, settings, lambda at: tell(_told(at)))
+            done = relearn(log, settings, lambda at: tell(_told(at)), _rows(order))
             found = (done.model, done.core.events, done.core.offset, done.core.state.n_items, done.quality)
             weights = mixture_weights(done.core.mixture)
             judged = int(done.core.mixture.loss[1])
         else:
-            found, weights, judged = _fitted(log, settings, tell), {}, 0
+            found, weights, judged = _fitted(log, order, tell), {}, 0
     model, events, offset, items, quality = found
     if model is None:
         return None
@@ -91,10 +93,11 @@ def run(order: Order, tell: Tell) -> Outcome | None:
 
 
 def _fitted(
-    log: LogFollower, settings: Settings, tell: Tell
+    log: LogFollower, order: Order, tell: Tell
 ) -> tuple[SequenceModel | None, int, int, int, dict[str, float]]:
     """A model that has learned everything: validated on the last events, then gone on over them."""
-    trail, offset, items = fold(log, settings)
+    settings = order.settings
+    trail, offset, items = fold(log, settings, _rows(order))
     if trail.events < settings.engine.least_fit_events:
         return None, trail.events, offset, items, {}
     hooks = Hooks(progress=lambda at: tell(_told(at)))
@@ -107,10 +110,18 @@ def _fitted(
     return model, trail.events, offset, items, quality
 
 
-def fold(log: LogFollower, settings: Settings) -> tuple[Trail, int, int]:
-    """What batch learning is fed with: events as the server folded and weighed them, the offset, and N."""
+def fold(log: LogFollower, settings: Settings, rows: Arrays | None = None) -> tuple[Trail, int, int]:
+    """What batch learning is fed with: events as the server folded and weighed them, the offset, and N.
+
+    Args:
+        log: what happened.
+        settings: all of them.
+        rows: the numbering to keep to, where there is one.
+    """
     alone = msgspec.structs.replace(settings.mixture, experts=settings.mixture.experts[:1])
     core = new_core(msgspec.structs.replace(settings, mixture=alone), trail=True)
+    if rows is not None:
+        number(core.state, rows)
     end = log.end
     for part in log.runs(0, end, TYPES, limit=settings.engine.chunk):
         if part.events is not None:
@@ -119,6 +130,11 @@ def fold(log: LogFollower, settings: Settings) -> tuple[Trail, int, int]:
             core.absorb_records(part.records)
     assert core.trail is not None  # new_core made it
     return core.trail, end, core.state.n_items
+
+
+def _rows(order: Order) -> Arrays | None:
+    path = Path(order.path) / FOLDER / ROWS
+    return read_arrays(path) if path.exists() else None
 
 
 def mixture_weights(mixture: Mixture) -> Arrays:

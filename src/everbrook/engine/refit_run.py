@@ -12,20 +12,25 @@ from typing import Any
 
 import msgspec
 
-from everbrook.engine.refit_process import Order, Outcome
+from everbrook.engine.learning_files import write_arrays
+from everbrook.engine.refit_process import FOLDER, ROWS, Order, Outcome
 from everbrook.engine.supervisor import THREADS
 from everbrook.settings import Settings
+from everbrook.types import Arrays
 
 
-def order_for(path: Path, settings: Settings, digest: str, earns: bool) -> Order:
-    """What a process is told: to fit on one thread, beside a live model that is not its business.
+def order_for(path: Path, settings: Settings, digest: str, earns: bool, rows: Arrays) -> Order:
+    """What a process is told: to fit on one thread, beside a live model that is not its business; leaves the rows.
 
     Args:
         path: the data directory.
         settings: all of them.
         digest: of the settings that shape what is learned.
         earns: whether the model also earns its weight in the mixture.
+        rows: the numbering of the state in which the model will answer.
     """
+    (path / FOLDER).mkdir(exist_ok=True)
+    write_arrays(path / FOLDER / ROWS, rows)
     alone = msgspec.structs.replace(
         settings, fit=msgspec.structs.replace(settings.fit, threads=1),
         learner=msgspec.structs.replace(settings.learner, mode="off"),
@@ -70,6 +75,7 @@ def followed(
         except (OSError, msgspec.MsgspecError):  # it is gone, or was in the middle of a line: its exit code says why
             pass
         code = process.wait()
+    (Path(order.path) / FOLDER / ROWS).unlink(missing_ok=True)
     return code, outcome
 
 

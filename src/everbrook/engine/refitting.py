@@ -47,6 +47,10 @@ class Host(Protocol):
         """How many events there are to learn from."""
         ...
 
+    def numbering(self) -> Arrays:
+        """Which rows the items have where the model will answer; see `everbrook.state.numbering`."""
+        ...
+
     def take_in(self, model: SequenceModel, offset: int, weights: Arrays, judged: int, because: str | None) -> str:
         """Publish a refitted model; gives its version.
 
@@ -259,7 +263,7 @@ class Refitting:
 
     def _one_process(self) -> tuple[int, Outcome | None]:
         earns = self._host.published().model is None
-        order = order_for(self._path, self._settings, self._digest, earns)
+        order = order_for(self._path, self._settings, self._digest, earns, self._host.numbering())
         with self._lock:
             if self._closing:
                 return 0, None

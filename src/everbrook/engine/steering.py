@@ -19,6 +19,7 @@ from everbrook.events.log import Log
 from everbrook.events.records import ItemChange, Version, VersionAction
 from everbrook.models.sequence import SequenceModel
 from everbrook.settings import Settings
+from everbrook.state.numbering import numbering
 from everbrook.types import Arrays, Clock
 
 DECISIONS = 10  # shown
@@ -235,6 +236,11 @@ class Owner:
     def fitted_events(self) -> int:
         """How many events there are to learn from."""
         return self._recommender._core.events
+
+    def numbering(self) -> Arrays:
+        """Which rows the items have where the model will answer."""
+        with self._recommender._lock:
+            return numbering(self._recommender._core.state)
 
     def take_in(self, model: SequenceModel, offset: int, weights: Arrays, judged: int, because: str | None) -> str:
         """Publish a refitted model; the mixture's weights come with it where they were learned from more lists."""
