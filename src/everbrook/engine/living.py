@@ -24,6 +24,8 @@ from everbrook.settings import Settings
 
 FILE = "online.safetensors"  # of a learner's checkpoint
 
+READ_S, DO_S = 2.0, 10.0  # longest waits for a learner's answer: of who only looks, and of who wants something done
+
 
 @dataclass(frozen=True, slots=True)
 class LiveStamp:
@@ -183,7 +185,7 @@ class Living:
             EverbrookError: what the command raised.
         """
         if self.supervisor is not None:
-            return self.supervisor.command(name, arguments)
+            return self.supervisor.command(name, arguments, READ_S if name in READS_ONLY else DO_S)
         if self.learning is None:
             raise NotReadyError(f"A learner must be there to do '{name}'; the setting learner.mode is 'off'.")
         with self._lock:
