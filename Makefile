@@ -78,7 +78,7 @@ test: $(STAMP)
 
 test-%: $(STAMP)
 	@echo "== tests/$*"
-	@OMP_NUM_THREADS=1 $(PY) -m pytest tests/$* --session-timeout=900
+	@OMP_NUM_THREADS=1 $(PY) -m pytest tests/$* --session-timeout=2400
 
 bench: $(STAMP)
 	@set -e; for part in $(or $(PART),$(BENCHES)); do \
