@@ -148,7 +148,8 @@ class Gate:
             because = f"The live weights lose {-lowest:.2f} nats an event over 64 events."
         else:
             return []
-        return self._fall("recent" if recent else "anchor", because, ts_ms, NO_ROW, 0.0)
+        against = "recent" if recent else "anchor"
+        return self._fall(against, against, because, ts_ms, NO_ROW, 0.0)
 
     def _harmed(self, ts_ms: int) -> list[Move]:
         shadow = self.stage == "shadow"
@@ -161,7 +162,7 @@ class Gate:
                 nats, _ = self._evidence.nats(kind, slot)
                 where = "" if slot == 0 else f" in scenario row {slot - 1}"
                 because = f"Live weights are worse than the {against} ones{where}: lately {mean:+.4f} nats an event."
-                return self._fall(self._best_of(against, mean, slot), because, ts_ms, slot - 1, nats)
+                return self._fall(self._best_of(against, mean, slot), against, because, ts_ms, slot - 1, nats)
         return []
 
     def _best_of(self, against: str, mean: float, slot: int) -> str:
@@ -177,7 +178,7 @@ class Gate:
         last = int(self._n["harm_ages"][-1])
         return last >= 0 and self._evidence.age_ms() - last <= 1000 * self.settings.harms_within_s
 
-    def _fall(self, to: str, because: str, ts_ms: int, scenario: int, nats: float) -> list[Move]:
+    def _fall(self, to: str, against: str, because: str, ts_ms: int, scenario: int, nats: float) -> list[Move]:
         """Weights go back and the stage goes down; harm that repeats leads to shadow and a rest."""
         s, n, age = self.settings, self._n, self._evidence.age_ms()
         stage = int(n["stage"][0])
@@ -185,11 +186,11 @@ class Gate:
         n["harm_ages"][-1] = age
         repeated = n["harm_ages"][0] >= 0 and age - n["harm_ages"][0] <= 1000 * s.harms_within_s
         to = "anchor" if repeated and stage > 0 else to
-        moves = [self._move("rollback", to, because, ts_ms, to, scenario, nats)]
+        moves = [self._move("rollback", to, because, ts_ms, against, scenario, nats)]
         if stage > 0:
             stage = 0 if repeated else stage - 1
             self._to_stage(stage, ts_ms)
-            moves.append(self._move("demote", STAGES[stage], because, ts_ms, to, scenario, nats))
+            moves.append(self._move("demote", STAGES[stage], because, ts_ms, against, scenario, nats))
         if repeated and s.rest_s > 0.0 and not self.resting:
             rest_ms = int(1000 * s.rest_s)
             n["rest"][:] = age + max(rest_ms, 1), ts_ms + rest_ms

@@ -6,7 +6,7 @@ import math
 
 from everbrook.learn.live_arrays import under, within
 from everbrook.learn.overlay import Overlay, Tables
-from everbrook.learn.references import Reference, new_reference
+from everbrook.learn.references import new_reference
 from everbrook.models.live_network import LiveNetwork
 from everbrook.settings.live import LiveSettings
 from everbrook.types import I32, Arrays
@@ -83,5 +83,3 @@ class Rolling:
         self.now.load(within(arrays, "now/"), rows)
         self.waiting.load(within(arrays, "waiting/"), rows)
 
-
-__all__ = ["Reference", "Rolling"]

@@ -47,7 +47,7 @@ def test_weights_go_back_to_what_has_lately_done_best_where_the_damage_is_in_the
         moves = gate.observe(T0 + 100 * n, NO_SCENARIO, LIVE, recent, anchor, None, young)
         back += [move for move in moves if move.kind == "rollback"]
     assert back[0].because.startswith("Live weights are worse than the young ones")
-    assert back[0].to == "recent"
+    assert (back[0].to, back[0].against) == ("recent", "young")
 
 
 def test_without_young_weights_the_lead_hides_that_harm() -> None:
