@@ -152,13 +152,11 @@ class LiveLearning:
         network = {DENSE + name: array for name, array in weights.network.arrays().items()}
         notes = {
             "stage": stage, "canary_share": self.settings.gate.canary_share, "items": self.learner.items,
-            "anchor": "none", "events": self.events, "clock_ms": int(self._place[0]),
+            "anchor": "", "events": self.events, "clock_ms": int(self._place[0]),
         }  # fmt: skip
-        anchor: Arrays = {}
-        if stage != "live":
-            anchor = self._anchor(rows, whole=self._sent[0] != serial or self._sent[1] in ("", "live"))
-            notes["anchor"] = "whole" if "anchor.network" in anchor else "more"
-            network |= {name: array for name, array in anchor.items() if name != "anchor.network"}
+        anchor = self._anchor(rows, whole=self._sent[0] != serial or not self._sent[1])
+        notes["anchor"] = "whole" if "anchor.network" in anchor else "more"  # also where nobody is served by it: it
+        network |= {name: array for name, array in anchor.items() if name != "anchor.network"}  # is shown beside live
         self._sent = (serial, stage)
         return Delta(
             self.version, self.offset, int(self._place[0]), self.settings.digest(), rows, weights.rows.table[rows],

@@ -129,13 +129,25 @@ class LiveExpert:
         if answer is None or self.prior is None:
             mass[:], rest[:] = 0.0, np.nan
             return
-        rows = np.ascontiguousarray(rows, np.int32)
-        log_prior = np.log(self.prior.of(rows, query.scenario, query.now_ms, self.items))
-        place, buffer = (self.anchor.place, self.anchor.values) if answer.anchor else (_NO_PLACE, self.rows.table)
         out = np.empty(len(rows), np.float32)
-        kernels.scored(self.rows.table, answer.state, place, buffer, rows, log_prior, answer.log_all, out)
+        self._scored(query, rows, answer, out)
         mass[:, 0] = out * np.float32(1.0 - self.settings.rest)
         rest[:] = self.settings.rest
+
+    def under(self, query: Query, rows: I32, anchor: bool) -> F32 | None:
+        """What the live weights, or the anchor's, give items, whomever they serve; None where they say nothing.
+
+        Args:
+            query: whose next item.
+            rows: (M,) item rows.
+            anchor: whether the anchor is asked.
+        """
+        if self.stage == "off" or not len(query.items) or self.prior is None or not self.items:
+            return None
+        answer = self._found(query, 1, anchor)
+        out = np.empty(len(rows), np.float32)
+        self._scored(query, rows, answer, out)
+        return out * np.float32(1.0 - self.settings.rest)
 
     def because(self, query: Query, rows: I32) -> I32:
         """The item of the recent history whose vector is most like each item's."""
@@ -155,6 +167,13 @@ class LiveExpert:
 
     # -- inside --------------------------------------------------------------------------------------------------
 
+    def _scored(self, query: Query, rows: I32, answer: _Answer, out: F32) -> None:
+        assert self.prior is not None  # else nobody answers
+        rows = np.ascontiguousarray(rows, np.int32)
+        log_prior = np.log(self.prior.of(rows, query.scenario, query.now_ms, self.items))
+        place, buffer = (self.anchor.place, self.anchor.values) if answer.anchor else (_NO_PLACE, self.rows.table)
+        kernels.scored(self.rows.table, answer.state, place, buffer, rows, log_prior, answer.log_all, out)
+
     def _answer(self, query: Query, limit: int) -> _Answer | None:
         if self.stage == "off" or not len(query.items) or self.prior is None or not self.items:
             return None
@@ -165,8 +184,9 @@ class LiveExpert:
         self._last = (query, answer)
         return answer
 
-    def _found(self, query: Query, limit: int) -> _Answer:
-        anchor = not serves_live(self.stage, query.actor, self.canary_share)
+    def _found(self, query: Query, limit: int, anchor: bool | None = None) -> _Answer:
+        if anchor is None:
+            anchor = not serves_live(self.stage, query.actor, self.canary_share)
         n, now_ms = np.array([len(query.items)], np.int32), np.array([query.now_ms], np.int64)
         windows = windows_of(query.items[None], query.times[None], query.kinds[None], n, now_ms, self.settings)
         state = self._state(query, windows, anchor)
