@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import logging
+import time
 
 from everbrook.cli.opening import data_path, loaded_settings
+
+_log = logging.getLogger("everbrook.serve")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -25,18 +29,24 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve."""
     settings = loaded_settings(arguments, assignments_of(arguments)).settings
 
+    from everbrook.engine.log_lines import say, write_lines
     from everbrook.engine.recommender import Recommender
     from everbrook.http.guard import check_address
     from everbrook.http.keys import FILE as KEYS_FILE
     from everbrook.http.keys import read_keys
     from everbrook.http.server import serve
 
+    write_lines(settings.serve, "server")
     has_keys = bool(read_keys(data_path(arguments) / KEYS_FILE))
     check_address(settings.serve, has_keys)  # before the log is read, which may take a while
+    began_s = time.perf_counter()
     with Recommender.open(data_path(arguments), settings, beside=True) as engine:
+        say(_log, "Ready.", took_s=round(time.perf_counter() - began_s, 2))
         engine.start_learner()
         engine.start_refits()
         serve(engine, settings, _tell)
+        say(_log, "Stopping: what was accepted is answered.")
+    say(_log, "Stopped.")
     return 0
 
 

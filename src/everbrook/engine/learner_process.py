@@ -24,6 +24,7 @@ from everbrook.engine.learner_journal import SKIP, Entry, Journal
 from everbrook.engine.learner_link import Kind, Link
 from everbrook.engine.learner_loop import LONG_S, LearnerLoop, Learning, PortionError, absorb
 from everbrook.engine.learner_portions import Portions
+from everbrook.engine.log_lines import write_lines
 from everbrook.errors import EverbrookError
 from everbrook.events.log_follower import LogFollower
 from everbrook.settings import Settings
@@ -128,6 +129,7 @@ def run(link: Link) -> None:
     begin = _first_message(link)
     if begin is None:
         return
+    write_lines(begin.settings.serve, "learner")
     learner = begin.settings.learner
     os.nice(learner.niceness)
     guard = _Guard(link, learner.hang_s)
@@ -204,7 +206,6 @@ def main(arguments: list[str]) -> int:
     """Run with the number of the socket as the only argument; gives the exit code."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server stops us in its own time
     faulthandler.register(signal.SIGUSR1)
-    logging.basicConfig(level=logging.INFO, format="learner: %(message)s")
     link = Link(socket.socket(fileno=int(arguments[0])))
     try:
         run(link)

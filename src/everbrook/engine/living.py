@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from everbrook.engine.fitting import TYPES
 from everbrook.engine.learner_loop import READS_ONLY
 from everbrook.engine.learning import LiveLearning
 from everbrook.engine.learning_files import read_arrays
+from everbrook.engine.log_lines import say
 from everbrook.engine.publishing import adopt, apply, share, take_over
 from everbrook.engine.resuming import keep_for_process, newest_kept, resumed
 from everbrook.engine.supervisor import Supervisor
@@ -22,6 +24,7 @@ from everbrook.learn.deltas import Delta
 from everbrook.models.live_expert import LiveExpert
 from everbrook.settings import Settings
 
+_log = logging.getLogger("everbrook.engine")
 FILE = "online.safetensors"  # of a learner's checkpoint
 
 READ_S, DO_S = 2.0, 10.0  # longest waits for a learner's answer: of who only looks, and of who wants something done
@@ -165,6 +168,7 @@ class Living:
 
     def _log_moves(self, moves: list[dict[str, Any]]) -> None:
         for move in moves:
+            say(_log, "The gate moved.", move=move["kind"], to=move.get("to"), because=move.get("because"))
             if move.get("refit") or move["kind"] == "refit":
                 self.on_drift(move.get("because") or "The loss has risen again and again.")
         records = [_record(move, self._now_ms(), self._settings.digest()) for move in moves]

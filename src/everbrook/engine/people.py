@@ -7,6 +7,7 @@ file of its own, so that a deletion that a crash ended is done at the next start
 
 from __future__ import annotations
 
+import logging
 import threading
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from everbrook.engine.core import Core
 from everbrook.engine.keeping import FOLDER
 from everbrook.engine.living import Living
+from everbrook.engine.log_lines import say
 from everbrook.engine.starting_over import start_over
 from everbrook.errors import InputError, NotFoundError
 from everbrook.events.erasing import Intents
@@ -25,6 +27,7 @@ from everbrook.learn.checkpoints import prune
 from everbrook.state import State
 from everbrook.types import NO_ROW, Clock
 
+_log = logging.getLogger("everbrook.engine")
 SHOWN_EVENTS = 1000  # of a person's history
 
 
@@ -146,6 +149,7 @@ class People:
             self.checkpoint()
             checkpoints = prune(self.path / FOLDER, 1)
             Intents(self.path).end(user_id)
+            say(_log, "A person was forgotten.", events=erased.events, segments=erased.segments)
             return {
                 "events": erased.events, "impressions": erased.impressions, "records": erased.changes,
                 "event_ids": erased.event_ids, "earlier_deletions": erased.deletions, "segments": erased.segments,

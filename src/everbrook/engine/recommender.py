@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 import uuid
@@ -18,6 +19,7 @@ from everbrook.engine.building import new_core
 from everbrook.engine.fitting import OnProgress, catch_up, relearn
 from everbrook.engine.keeping import Snapshot, learned_digest, recover, version_name
 from everbrook.engine.living import Living
+from everbrook.engine.log_lines import say
 from everbrook.engine.looking import Looking
 from everbrook.engine.people import People
 from everbrook.engine.publishing import put_in, ready
@@ -37,6 +39,8 @@ from everbrook.rank.mixture import Judgement
 from everbrook.rank.requests import Recommend, Recommendation
 from everbrook.settings import Settings
 from everbrook.types import Clock, Step
+
+_log = logging.getLogger("everbrook.engine")
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -285,7 +289,8 @@ class Recommender(Looking, People):
             )  # fmt: skip
             self.log.append([told])
             self._swap(snapshot, expert)  # whoever sees the version finds it in the log
-            return snapshot
+        say(_log, "Published.", version=snapshot.version, offset=offset, action=action, because=because)
+        return snapshot
 
     def _attach(self) -> None:
         self.live.attach(self._core.family(LiveExpert))

@@ -11,6 +11,7 @@ from everbrook.engine.core import Core
 from everbrook.engine.decisions import last_decisions
 from everbrook.engine.keeping import Snapshot, cut, write
 from everbrook.engine.living import Living
+from everbrook.engine.log_lines import say
 from everbrook.engine.previous import Previous
 from everbrook.engine.refitting import Refitting
 from everbrook.engine.standing import standing
@@ -197,6 +198,7 @@ class Steering:
                 found = cut(self._core, self._published, self.live.learning)
             path = write(self.path, found, self.settings.engine.checkpoints)
             self._kept_events = max(self._kept_events, found.events)
+            say(_log, "Checkpoint written.", offset=found.offset, events=found.events)
             return path
 
     def _is_checkpoint_due(self) -> bool:

@@ -14,6 +14,7 @@ from everbrook.http.failures import from_everbrook, from_router
 from everbrook.http.guard import Guard, locked
 from everbrook.http.keys import Keyring
 from everbrook.http.origins import ALLOWED, REMEMBERED_S, SENT, SHOWN, Origins
+from everbrook.http.request_lines import RequestLines
 from everbrook.http.rooms import ROOMS, operations
 from everbrook.http.watching import Watching
 
@@ -38,7 +39,8 @@ def build_app(engine: Recommender, settings: Settings, keyring: Keyring | None =
     ]
     routes.sort(key=lambda route: route.path.endswith("}"))  # an id takes any text: what stands behind one comes first
     opened = frozenset(one.path for one in operations() if one.scope == "open")
-    middleware = [Middleware(Guard, settings=settings.serve, keyring=keyring, open_paths=opened, meter=watching.meter)]
+    watchers = (watching.meter, RequestLines(settings.serve))
+    middleware = [Middleware(Guard, settings=settings.serve, keyring=keyring, open_paths=opened, watchers=watchers)]
     if settings.serve.cors_origins:
         middleware.insert(0, Middleware(
             Origins, allow_origins=settings.serve.cors_origins, allow_methods=ALLOWED, allow_headers=SENT,

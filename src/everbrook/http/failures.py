@@ -12,10 +12,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from everbrook.engine.log_lines import say
 from everbrook.errors import EverbrookError, InputError, RecordError
+from everbrook.http.operation import Operation
 
 log = logging.getLogger("everbrook.http")
 
+OPERATION = "everbrook.operation"  # in ASGI's scope: the route that was found
 UNEXPECTED = "Something went wrong inside; the server's log has the traceback under this request's id."
 
 
@@ -91,14 +94,21 @@ def from_router(request: Request, error: Exception) -> Response:
 def _shown(request: Request) -> str:
     """A path without what may be somebody's id."""
     parts = request.url.path.split("/")
-    return "/".join(parts[:3]) + ("/…" if len(parts) > 3 else "")
+    shown = 3 if parts[1:2] == ["v1"] else 2
+    return "/".join(parts[:shown]) + ("/…" if len(parts) > shown else "")
+
+
+def _route(request: Request) -> str:
+    """The route that was found, as the description writes it."""
+    operation: Operation | None = request.scope.get(OPERATION)
+    return "none" if operation is None else operation.path
 
 
 def from_the_unexpected(request: Request, error: Exception, request_id: str = "-") -> Response:
     """The answer to a fault of ours: logged with where it came from but no values of it, told without details."""
     frames = "".join(traceback.format_tb(error.__traceback__))
-    log.error("Request %s (%s %s) ended with %s:\n%s", request_id, request.method, _shown(request),
-              type(error).__name__, frames)
+    say(log, "A request ended with a fault inside.", logging.ERROR, request=request_id, route=_route(request),
+        error=type(error).__name__, trace=frames)
     return json_response(ErrorBody(error=Failure(type="internal", message=UNEXPECTED)), 500)
 
 

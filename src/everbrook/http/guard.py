@@ -6,6 +6,7 @@ import ipaddress
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -13,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from everbrook.errors import EverbrookError, SettingError
 from everbrook.http.failures import (
+    OPERATION,
     KeyRefusedError,
     ScopeRefusedError,
     TooLargeError,
@@ -20,7 +22,6 @@ from everbrook.http.failures import (
     from_the_unexpected,
 )
 from everbrook.http.keys import Key, Keyring
-from everbrook.http.meter import Meter
 from everbrook.http.operation import Operation
 from everbrook.http.origins import check_page
 from everbrook.http.rates import Rates
@@ -31,10 +32,17 @@ OPEN_PATHS = frozenset({"/docs", "/healthz", "/openapi.json", "/readyz"})
 REQUEST_ID = b"x-request-id"
 MAX_REQUEST_ID_BYTES = 128
 KEY = "everbrook.key"  # in ASGI's scope: the key that was presented
-OPERATION = "everbrook.operation"  # the route that was found
 NOBODY = "nobody"  # whose bucket requests without a key take from
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class Watcher(Protocol):
+    """Is told of each answer."""
+
+    def answered(self, method: str, route: str, status: int, took_s: float, request_id: str) -> None:
+        """A request was answered; route and method are 'none' where it found no route."""
+        ...
 
 
 def check_address(settings: ServeSettings, locked: bool = False) -> None:
@@ -72,14 +80,14 @@ class Guard:
         settings: the limits, and keys where no keyring is given.
         keyring: who is let in.
         open_paths: what may be asked without a key.
-        meter: told of each answer.
+        watchers: told of each answer.
     """
 
     def __init__(
         self, app: ASGIApp, settings: ServeSettings, keyring: Keyring | None = None,
-        open_paths: frozenset[str] = OPEN_PATHS, meter: Meter | None = None,
+        open_paths: frozenset[str] = OPEN_PATHS, watchers: tuple[Watcher, ...] = (),
     ) -> None:  # fmt: skip
-        self._meter = meter
+        self._watchers = watchers
         self.app, self._open_paths, self._origins = app, open_paths, settings.cors_origins
         self._keyring = Keyring(settings.keys) if keyring is None else keyring
         self._rates = Rates(settings.request_rate, settings.request_burst)
@@ -97,7 +105,7 @@ class Guard:
             nonlocal answered
             if message["type"] == "http.response.start":
                 answered = message["status"]
-                self._note(scope, answered, time.perf_counter() - began_s)
+                self._note(scope, answered, time.perf_counter() - began_s, request_id)
                 message["headers"] = [*message["headers"], (REQUEST_ID, request_id)]
             await send(message)
 
@@ -115,13 +123,11 @@ class Guard:
                 raise
             await from_the_unexpected(Request(scope), error, request_id.decode())(scope, receive, stamped)
 
-    def _note(self, scope: Scope, status: int, took_s: float) -> None:
-        if self._meter is not None:
-            operation: Operation | None = scope.get(OPERATION)
-            route, method = (operation.path, operation.method) if operation is not None else ("none", "none")
-            self._meter.answered(method, route, status, took_s)
-            if route == "/v1/events" and status == 200:
-                self._meter.in_lists(took_s)
+    def _note(self, scope: Scope, status: int, took_s: float, request_id: bytes) -> None:
+        operation: Operation | None = scope.get(OPERATION)
+        route, method = (operation.path, operation.method) if operation is not None else ("none", "none")
+        for watcher in self._watchers:
+            watcher.answered(method, route, status, took_s, request_id.decode())
 
     def _let_in(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
         """Check the key and the rate of a request."""

@@ -50,14 +50,12 @@ class Meter:
         )  # fmt: skip
         self.registry.register(Standing(engine))
 
-    def answered(self, method: str, route: str, status: int, took_s: float) -> None:
-        """A request was answered."""
+    def answered(self, method: str, route: str, status: int, took_s: float, request_id: str) -> None:
+        """A request was answered; where it brought events, they are durable and in every list from now on."""
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(route).observe(took_s)
-
-    def in_lists(self, took_s: float) -> None:
-        """Events are durable and in every list from now on."""
-        self._to_list.observe(took_s)
+        if route == "/v1/events" and status == 200:
+            self._to_list.observe(took_s)
 
     def text(self) -> bytes:
         """Everything, as Prometheus reads it."""

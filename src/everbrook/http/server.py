@@ -95,7 +95,7 @@ def build_server(
     """
     app = build_app(engine, settings, keyring)
     config = Listening(
-        app, settings.serve, ws="none", lifespan="off", log_level="warning",
+        app, settings.serve, ws="none", lifespan="off", log_config=None,
         access_log=False, server_header=False, date_header=False, proxy_headers=False,
         timeout_graceful_shutdown=settings.serve.stop_timeout_s,
     )

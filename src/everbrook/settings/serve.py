@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -68,3 +68,18 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         int, Meta(description="How long requests in flight may take to end when the server stops.", ge=0,
                   extra={"unit": "s"})
     ] = 10
+    log_format: Annotated[
+        Literal["text", "json"],
+        Meta(description="How lines about what happens are written to standard error: for people or for machines."),
+    ] = "text"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="From which weight on a line is written.")
+    ] = "info"
+    log_requests: Annotated[
+        Literal["none", "failed", "all"],
+        Meta(description="Which answers get a line: none, those with a status of 400 and more or that were slow, or "
+                         "all."),
+    ] = "failed"
+    slow_ms: Annotated[
+        float, Meta(description="From how long on an answer counts as slow.", gt=0, extra={"unit": "ms"})
+    ] = 1000.0
