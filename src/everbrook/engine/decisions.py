@@ -25,10 +25,11 @@ def last_decisions(log: Readable, most: int) -> list[dict[str, Any]]:
         found = [one for one in records if isinstance(one, Version)]
         if len(found) >= most or not start:
             break
-    return [_told(one) for one in reversed(found[-most:])]
+    return [told_of(one) for one in reversed(found[-most:])]
 
 
-def _told(one: Version) -> dict[str, Any]:
+def told_of(one: Version) -> dict[str, Any]:
+    """A decision as callers read it."""
     told = {
         "action": one.action, "version": one.version, "offset": one.offset, "ts_ms": one.ts, "to": one.to,
         "because": one.because, "evidence_nats": one.evidence,

@@ -69,7 +69,8 @@ class Quality:
         logps = np.concatenate(([found.logp], found.logps, extra[:, 1]))
         hits = (ranks > 0) & (ranks <= TOP)
         awake = ~np.isnan(logps)
-        values = np.stack((hits, np.where(hits, 1.0 / np.maximum(ranks, 1), 0.0), np.where(awake, logps, 0.0), awake), 1)
+        reciprocal = np.where(hits, 1.0 / np.maximum(ranks, 1), 0.0)
+        values = np.stack((hits, reciprocal, np.where(awake, logps, 0.0), awake), 1)
         weights = np.concatenate((mixture.top, mixture.pools[0, 0])).astype(np.float32)
         scenario = int(step.scenario[b])
         with self._lock:

@@ -15,6 +15,7 @@ import msgspec
 
 from everbrook.engine.admission import check_names
 from everbrook.engine.answers import describe, impression_of
+from everbrook.engine.browsing import Browsing
 from everbrook.engine.building import new_core
 from everbrook.engine.fitting import OnProgress, catch_up, relearn
 from everbrook.engine.keeping import Snapshot, learned_digest, recover, version_name
@@ -59,7 +60,7 @@ class WallClock:
         return time.time_ns() // 1_000_000
 
 
-class Recommender(Looking, People):
+class Recommender(Looking, People, Browsing):
     """Records in, lists out, on one data directory. Safe to call from several threads; use it with `with`.
 
     Example:
@@ -196,8 +197,9 @@ class Recommender(Looking, People):
             self._keep_or_note()
         return reached
 
-    def _judged(self, step: Step, b: int, _: Judgement) -> None:
+    def _judged(self, step: Step, b: int, found: Judgement) -> None:
         self.refitting.note(step, b)
+        self.quality.note(self._core.mixture, step, b, found, self.clock.now_ms())
 
     # -- lists out -----------------------------------------------------------------------------------------------
 

@@ -174,6 +174,11 @@ class Catalogue:
         """Whether an item was deleted."""
         return row in self._gone
 
+    @property
+    def gone(self) -> list[int]:
+        """The rows of deleted items."""
+        return sorted(self._gone)
+
     def arrays(self) -> Arrays:
         """All records, packed."""
         rows = self.rows()

@@ -77,6 +77,16 @@ class Counters:
         wanted = np.ones(0, np.bool_) if kinds is None else kinds
         return _totals(self._keys[: self._n], self._sums, column, n_items, now_ms, rate, wanted, scenario)
 
+    def by_place(self) -> dict[tuple[int, int], int]:
+        """How many events there were in all, by row of the scenario (NO_ROW: none) and row of the kind."""
+        keys, counts = self._keys[: self._n], self._sums[: self._n, len(self.half_lives_s)]
+        pairs, place = np.unique(keys & np.int64(0xFFFFFFFF), return_inverse=True)
+        sums = np.bincount(place, weights=counts, minlength=len(pairs))
+        return {
+            (NO_ROW if pair & _NONE == _NONE else pair & _NONE, pair >> 16): round(count)
+            for pair, count in zip(pairs.tolist(), sums.tolist(), strict=True)
+        }
+
     def arrays(self) -> Arrays:
         """All sums."""
         return {"keys": self._keys[: self._n].copy(), "sums": self._sums[: self._n].copy()}
