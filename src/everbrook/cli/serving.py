@@ -31,12 +31,14 @@ def run(arguments: argparse.Namespace) -> int:
 
     from everbrook.engine.log_lines import say, write_lines
     from everbrook.engine.recommender import Recommender
+    from everbrook.engine.spans import end_spans, start_spans
     from everbrook.http.guard import check_address
     from everbrook.http.keys import FILE as KEYS_FILE
     from everbrook.http.keys import read_keys
     from everbrook.http.server import serve
 
     write_lines(settings.serve, "server")
+    start_spans(settings.serve, "server")
     has_keys = bool(read_keys(data_path(arguments) / KEYS_FILE))
     check_address(settings.serve, has_keys)  # before the log is read, which may take a while
     began_s = time.perf_counter()
@@ -46,6 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         engine.start_refits()
         serve(engine, settings, _tell)
         say(_log, "Stopping: what was accepted is answered.")
+    end_spans()
     say(_log, "Stopped.")
     return 0
 

@@ -15,6 +15,7 @@ from everbrook.engine.learner_checkpoints import LearnerCheckpoints
 from everbrook.engine.learner_journal import Journal
 from everbrook.engine.learner_link import Kind, Link
 from everbrook.engine.learner_portions import Portions
+from everbrook.engine.spans import span
 from everbrook.errors import EverbrookError, StorageError
 from everbrook.events.log import Run
 from everbrook.events.log_follower import LogFollower
@@ -171,7 +172,8 @@ class LearnerLoop:
         if not self._portions_done:
             self._beat(LONG_S)  # the first portion may compile
         before = self._portions.waiting
-        absorb(self._learning, self._portions, stop)
+        with span("learn", records=before, offset=stop):
+            absorb(self._learning, self._portions, stop)
         self._records += before - self._portions.waiting
         self._portions_done += 1
         if self._portions_done == 1:

@@ -25,6 +25,7 @@ from everbrook.engine.learner_link import Kind, Link
 from everbrook.engine.learner_loop import LONG_S, LearnerLoop, Learning, PortionError, absorb
 from everbrook.engine.learner_portions import Portions
 from everbrook.engine.log_lines import write_lines
+from everbrook.engine.spans import end_spans, start_spans
 from everbrook.errors import EverbrookError
 from everbrook.events.log_follower import LogFollower
 from everbrook.settings import Settings
@@ -130,6 +131,7 @@ def run(link: Link) -> None:
     if begin is None:
         return
     write_lines(begin.settings.serve, "learner")
+    start_spans(begin.settings.serve, "learner")
     learner = begin.settings.learner
     os.nice(learner.niceness)
     guard = _Guard(link, learner.hang_s)
@@ -156,6 +158,7 @@ def run(link: Link) -> None:
             loop.run()
         finally:
             recovery.journal.close()
+            end_spans()
 
 
 class _Guard:

@@ -25,6 +25,7 @@ from everbrook.engine.looking import Looking
 from everbrook.engine.people import People
 from everbrook.engine.publishing import put_in, ready
 from everbrook.engine.refitting import Refitting
+from everbrook.engine.spans import span
 from everbrook.engine.steering import Owner
 from everbrook.engine.wishes import read_wish, wish_of
 from everbrook.events.columns import EventColumns
@@ -215,7 +216,7 @@ class Recommender(Looking, People, Browsing):
         started = time.perf_counter()
         wish = wish or wish_of(fields)
         now_ms = self.clock.now_ms()
-        with self._lock:
+        with span("list", k=wish.k), self._lock:
             core = self._core
             asked = read_wish(wish, core, self.settings.rank, now_ms, self.draws)
             listed = make_list(core.mixture, asked, self.settings.rank.scan)

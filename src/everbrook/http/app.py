@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
+from everbrook.engine.spans import is_on
 from everbrook.errors import EverbrookError
 from everbrook.http.failures import from_everbrook, from_router
 from everbrook.http.guard import Guard, locked
@@ -16,6 +17,7 @@ from everbrook.http.keys import Keyring
 from everbrook.http.origins import ALLOWED, REMEMBERED_S, SENT, SHOWN, Origins
 from everbrook.http.request_lines import RequestLines
 from everbrook.http.rooms import ROOMS, operations
+from everbrook.http.traces import Traces
 from everbrook.http.watching import Watching
 
 if TYPE_CHECKING:
@@ -46,6 +48,8 @@ def build_app(engine: Recommender, settings: Settings, keyring: Keyring | None =
             Origins, allow_origins=settings.serve.cors_origins, allow_methods=ALLOWED, allow_headers=SENT,
             expose_headers=SHOWN, max_age=REMEMBERED_S,
         ))  # fmt: skip
+    if is_on():
+        middleware.insert(0, Middleware(Traces))
     app = Starlette(
         routes=routes, middleware=middleware,
         exception_handlers={EverbrookError: from_everbrook, HTTPException: from_router},

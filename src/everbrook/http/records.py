@@ -8,6 +8,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from everbrook.engine.spans import span
 from everbrook.events.log_intake import EventBatch, ItemBatch, UserBatch, decode_events, decode_items, decode_users
 from everbrook.events.records import IdText, ItemChange, UserChange
 from everbrook.http.failures import json_response
@@ -100,7 +101,9 @@ class Records(Room):
         tolerance_ms = int(self.settings.log.future_tolerance_s * 1000)
         events = decode_events(body, self.engine.clock.now_ms(), tolerance_ms)
         self.check_count(len(events))
-        return json_response(await self.aside(self.engine.ingest, events))
+        with span("ingest", events=len(events)):
+            receipt = await self.aside(self.engine.ingest, events)
+        return json_response(receipt)
 
     async def post_items(self, request: Request) -> Response:
         """Insert or change items."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import msgspec
 from starlette.requests import Request
 
+from everbrook.engine.spans import carried
 from everbrook.errors import InputError
 from everbrook.events.records import MAX_ID_BYTES
 from everbrook.http.failures import reworded
@@ -77,7 +78,7 @@ class Room:
 
     async def aside(self, call: Any, *arguments: Any) -> Any:
         """Wait for the disk or the learner on another thread, so that lists go on being made."""
-        return await asyncio.get_running_loop().run_in_executor(None, partial(call, *arguments))
+        return await asyncio.get_running_loop().run_in_executor(None, carried(partial(call, *arguments)))
 
 
 def decoded(decoder: msgspec.json.Decoder[StructT], body: bytes, what: str) -> StructT:

@@ -83,3 +83,13 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     slow_ms: Annotated[
         float, Meta(description="From how long on an answer counts as slow.", gt=0, extra={"unit": "ms"})
     ] = 1000.0
+    trace_endpoint: Annotated[
+        str,
+        Meta(description="Where OpenTelemetry traces are sent by OTLP over HTTP, such as "
+                         "http://127.0.0.1:4318/v1/traces; empty makes none."),
+    ] = ""
+    trace_share: Annotated[
+        float,
+        Meta(description="Share of the requests that are traced where whoever asks does not say.", ge=0, le=1,
+             extra={"unit": "1"}),
+    ] = 1.0  # fmt: skip
