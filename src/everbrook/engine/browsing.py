@@ -126,7 +126,8 @@ class Browsing:
             totals = state.counters.totals(n, now_ms)
             rows = np.flatnonzero(there)
             rows = rows[np.lexsort((rows, -totals[rows]))]
-            items = [self._item(row) | {"events": round(float(totals[row]))} for row in rows[start : start + k].tolist()]
+            page = rows[start : start + k].tolist()
+            items = [self._item(row) | {"events": round(float(totals[row]))} for row in page]
             return {"items": items, "found": len(rows), "known": n, "hidden": int(hidden.sum())}
 
     def _matching(self, search: str, n: int) -> Bool:
@@ -199,7 +200,7 @@ class Browsing:
     def weights_at(self) -> dict[str, Any]:
         """Which live weights answer, and up to where they have learned; None where nothing learns live."""
         stamp = self.live.stamp
-        return {"offset": None, "version": None} if stamp is None else {"offset": stamp.offset, "version": stamp.version}
+        return {"offset": stamp and stamp.offset, "version": stamp and stamp.version}
 
     def glance(self) -> dict[str, Any]:
         """Where everything stands, cheap enough for twice a second: `status` without what has to be looked up."""
@@ -214,7 +215,9 @@ class Browsing:
             "live": live, "refit": self.refitting.status(), "lists": self._lists, "now_ms": now_ms,
             "up_s": (now_ms - self._opened_ms) / 1000.0,
             "last_errors": [*self.errors, *process.get("last_errors", ())][-10:],
-            "memory": {"server_bytes": resident_bytes(os.getpid()), "learner_bytes": resident_bytes(process.get("pid"))},
+            "memory": {
+                "server_bytes": resident_bytes(os.getpid()), "learner_bytes": resident_bytes(process.get("pid")),
+            },
         }  # fmt: skip
 
     def _live_glance(self) -> dict[str, Any]:

@@ -14,7 +14,9 @@ from everbrook.errors import EverbrookError
 from everbrook.http.failures import from_everbrook, from_router
 from everbrook.http.guard import Guard, locked
 from everbrook.http.keys import Keyring
+from everbrook.http.made_traffic import MadeTraffic
 from everbrook.http.origins import ALLOWED, REMEMBERED_S, SENT, SHOWN, Origins
+from everbrook.http.page import PageFiles, open_paths
 from everbrook.http.request_lines import RequestLines
 from everbrook.http.rooms import ROOMS, operations
 from everbrook.http.traces import Traces
@@ -35,14 +37,17 @@ def build_app(engine: Recommender, settings: Settings, keyring: Keyring | None =
     """
     rooms = [kind(engine, settings) for kind in ROOMS]
     watching = next(room for room in rooms if isinstance(room, Watching))
+    made = next(room for room in rooms if isinstance(room, MadeTraffic))
+    made.playing.took, watching.stream.more["made"] = watching.lately.took, made.playing.status
     routes = [
         Route(one.path.replace("{id}", "{id:path}"), locked(one, getattr(room, one.call)), methods=[one.method.upper()])
         for room in rooms for one in room.operations
     ]
     routes.sort(key=lambda route: route.path.endswith("}"))  # an id takes any text: what stands behind one comes first
-    opened = frozenset(one.path for one in operations() if one.scope == "open")
-    watchers = (watching.meter, RequestLines(settings.serve))
+    opened = frozenset(one.path for one in operations() if one.scope == "open") | open_paths()
+    watchers = (watching.meter, watching.lately, RequestLines(settings.serve))
     middleware = [Middleware(Guard, settings=settings.serve, keyring=keyring, open_paths=opened, watchers=watchers)]
+    middleware.append(Middleware(PageFiles))
     if settings.serve.cors_origins:
         middleware.insert(0, Middleware(
             Origins, allow_origins=settings.serve.cors_origins, allow_methods=ALLOWED, allow_headers=SENT,
@@ -55,5 +60,10 @@ def build_app(engine: Recommender, settings: Settings, keyring: Keyring | None =
         exception_handlers={EverbrookError: from_everbrook, HTTPException: from_router},
     )
     app.router.redirect_slashes = False
-    app.state.stream = watching.stream
+
+    def close() -> None:
+        for room in rooms:
+            room.close()
+
+    app.state.close = close
     return app

@@ -36,6 +36,9 @@ class Room:
     def __init__(self, engine: Recommender, settings: Settings) -> None:
         self.engine, self.settings = engine, settings
 
+    def close(self) -> None:
+        """End what goes on here: the server stops. Called in the loop."""
+
     async def body(self, request: Request) -> bytes:
         """The whole body, within the limit."""
         return await read_body(request, self.settings.serve.body_limit_bytes)

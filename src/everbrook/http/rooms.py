@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from everbrook.http.backtests import Backtests
+from everbrook.http.catalogue import Catalogue
 from everbrook.http.lists import Lists
+from everbrook.http.made_traffic import MadeTraffic
 from everbrook.http.operation import Operation
+from everbrook.http.page import Page
 from everbrook.http.records import Records
 from everbrook.http.room import Room
 from everbrook.http.steering import Steering
 from everbrook.http.watching import Watching
 
-ROOMS: tuple[type[Room], ...] = (Records, Lists, Steering, Watching)
+ROOMS: tuple[type[Room], ...] = (
+    Records, Lists, Steering, Catalogue, Backtests, MadeTraffic, Watching, Page,
+)  # fmt: skip
 
 
 def operations() -> tuple[Operation, ...]:

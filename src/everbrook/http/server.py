@@ -99,7 +99,7 @@ def build_server(
         access_log=False, server_header=False, date_header=False, proxy_headers=False,
         timeout_graceful_shutdown=settings.serve.stop_timeout_s,
     )
-    return _Server(config, on_listening, app.state.stream.close)
+    return _Server(config, on_listening, app.state.close)
 
 
 def bind(settings: ServeSettings) -> socket.socket:

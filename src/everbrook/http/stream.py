@@ -26,10 +26,12 @@ class Stream:
 
     Args:
         status: tells where everything stands; called on another thread.
+        more: what else is in each digest, by name.
     """
 
-    def __init__(self, status: Callable[[], dict[str, Any]]) -> None:
+    def __init__(self, status: Callable[[], dict[str, Any]], more: dict[str, Callable[[], Any]] | None = None) -> None:
         self._status = status
+        self.more = more or {}
         self._clients: set[asyncio.Queue[bytes]] = set()
         self._teller: asyncio.Task[None] | None = None
         self._before: dict[str, Any] | None = None
@@ -64,13 +66,16 @@ class Stream:
         loop = asyncio.get_running_loop()
         while self._clients and not self._closed:
             try:
-                digest = digested(await loop.run_in_executor(None, self._status), self._before)
+                digest = await loop.run_in_executor(None, self._digest)
             except Exception as error:  # noqa: BLE001  whoever looks waits for the next
                 log.warning("A digest could not be made: %s.", type(error).__name__)
             else:
                 self._before = digest
                 self._put(msgspec.json.encode(digest))
             await asyncio.sleep(EVERY_S)
+
+    def _digest(self) -> dict[str, Any]:
+        return digested(self._status(), self._before) | {name: told() for name, told in self.more.items()}
 
     def _put(self, body: bytes) -> None:
         for queue in list(self._clients):
@@ -107,15 +112,33 @@ def digested(status: dict[str, Any], before: dict[str, Any] | None) -> dict[str,
     digest: dict[str, Any] = {name: status[name] for name in (
         "ready", "offset", "end", "lag", "events", "items", "actors", "lists", "up_s",
     )}  # fmt: skip
+    further = ("memory", "now_ms", "last_errors", "kinds", "scenarios")
+    digest |= {name: status[name] for name in further if name in status}
     digest |= {
         "version": status["version"]["name"], "stage": live.get("stage"), "learns": live["mode"],
         "behind": process.get("behind"), "freshness": process.get("freshness"),
         "drift": live.get("drift", {}).get("factor"), "paused": live.get("gate", {}).get("paused"),
         "log_loss": mixture["log_loss"], "weights": mixture["weights"], "refit": status["refit"]["state"],
-        "errors": len(status["last_errors"]),
+        "errors": len(status["last_errors"]), "published": status["version"], "live": _live(live),
+        "refitting": status["refit"],
     }  # fmt: skip
     past_s = 0.0 if before is None else digest["up_s"] - before["up_s"]
     for name in ("events", "lists"):
         gained = 0.0 if before is None or past_s <= 0.0 else (digest[name] - before[name]) / past_s
         digest[f"{name}_per_s"] = round(gained, 1)
     return digest
+
+
+def _live(live: dict[str, Any]) -> dict[str, Any]:
+    """What a dashboard shows of the live model: its weights, its gate with the evidence, its drift, its process."""
+    process = live.get("process") or {}
+    own = ("mode", "stage", "published", "note", "anchor", "counts", "events")
+    others = ("state", "pid", "behind", "starts")
+    told: dict[str, Any] = {name: live[name] for name in own if name in live}
+    told["process"] = {name: process.get(name) for name in (*others, "hangs")} if process else None
+    if "gate" in live:
+        gate = live["gate"]
+        told["gate"] = gate | {"readings": [one for one in gate["readings"] if one["scenario"] < 0]}
+    if "drift" in live:
+        told["drift"] = {name: live["drift"][name] for name in ("factor", "rises", "falls", "last")}
+    return told

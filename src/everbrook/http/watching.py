@@ -10,6 +10,7 @@ from starlette.responses import HTMLResponse, Response, StreamingResponse
 
 from everbrook.errors import NotReadyError
 from everbrook.http.failures import json_response
+from everbrook.http.lately import Lately
 from everbrook.http.meter import MEDIA, Meter
 from everbrook.http.operation import Operation
 from everbrook.http.room import Room
@@ -41,7 +42,12 @@ class Watching(Room):
 
     def __init__(self, engine: Recommender, settings: Settings) -> None:
         super().__init__(engine, settings)
-        self.meter, self.stream = Meter(engine), Stream(engine.status if engine is not None else dict)
+        self.meter, self.lately = Meter(engine), Lately()
+        self.stream = Stream(engine.glance if engine is not None else dict, {"took": self.lately.told})
+
+    def close(self) -> None:
+        """Let those go who look at the stream."""
+        self.stream.close()
 
     async def get_stream(self, request: Request) -> Response:
         """Digests for whoever looks."""

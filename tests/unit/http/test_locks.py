@@ -79,7 +79,8 @@ def test_open_routes_answer_everybody(client: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("GET", "/v1/nothing"), ("GET", "/"), ("PUT", "/v1/events"), ("OPTIONS", "/v1/events")]
+    ("method", "path"),
+    [("GET", "/v1/nothing"), ("GET", "/page/nothing.js"), ("PUT", "/v1/events"), ("OPTIONS", "/v1/events")]
 )
 def test_what_is_no_route_is_told_to_nobody_without_a_key(client: Any, method: str, path: str) -> None:
     assert client.request(method, path).status_code == 401
