@@ -137,6 +137,16 @@ def test_what_was_learned_inside_can_be_gone_back_to_over_http(server: Serving) 
     assert len(server.get("versions")["points"]) == 1
 
 
+def test_everything_that_the_board_shows_is_measured(server: Serving, repository: Path) -> None:
+    board = json.loads((repository / "deploy/grafana.json").read_text(encoding="utf-8"))
+    asked = " ".join(target["expr"] for panel in board["panels"] for target in panel.get("targets", ()))
+    named = set(re.findall(r"\b(?:everbrook|process)_\w+", asked))
+    told = server.client.get("/metrics").text
+    measured = set(re.findall(r"^(\w+?)(?:\{| )", told, re.MULTILINE))
+    assert len(named) > 20
+    assert named - measured == set()
+
+
 def test_what_is_wrong_is_told_in_the_house_form(server: Serving) -> None:
     unknown = server.client.post("/v1/rollback", json={"to": "live-7"})
     assert unknown.status_code == 404

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
@@ -84,6 +86,7 @@ class Standing:
             value=len(status["last_errors"]) + len(status["live"].get("process", {}).get("last_errors", ())),
         )  # fmt: skip
         yield from _mixture(status["mixture"])
+        yield from _disk(self._engine.path)
         yield from _live(status["live"])
         yield GaugeMetricFamily(
             "everbrook_refit_running", "Whether the large model is being fitted.",
@@ -98,6 +101,23 @@ def _mixture(mixture: dict[str, Any]) -> Iterator[Metric]:
     for name, weight in mixture["weights"].items():
         weights.add_metric((name,), weight)
     yield weights
+    pools = GaugeMetricFamily(
+        "everbrook_pool_weight", "Weight of each expert in the pool of a scenario.", labels=("scenario", "expert")
+    )  # fmt: skip
+    for scenario, by_expert in mixture["pool_by_scenario"].items():
+        for name, weight in by_expert.items():
+            pools.add_metric((scenario, name), weight)
+    yield pools
+
+
+def _disk(data: Path) -> Iterator[Metric]:
+    try:
+        free = float(shutil.disk_usage(data).free)
+        held = float(sum(file.stat().st_size for file in data.rglob("*") if file.is_file()))
+    except OSError:  # a file went while it was looked at: the next reading tells
+        return
+    yield GaugeMetricFamily("everbrook_disk_free_bytes", "Room left where the data directory lies.", value=free)
+    yield GaugeMetricFamily("everbrook_data_bytes", "Size of the files in the data directory.", value=held)
 
 
 def _live(live: dict[str, Any]) -> Iterator[Metric]:
@@ -111,6 +131,7 @@ def _live(live: dict[str, Any]) -> Iterator[Metric]:
         yield GaugeMetricFamily("everbrook_learner_up", "Whether the learner's process is there.", value=float(running))
         yield GaugeMetricFamily("everbrook_learner_lag", "Records it has not learned.", value=process["behind"] or 0)
         yield CounterMetricFamily("everbrook_learner_starts", "Starts of its process.", value=process["starts"])
+        yield CounterMetricFamily("everbrook_learner_hangs", "Times it was ended for hanging.", value=process["hangs"])
         yield GaugeMetricFamily(
             "everbrook_learner_memory_bytes", "Resident memory of the learner's process.",
             value=_resident_bytes(process["pid"]),
@@ -124,9 +145,23 @@ def _live(live: dict[str, Any]) -> Iterator[Metric]:
         for kind, count in gate["counts"].items():
             moves.add_metric((kind,), count)
         yield moves
+        yield _evidence(gate["readings"])
         drift = live["drift"]
         yield GaugeMetricFamily("everbrook_drift_factor", "By how much drift raises the rates.", value=drift["factor"])
         yield CounterMetricFamily("everbrook_drift_rises", "Rises of the loss that were noticed.", value=drift["rises"])
+
+
+def _evidence(readings: list[dict[str, Any]]) -> Metric:
+    """How near each claim of the gate is to being proven, over all scenarios."""
+    found = GaugeMetricFamily(
+        "everbrook_gate_evidence", "Evidence for a claim about the live weights; 1 proves it.",
+        labels=("claim", "against"),
+    )  # fmt: skip
+    for one in readings:
+        if one["scenario"] < 0 and one["needed_nats"]:
+            nats = max(one["nats"] or 0.0, 0.0)  # null: none at all
+            found.add_metric((one["claim"], one["against"]), nats / one["needed_nats"])
+    return found
 
 
 def _to_weights(freshness: dict[str, Any]) -> Metric:

@@ -46,7 +46,7 @@ def _samples(text: str) -> dict[str, float]:
     }
 
 
-def test_measurements_are_what_happened(client: Any) -> None:
+def test_measurements_are_what_happened(engine: Recommender, client: Any) -> None:
     before = _samples(client.get("/metrics").text)
     for _ in range(3):
         assert client.post("/v1/recommend", json={"user": "u1"}).status_code == 200
@@ -69,6 +69,11 @@ def test_measurements_are_what_happened(client: Any) -> None:
     weights = [value for name, value in after.items() if name.startswith("everbrook_mixture_weight|")]
     assert sum(weights) == pytest.approx(1.0, abs=0.01)
     assert after["process_resident_memory_bytes"] > 1e6
+    files = [path for path in engine.path.rglob("*") if path.is_file()]
+    assert after["everbrook_data_bytes"] == pytest.approx(sum(path.stat().st_size for path in files), rel=0.2)
+    assert after["everbrook_disk_free_bytes"] > 0
+    by_scenario = [value for name, value in after.items() if re.match(r"everbrook_pool_weight\|.*\bhome\b", name)]
+    assert sum(by_scenario) == pytest.approx(1.0, abs=0.01)
 
 
 def test_freshness_is_a_histogram() -> None:
@@ -86,6 +91,14 @@ def test_freshness_is_a_histogram() -> None:
     assert samples["+Inf"] == 4
     assert samples["0.5"] == 3
     assert len(BOUNDS_S) == len(told["buckets"])
+
+
+def test_evidence_of_the_gate_is_told_as_the_share_that_proves_a_claim() -> None:
+    reading = {"claim": "harm", "against": "anchor", "scenario": -1, "nats": 1.5, "needed_nats": 6.0}
+    nothing = reading | {"claim": "better", "nats": None}
+    found = meter._evidence([reading, reading | {"scenario": 2}, nothing]).samples
+    assert {one.labels["claim"]: one.value for one in found} == {"harm": 0.25, "better": 0.0}
+    assert {one.labels["against"] for one in found} == {"anchor"}
 
 
 def test_the_board_shows_only_what_is_measured(client: Any, repository: Path) -> None:
