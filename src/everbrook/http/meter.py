@@ -158,9 +158,9 @@ def _evidence(readings: list[dict[str, Any]]) -> Metric:
         labels=("claim", "against"),
     )  # fmt: skip
     for one in readings:
-        if one["scenario"] < 0 and one["needed_nats"]:
-            nats = max(one["nats"] or 0.0, 0.0)  # null: none at all
-            found.add_metric((one["claim"], one["against"]), nats / one["needed_nats"])
+        if one["scenario"] < 0:
+            nats, needed = max(one["nats"] or 0.0, 0.0), one["needed_nats"]  # null: none yet, none that would do
+            found.add_metric((one["claim"], one["against"]), nats / needed if needed else 0.0)
     return found
 
 

@@ -95,9 +95,9 @@ def test_freshness_is_a_histogram() -> None:
 
 def test_evidence_of_the_gate_is_told_as_the_share_that_proves_a_claim() -> None:
     reading = {"claim": "harm", "against": "anchor", "scenario": -1, "nats": 1.5, "needed_nats": 6.0}
-    nothing = reading | {"claim": "better", "nats": None}
-    found = meter._evidence([reading, reading | {"scenario": 2}, nothing]).samples
-    assert {one.labels["claim"]: one.value for one in found} == {"harm": 0.25, "better": 0.0}
+    nothing = [reading | {"claim": "better", "nats": None}, reading | {"claim": "alike", "needed_nats": None}]
+    found = meter._evidence([reading, reading | {"scenario": 2}, *nothing]).samples
+    assert {one.labels["claim"]: one.value for one in found} == {"harm": 0.25, "better": 0.0, "alike": 0.0}
     assert {one.labels["against"] for one in found} == {"anchor"}
 
 
