@@ -18,13 +18,15 @@ from everbrook.engine.marks import Marks
 from everbrook.engine.quality import SPANS, Quality
 from everbrook.engine.refitting import Refitting
 from everbrook.engine.standing import standing
-from everbrook.errors import InputError, UnknownNameError
+from everbrook.errors import InputError, NotFoundError, UnknownNameError
 from everbrook.events.log import Log
 from everbrook.events.records import ItemChange
 from everbrook.types import NO_ROW, Bool, Clock
 
 MOST = 200  # items, people or events in an answer
 MOST_SCANNED = 200_000  # ids that a search looks through
+MOST_ASKED = 1_000  # users whose histories are looked at for who takes an item
+MOST_TAKERS = 24
 FAMILIES = ("popularity", "transitions")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -151,6 +153,54 @@ class Browsing:
             "id": self._core.state.items.id(row), "title": record.title or None, "hidden": record.hidden is True,
             "categories": record.categories or [], "made": bool(record.tags and "made" in record.tags),
         }  # fmt: skip
+
+    def look(self, item: str) -> dict[str, Any]:
+        """All about one item: its record, who takes it, and how often it is taken by half-lives of the counters.
+
+        Args:
+            item: its id.
+
+        Raises:
+            NotFoundError: nobody has named the item.
+        """
+        with self._lock:
+            state = self._core.state
+            row = state.items.row(item)
+            if row == NO_ROW:
+                raise NotFoundError("This item must have been sent before; nothing is known of it.")
+            record = state.catalogue.get(row) or ItemChange(id=item)
+            kinds, places = state.kinds.names.names(), state.scenarios.names()
+            found, rates = state.counters.of_item(row, self.clock.now_ms())
+            by_kind, by_place = np.zeros(len(kinds)), np.zeros(len(places) + 1)  # the last: none
+            for (place, kind), events in found.items():
+                by_kind[kind] += events
+                by_place[place] += events
+            names = [*places, None]
+            return {
+                "item": item, "title": record.title or None, "text": record.text or None,
+                "categories": record.categories or [], "tags": record.tags or [],
+                "properties": record.properties or {}, "hidden": record.hidden is True, "events": int(by_kind.sum()),
+                "by_kind": [{"kind": kinds[at], "events": int(by_kind[at])} for at in np.flatnonzero(by_kind).tolist()],
+                "by_scenario": [
+                    {"scenario": names[at], "events": int(by_place[at])} for at in np.flatnonzero(by_place).tolist()
+                ],
+                "trend": [{"half_life_s": half_life_s, "per_hour": per_hour} for half_life_s, per_hour in rates],
+                "takers": self._takers(row),
+            }  # fmt: skip
+
+    def _takers(self, row: int) -> list[dict[str, Any]]:
+        """Users who took an item, among those who came last."""
+        state, found = self._core.state, []
+        count = len(state.users)
+        for user in range(count - 1, max(-1, count - 1 - MOST_ASKED), -1):
+            name = state.users.id(user)
+            past = state.histories.past(state.histories.actor_of(user, NO_ROW, named=True))
+            at = np.flatnonzero(past.items == row)
+            if name and len(at):
+                found.append({"id": name, "ts": int(past.times[at[-1]])})
+                if len(found) >= MOST_TAKERS:
+                    break
+        return found
 
     # -- how it stands -------------------------------------------------------------------------------------------
 

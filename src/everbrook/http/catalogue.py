@@ -85,6 +85,10 @@ class Catalogue(Room):
             "get", "/v1/catalogue", "get_catalogue", "Items, those with which most happened first.", "read",
             asks=AskCatalogue, errors=(400,),
         ),
+        Operation(
+            "get", "/v1/items/{id}/look", "get_look", "All about an item: its record, its trend, who takes it.", "read",
+            errors=(400, 404),
+        ),
         Operation("get", "/v1/counts", "get_counts", "How many events there were, by kind and scenario.", "read"),
         Operation(
             "get", "/v1/learning", "get_learning",
@@ -112,6 +116,10 @@ class Catalogue(Room):
         asked = self.questions(request, AskCatalogue)
         call: Any = partial(self.engine.catalogue, asked.search, asked.shown, asked.k, asked.start)  # type: ignore[arg-type]
         return json_response(await self.aside(call))
+
+    async def get_look(self, request: Request) -> Response:
+        """All about an item."""
+        return json_response(await self.aside(self.engine.look, self.id_of(request)))
 
     async def get_counts(self, request: Request) -> Response:
         """How many events there were."""

@@ -87,6 +87,29 @@ class Counters:
             for pair, count in zip(pairs.tolist(), sums.tolist(), strict=True)
         }
 
+    def of_item(self, item: int, now_ms: int) -> tuple[dict[tuple[int, int], int], list[tuple[float, float]]]:
+        """One item's events by scenario (NO_ROW: none) and kind; and how often it is met lately.
+
+        Args:
+            item: its row.
+            now_ms: the moment.
+
+        Returns:
+            Counts by scenario and kind; and by half-life, in seconds, events an hour: a sum that decays with a
+            half-life h is that of a steady stream of sum x ln 2 / h.
+        """
+        own = np.flatnonzero((self._keys[: self._n] >> 32) == item)
+        keys, sums = self._keys[own], self._sums[own]
+        plain = len(self.half_lives_s)
+        counts = {
+            (NO_ROW if key & _NONE == _NONE else key & _NONE, key >> 16 & _NONE): round(total)
+            for key, total in zip(keys.tolist(), sums[:, plain].tolist(), strict=True)
+        }
+        pause_ms = np.maximum(now_ms - sums[:, -1], 0.0)
+        left = sums[:, :plain] * np.exp(-pause_ms[:, None] * self._rates)
+        per_hour = (left.sum(axis=0) * self._rates * 3_600_000.0).tolist()
+        return counts, list(zip(self.half_lives_s, per_hour, strict=True))
+
     def arrays(self) -> Arrays:
         """All sums."""
         return {"keys": self._keys[: self._n].copy(), "sums": self._sums[: self._n].copy()}
