@@ -17,6 +17,7 @@ from everbrook import Recommender
 from everbrook.errors import BusyError
 from everbrook.events.records import Event
 from everbrook.settings import Settings
+from everbrook.settings.engine import EngineSettings
 from everbrook.settings.mixture import MixtureSettings
 from everbrook.testing.clock import FakeClock
 from everbrook.testing.world_config import preset
@@ -24,7 +25,8 @@ from everbrook.testing.worlds import World
 from everbrook.types import Arrays
 
 EXPERTS = ("popularity", "transitions", "repeats", "neighbours", "collaborative", "content", "rules")
-SETTINGS = Settings(mixture=MixtureSettings(experts=EXPERTS))
+EVERY_EVENT_IS_JUDGED = EngineSettings(judge_core_share=0.0)  # else the load says which are
+SETTINGS = Settings(mixture=MixtureSettings(experts=EXPERTS), engine=EVERY_EVENT_IS_JUDGED)
 WORLD = World(preset("shop", items=60, users=30, days=3, events_per_day=100, seed=8))
 EVENTS = WORLD.all_events().records()
 CLOCK = FakeClock(WORLD.config.end_ms)

@@ -5,6 +5,7 @@ Not here: the log, files, locks (recommender), reports (evaluate).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar, runtime_checkable
@@ -111,6 +112,7 @@ class Core:
         self.guard = guard
         self.offset = 0  # records of the log already in it
         self.events = 0  # events among them
+        self.judged, self.judging_s = 0, 0.0  # lists made to learn how to mix, and how long it took
         self.dropped_rows = 0  # learned of people who were forgotten since it was made
 
     def family(self, kind: type[FamilyT]) -> FamilyT | None:
@@ -232,6 +234,8 @@ class Core:
             self._judge(step, int(b), judging, on_judged)
 
     def _prepare(self, step: Step, mask: Bool) -> None:
+        if not mask.any():
+            return
         for family in self.mixture.experts:
             if isinstance(family, Prepares):
                 family.prepare(step, mask)
@@ -240,7 +244,10 @@ class Core:
         query = step.query(b)
         left_out: I32 = np.unique(query.items) if judging.exclude_seen else np.empty(0, dtype=np.int32)
         learn = judging.learn and bool(step.weight[b] > 0.0)
+        began_s = time.perf_counter()
         judgement = self.mixture.judge(query, int(step.item[b]), left_out, learn)
+        self.judging_s += time.perf_counter() - began_s
+        self.judged += 1
         if judgement is None:
             return None
         if on_judged is not None:

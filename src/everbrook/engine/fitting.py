@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from everbrook.engine.allowance import Allowance
 from everbrook.engine.building import new_core
 from everbrook.engine.core import Core, Judging, OnJudged
 from everbrook.engine.learning import LiveLearning
@@ -27,6 +28,7 @@ from everbrook.state.numbering import number
 from everbrook.types import Arrays
 
 OnProgress = Callable[[Progress], None]
+LARGE_BACKLOG = 10_000  # events; what a server that keeps up takes in at once is less
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,10 @@ def relearn(
     return Relearned(core, last, quality, learning)
 
 
-def catch_up(core: Core, log: Readable, stop: int, settings: Settings, on_judged: OnJudged | None = None) -> None:
+def catch_up(
+    core: Core, log: Readable, stop: int, settings: Settings, on_judged: OnJudged | None = None,
+    allowance: Allowance | None = None,
+) -> None:  # fmt: skip
     """Take in the log up to an offset, its events judged as live ones or, where many wait, as a backlog.
 
     Args:
@@ -106,12 +111,19 @@ def catch_up(core: Core, log: Readable, stop: int, settings: Settings, on_judged
         stop: the offset.
         settings: all of them.
         on_judged: told of each judged live event.
+        allowance: bounds how many are judged of what is no large backlog; None bounds nothing.
     """
     behind = stop - core.offset
     live = behind <= settings.engine.live_events
     share = settings.mixture.judge_share if live else catch_up_share(settings.engine, behind)
+    bounded = allowance if behind <= LARGE_BACKLOG else None
+    if bounded is not None:
+        share = min(share, bounded.share_of(behind))
+    judged, judging_s = core.judged, core.judging_s
     judging = Judging(share=share, exclude_seen=settings.rank.exclude_seen)
     follow(core, log, stop, judging, settings.engine.chunk, on_judged=on_judged if live else None)
+    if bounded is not None:
+        bounded.spent(core.judged - judged, core.judging_s - judging_s)
 
 
 def catch_up_share(settings: EngineSettings, behind: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
@@ -14,6 +15,7 @@ from typing import Any
 import msgspec
 
 from everbrook.engine.admission import check_names
+from everbrook.engine.allowance import Allowance
 from everbrook.engine.answers import describe, impression_of
 from everbrook.engine.browsing import Browsing
 from everbrook.engine.building import new_core
@@ -43,6 +45,9 @@ from everbrook.settings import Settings
 from everbrook.types import Clock, Step
 
 _log = logging.getLogger("everbrook.engine")
+
+
+AT_ONCE = 2000  # more records than this are learned on another thread, so that an event loop goes on
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -80,6 +85,7 @@ class Recommender(Looking, People, Browsing):
         self._digest = learned_digest(settings)
         self._core = new_core(settings)
         self._kept_events = 0
+        self._allowance = Allowance(settings.engine.judge_core_share, settings.engine.judge_burst)
         self._opened_ms, self._lists = clock.now_ms(), 0
         self.errors: list[str] = []
         self._published = Snapshot("counts-0", 0, self._opened_ms, self._digest)
@@ -155,6 +161,18 @@ class Recommender(Looking, People, Browsing):
             check_names(checked, self.settings.state)
         return self._taken(self.log.append(checked))
 
+    async def ingest_soon(self, events: Sequence[Event]) -> Receipt:
+        """Take in a batch of checked events from an event loop, which goes on until they are durable; see `ingest`."""
+        if self.settings.state.closed:
+            check_names(events, self.settings.state)
+        appended = await self._sqlite_log().append_async(events)
+        if appended.stop - self._core.offset > AT_ONCE:
+            return await asyncio.get_running_loop().run_in_executor(None, self._taken, appended)
+        _, is_due = self._advance(appended.stop)  # the first of those that shared a commit learns for all
+        if is_due:
+            asyncio.get_running_loop().run_in_executor(None, self._keep_or_note)
+        return Receipt(appended.accepted, len(appended.duplicates), appended.stop)
+
     def import_columns(self, columns: EventColumns, learn: bool = True) -> Receipt:
         """Take in many checked events at once, as an importer gives them.
 
@@ -188,15 +206,18 @@ class Recommender(Looking, People, Browsing):
         Returns:
             The offset reached.
         """
-        with self._lock:
-            end = self.log.end if stop is None else stop
-            if self._core.offset < end:
-                catch_up(self._core, self.log, self.log.end, self.settings, self._judged)
-                self.live.follow(self._core.offset, most=self.settings.engine.live_events)
-            reached, is_due = self._core.offset, self._is_checkpoint_due()
+        reached, is_due = self._advance(stop)
         if is_due:
             self._keep_or_note()
         return reached
+
+    def _advance(self, stop: int | None) -> tuple[int, bool]:
+        with self._lock:
+            end = self.log.end if stop is None else stop
+            if self._core.offset < end:
+                catch_up(self._core, self.log, self.log.end, self.settings, self._judged, self._allowance)
+                self.live.follow(self._core.offset, most=self.settings.engine.live_events)
+            return self._core.offset, self._is_checkpoint_due()
 
     def _judged(self, step: Step, b: int, found: Judgement) -> None:
         self.refitting.note(step, b)

@@ -153,6 +153,7 @@ class BulkWriter:
 
             def then(counts: dict[str, int]) -> None:
                 self._writer.live_events -= counts["event"]
+                self._writer.tail.clear()
                 self._forget_segments(rewritten)
 
             counts = self._writer.do(work, then)

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple
 from pathlib import Path
 
+import msgspec
+
 from everbrook.events.segments import SegmentEntry
 
 FILE = "log.sqlite"
@@ -132,7 +134,12 @@ def insert_ids(database: sqlite3.Connection, ids: Iterable[str]) -> None:
     Raises:
         sqlite3.IntegrityError: one of them is there.
     """
-    database.executemany("INSERT INTO event_ids VALUES (?)", zip(ids))
+    listed = sorted(ids)
+    if len(listed) == 1 or any("\0" in id_ for id_ in listed):  # JSON's NUL ends a text of SQLite's
+        database.executemany("INSERT INTO event_ids VALUES (?)", zip(listed))
+        return
+    body = msgspec.json.encode(listed)  # one statement lets go of the interpreter's lock once, not once an id
+    database.execute("INSERT INTO event_ids SELECT value FROM json_each(CAST(? AS TEXT))", (body,))
 
 
 def delete_ids(database: sqlite3.Connection, ids: Sequence[str]) -> int:

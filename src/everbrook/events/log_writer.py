@@ -21,6 +21,7 @@ from everbrook.errors import NotReadyError
 from everbrook.events.log import Appended
 from everbrook.events.log_database import Batch, count_live_events, insert_batches, insert_ids, known_ids, read_end
 from everbrook.events.log_files import disk_errors
+from everbrook.events.log_tail import Tail
 from everbrook.events.records import RECORD_TYPES, Event, Record
 from everbrook.events.segments import Segment, ids_in_segments
 
@@ -34,6 +35,7 @@ class Write(msgspec.Struct):
     """Records of one caller, encoded in the caller's thread so that the writer can only fail on the disk."""
 
     types: list[str] | str  # one where all are the same
+    records: Sequence[Record]
     bodies: list[bytes]
     ids: list[str | None] | None  # of the events; None where none has one
     future: AppendFuture
@@ -53,31 +55,34 @@ class _Group:
     """Writes that share a commit, laid out at their offsets."""
 
     stop: int
-    batches: list[tuple[int, str, list[bytes]]] = field(default_factory=list)
+    batches: list[tuple[int, str, list[bytes], list[Record]]] = field(default_factory=list)
     ids: dict[str, None] = field(default_factory=dict)
     results: list[tuple[AppendFuture, Appended]] = field(default_factory=list)
 
-    def rows_of(self, kind: str) -> list[bytes]:
-        """The list that takes the next record of this type."""
+    def add(self, kind: str, bodies: Sequence[bytes], records: Sequence[Record]) -> None:
+        """Lay records of one type behind the others."""
         if not self.batches or self.batches[-1][1] != kind:
-            self.batches.append((self.stop, kind, []))
-        return self.batches[-1][2]
+            self.batches.append((self.stop, kind, [], []))
+        self.batches[-1][2].extend(bodies)
+        self.batches[-1][3].extend(records)
+        self.stop += len(bodies)
 
     def rows(self) -> Iterable[Batch]:
-        return ((first, first + len(rows), kind, b"[%b]" % b",".join(rows)) for first, kind, rows in self.batches)
+        return ((first, first + len(rows), kind, b"[%b]" % b",".join(rows)) for first, kind, rows, _ in self.batches)
 
 
 def encode_write(records: Sequence[Record], future: AppendFuture) -> Write:
     """Make a write of checked records."""
     if len(records) == 1 and records[0].__class__ is Event:  # the hot path of events that come singly
         event = records[0]
-        return Write("event", [_encode(event)], [event.id] if event.id is not None else None, future)
+        return Write("event", records, [_encode(event)], [event.id] if event.id is not None else None, future)
     bodies = [_encode(record) for record in records]
     if all(record.__class__ is Event for record in records):
         ids: list[str | None] = [record.id for record in records]  # type: ignore[union-attr]
-        return Write("event", bodies, ids if any(ids) else None, future)
+        return Write("event", records, bodies, ids if any(ids) else None, future)
     ids = [record.id if isinstance(record, Event) else None for record in records]
-    return Write([_NAMES[record.__class__] for record in records], bodies, ids if any(ids) else None, future)
+    types = [_NAMES[record.__class__] for record in records]
+    return Write(types, records, bodies, ids if any(ids) else None, future)
 
 
 class LogWriter:
@@ -90,6 +95,7 @@ class LogWriter:
         self._gate = threading.Lock()
         self._closed = False
         self._changed = threading.Condition()
+        self.tail = Tail()
         self.end = read_end(database)
         self.live_events = count_live_events(database)
         self.many_events = sys.maxsize  # from so many live events on, `many` is set
@@ -176,7 +182,8 @@ class LogWriter:
             self._recover()
             _settle([(write.future, error) for write in writes])
             return
-        self._advance(group.stop, sum(len(rows) for _, kind, rows in group.batches if kind == "event"))
+        self.tail.add([(first, kind, records) for first, kind, _, records in group.batches])
+        self._advance(group.stop, sum(len(rows) for _, kind, rows, _ in group.batches if kind == "event"))
         if self.live_events >= self.many_events:
             self.many.set()
         _settle(group.results)
@@ -257,15 +264,13 @@ def _extend(group: _Group, write: Write, duplicates: tuple[int, ...]) -> None:
     if not write.bodies:
         return
     if isinstance(write.types, str) and not duplicates:
-        group.rows_of(write.types).extend(write.bodies)
-        group.stop += len(write.bodies)
+        group.add(write.types, write.bodies, write.records)
         return
     out = frozenset(duplicates)
     types = repeat(write.types) if isinstance(write.types, str) else write.types
-    for position, (kind, body) in enumerate(zip(types, write.bodies)):  # noqa: B905  one type may stand for all
+    for position, (kind, body, record) in enumerate(zip(types, write.bodies, write.records)):  # noqa: B905  see types
         if position not in out:
-            group.rows_of(kind).append(body)
-            group.stop += 1
+            group.add(kind, (body,), (record,))
 
 
 def _is_cancelled(future: AppendFuture) -> bool:

@@ -116,7 +116,9 @@ class SqliteLog:
         self, start: int, stop: int | None = None, types: Collection[str] | None = None, limit: int = READ_EVENTS
     ) -> Iterator[Run]:
         """Read the records at start..stop-1 in order, as `Log.runs` says."""
-        return self._reader.runs(start, self._up_to(stop), ALL_TYPES if types is None else types, limit)
+        stop, types = self._up_to(stop), ALL_TYPES if types is None else types
+        kept = self._writer.tail.runs(start, stop, types, limit)
+        return self._reader.runs(start, stop, types, limit) if kept is None else iter(kept)
 
     def read_events(self, start: int = 0, stop: int | None = None, leave_out: Collection[str] = ()) -> EventColumns:
         """Read all events at start..stop-1 as one set of columns, without the optional columns `leave_out`."""

@@ -102,7 +102,7 @@ class Records(Room):
         events = decode_events(body, self.engine.clock.now_ms(), tolerance_ms)
         self.check_count(len(events))
         with span("ingest", events=len(events)):
-            receipt = await self.aside(self.engine.ingest, events)
+            receipt = await self.engine.ingest_soon(events)
         return json_response(receipt)
 
     async def post_items(self, request: Request) -> Response:

@@ -29,6 +29,20 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         Meta(description="Events between two checkpoints of what was learned.", ge=1, extra={"unit": "events"}),
     ] = 200_000
     checkpoints: Annotated[int, Meta(description="Checkpoints kept.", ge=1, le=100, extra={"unit": "checkpoints"})] = 2
+    judge_core_share: Annotated[
+        float,
+        Meta(
+            description="Most of one core that judging live events may take, on average; under load fewer are judged. "
+                        "0: no limit.",
+            ge=0.0,
+            le=1.0,
+            extra={"unit": "share"},
+        ),
+    ] = 0.2
+    judge_burst: Annotated[
+        int,
+        Meta(description="Most live events that are judged at once after a pause.", ge=1, extra={"unit": "events"}),
+    ] = 32
     first_fit_share: Annotated[
         float,
         Meta(
