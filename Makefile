@@ -5,6 +5,7 @@
 #   make check    style, types, floors, spelling
 #   make bench    the measurements of docs/experiments.md;   PART=name for one of them
 #   make docs     the pages that are made from the code
+#   make page     the web page, built from web/ with Node.js; `make setup` does it where Node.js is there
 #
 # PORT=8001 and DATA_DIR=path change where `make run` listens and stores. TORCH can name another build, such as
 # TORCH='torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu'.
@@ -16,18 +17,19 @@ MAKEFLAGS += --no-print-directory
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.everbrook-setup
+PAGE := src/everbrook/page/index.html
 PORT ?= 8000
 DATA_DIR ?= data/demo
 TORCH ?= torch==2.13.0
 PART ?=
-PARTS := integration unit e2e property
+PARTS := integration unit e2e property browser
 BENCHES := log control gate freshness large kill9 importing state index counting neighbours replay_speed scale splits streams curve training backbones ader_backbone ader floods faults serve_ingest
 CANDIDATES := $(PYTHON) python3 python3.13 python3.12 python3.11
 PIP := $(PY) -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
 
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: help setup run check check-style check-types check-floors check-spelling test bench docs clean
+.PHONY: help setup run check check-style check-types check-floors check-spelling test bench docs page clean
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
@@ -49,8 +51,18 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PIP) $(TORCH) >&2
 	@$(PIP) setuptools==84.2.1 >&2
 	@$(PIP) --no-build-isolation -e '.[dev]' >&2
+	@if command -v npm >/dev/null; then $(MAKE) $(PAGE) >&2 || echo "The page was not built; make page says why." >&2; \
+	  else echo "No Node.js: the server answers at / with how to build its page (make page)." >&2; fi
 	@touch $(STAMP)
 	@echo "Set up." >&2
+
+page: $(PAGE)
+
+# npm takes the versions that package-lock.json names; nothing of them is kept in the repository.
+$(PAGE): web/package-lock.json web/package.json web/build.mjs web/tsconfig.json $(shell find web/src -type f)
+	@command -v npm >/dev/null || { echo "The page must be built with Node.js 18 or newer; there is no npm." >&2; exit 1; }
+	@cd web && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-audit --no-fund --loglevel=error; }
+	@cd web && npm run --silent build
 
 run: $(STAMP)
 	@exec $(PY) -m everbrook.cli.main demo --data "$(DATA_DIR)" --port "$(PORT)"
@@ -91,4 +103,4 @@ docs: $(STAMP)
 	@mv docs/settings.md.new docs/settings.md
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist web/node_modules src/everbrook/page .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
