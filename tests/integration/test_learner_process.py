@@ -317,3 +317,19 @@ def test_after_an_orderly_stop_nothing_is_done_again(tmp_path: Path) -> None:
         server.wait(lambda: server.ready)
         assert server.ready[0]["again"] == 0
         assert server.standing() == before
+
+
+def test_one_that_is_still_starting_is_ended_at_once(tmp_path: Path) -> None:
+    with running(tmp_path / "data") as server:
+        server.wait(lambda: server.supervisor.status()["pid"])
+        os.kill(server.supervisor.status()["pid"], signal.SIGSTOP)  # it will not get further by itself
+        assert not server.supervisor.is_ready
+        began = time.monotonic()
+        server.supervisor.stop(timeout_s=60.0)
+        assert time.monotonic() - began < 20.0
+        assert server.supervisor.status()["state"] == "stopped"
+    with running(tmp_path / "data") as server:  # nothing was lost
+        server.send(20)
+        server.wait_for_all()
+        assert server.supervisor.is_ready
+        assert_exact(server)

@@ -189,6 +189,8 @@ class Living:
             EverbrookError: what the command raised.
         """
         if self.supervisor is not None:
+            if name in READS_ONLY and not self.supervisor.is_ready:  # who only looks does not wait for a start
+                raise NotReadyError(f"The learner must be running to do '{name}'; it is starting.")
             return self.supervisor.command(name, arguments, READ_S if name in READS_ONLY else DO_S)
         if self.learning is None:
             raise NotReadyError(f"A learner must be there to do '{name}'; the setting learner.mode is 'off'.")

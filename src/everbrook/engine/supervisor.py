@@ -74,6 +74,7 @@ class Supervisor:
         self._end = 0
         self._stop_at: float | None = None
         self._deadline = 0.0
+        self._is_ready = False  # whether the process has said from where it goes on
         self._state: StateName = "stopped"
         self._beat: dict[str, Any] = {}
         self._beat_at = 0.0
@@ -131,7 +132,7 @@ class Supervisor:
             self._answers.forget(number)
 
     def stop(self, timeout_s: float = 60.0) -> None:
-        """Let the learner keep a checkpoint and go; one that does not go in time is killed."""
+        """Let the learner keep a checkpoint and go; one that is still starting, or does not go in time, is killed."""
         if not self._thread.is_alive():
             return
         self._stop_at = time.monotonic() + timeout_s
@@ -140,6 +141,11 @@ class Supervisor:
         if link is not None:
             link.send(Kind.STOP, b"")
         self._thread.join()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a process is there that answers commands."""
+        return self._is_ready
 
     def status(self) -> dict[str, Any]:
         """How the learner stands, for people and machines."""
@@ -187,7 +193,7 @@ class Supervisor:
                 process.kill()
             process.wait()
             with self._lock:
-                self._link, self._process = None, None
+                self._link, self._process, self._is_ready = None, None, False
             link.close()
             self._answers.give_up()
         return process.returncode
@@ -202,7 +208,7 @@ class Supervisor:
         link.send(Kind.BEGIN, msgspec.json.encode(begin))
         link.tell(Kind.END, self._end)
         self._assembler, self._is_out_of_step = Assembler(), False
-        self._beat, self._beat_at = {}, 0.0
+        self._beat, self._beat_at, self._is_ready = {}, 0.0, False
         self._deadline = time.monotonic() + BEGIN_S
         self._starts, self._state = self._starts + 1, "starting"
         with self._lock:
@@ -213,7 +219,9 @@ class Supervisor:
 
     def _kill_where_due(self, process: subprocess.Popen[bytes], is_silent: bool) -> None:
         now = time.monotonic()
-        if self._stop_at is not None and now > self._stop_at:
+        if self._stop_at is not None and not self._is_ready:  # all that it would keep is on disk
+            process.kill()
+        elif self._stop_at is not None and now > self._stop_at:
             self._note("The learner's process did not stop in time and was killed.")
             process.kill()
         elif self._is_out_of_step:
@@ -252,6 +260,7 @@ class Supervisor:
         elif message.kind == Kind.MOVE:
             self._on_move(message.told())
         elif message.kind == Kind.READY:
+            self._is_ready = True
             self._on_ready(message.told())
         elif message.kind == Kind.ERROR:
             self._note(f"The learner says: {message.told()}")
