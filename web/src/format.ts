@@ -39,8 +39,9 @@ export const ago = (ts_ms: number, now_ms = Date.now()) => {
 
 export function probability(value: number): string {
   if (value >= 0.1) return `${(100 * value).toFixed(0)} %`;
-  if (value >= 0.001) return `${(100 * value).toFixed(value >= 0.01 ? 1 : 2)} %`;
-  return value > 0 ? value.toExponential(1) : "0";
+  if (value >= 0.01) return `${(100 * value).toFixed(1)} %`;
+  if (value >= 1e-6) return `${Number((100 * value).toPrecision(2))} %`;
+  return value > 0 ? `${(100 * value).toExponential(0)} %` : "0 %";
 }
 
 export const figure = (value: number | null | undefined, digits = 4) =>

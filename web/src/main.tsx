@@ -2,11 +2,11 @@ import "uplot/dist/uPlot.min.css";
 import "./style.css";
 import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { Badge, Button, Icon, ICONS, Modal } from "./parts/basics";
+import { Button, Icon, ICONS, Modal } from "./parts/basics";
 import { forgetKey, key, keyWanted } from "./api";
 import { connection, digest, follow, lostSince, tick } from "./stream";
 import { ms, rate, span } from "./format";
-import { SECTIONS, TITLES, dismiss, notes, question, section, setTheme, theme, type Section } from "./state";
+import { SECTIONS, SHORT, TITLES, dismiss, notes, question, section, setTheme, theme, type Section } from "./state";
 import { Now } from "./sections/now";
 import { Learning } from "./sections/learning";
 import { TryIt } from "./sections/try";
@@ -60,8 +60,8 @@ function Pulse() {
         <>
           <span><b>{rate(one.events_per_s)}</b> events/s</span>
           <span class="wide-only"><b>{rate(one.lists_per_s)}</b> lists/s</span>
-          <span class="wide-only">to the list <b>{ms(one.took?.event.p50_ms)}</b></span>
-          <span>to the weights <b>{ms(one.freshness?.p50_ms)}</b></span>
+          {one.took?.event.p50_ms && <span class="wide-only">to the list <b>{ms(one.took.event.p50_ms)}</b></span>}
+          {one.freshness?.p50_ms && <span>to the weights <b>{ms(one.freshness.p50_ms)}</b></span>}
         </>
       ) : <span>{state === "lost" ? "not connected" : "connecting …"}</span>}
     </div>
@@ -113,7 +113,7 @@ function Page() {
       <nav class="sections" aria-label="Sections">
         {SECTIONS.map((name) => (
           <a key={name} href={`#/${name}`} aria-current={name === at ? "page" : undefined}>
-            <Icon name={SIGNS[name]} /><span>{TITLES[name]}</span>{name === "made" && made?.state === "playing" && <Badge tone="live">on</Badge>}
+            <Icon name={SIGNS[name]} /><span class={SHORT[name] ? "long" : ""}>{TITLES[name]}</span>{SHORT[name] && <span class="brief" aria-hidden="true">{SHORT[name]}</span>}{name === "made" && made?.state === "playing" && <span class="on" title="playing" />}
           </a>
         ))}
         <a class="docs" href="/docs"><Icon name="open" /><span>Every route</span></a>

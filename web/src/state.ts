@@ -8,6 +8,8 @@ export const TITLES: Record<Section, string> = {
   now: "Now", learning: "Learning", try: "Try it", backtests: "Backtests", data: "Data", made: "Made traffic",
 };
 
+export const SHORT: Partial<Record<Section, string>> = { backtests: "Tests", made: "Made" };
+
 function sectionOf(hash: string): Section {
   const name = hash.replace(/^#\/?/, "").split("?")[0];
   return SECTIONS.find((one) => one === name) ?? "now";

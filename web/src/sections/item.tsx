@@ -2,7 +2,7 @@ import { useState } from "preact/hooks";
 import { Badge, Button, Failed, Icon, Meter, Modal, Waiting } from "../parts/basics";
 import { useLoaded } from "../parts/load";
 import { get, query } from "../api";
-import { count, probability, rate } from "../format";
+import { count, probability } from "../format";
 import type { Asker } from "./try";
 
 interface Look {
@@ -49,7 +49,7 @@ function Trend(props: { look: Look }) {
       <ul class="bars">
         {trend.map((one) => {
           const name = one.half_life_s >= 86_400 ? `${Math.round(one.half_life_s / 86_400)} d` : one.half_life_s >= 3600 ? `${Math.round(one.half_life_s / 3600)} h` : `${Math.round(one.half_life_s / 60)} min`;
-          return <li key={one.half_life_s}><span>half-life {name}</span><Meter label={`Events an hour with a half-life of ${name}`} share={one.per_hour / most} text={`${one.per_hour.toFixed(2)} an hour`} /><b>{rate(one.per_hour)}/h</b></li>;
+          return <li key={one.half_life_s}><span>half-life {name}</span><Meter label={`Events an hour with a half-life of ${name}`} share={one.per_hour / most} text={`${one.per_hour.toFixed(2)} an hour`} /><b>{one.per_hour >= 10 ? one.per_hour.toFixed(0) : Number(one.per_hour.toPrecision(2))}/h</b></li>;
         })}
       </ul>
     </>
@@ -68,7 +68,7 @@ function WhyNot(props: { id: string; who: Asker; asks: Record<string, unknown>; 
     <div class="why" data-test="why">
       <p class="lead">{why.shown ? <><Badge tone="good">in the list</Badge> Ranked {count(why.rank)} of {count(why.candidates)}.</> : <><Badge tone="warn">not in the list</Badge> Ranked {count(why.rank)} of {count(why.candidates)}.</>} Probability {probability(why.probability)}{why.shown ? "" : `; the last place has ${probability(why.needed)}`}.</p>
       {why.hindrances.map((one) => <p key={one.kind} class="hindrance"><Icon name="alert" size={16} />{one.text}</p>)}
-      <div class="grid two">
+      <div class="grid">
         <div>
           <h4>Who brought it</h4>
           <ul class="bars">

@@ -17,10 +17,16 @@ function Freshness(props: { name: string; text: string; p50: number | null; p99:
         <h3>{props.name}</h3>
         {props.p50 !== null && <Badge tone={fine ? "good" : "warn"}>{fine ? "within its target" : "over its target"}</Badge>}
       </div>
-      <p class="big">{ms(props.p50)} <small>half of them</small></p>
-      <Spark values={props.values} color={props.color} label={`${props.name}, the last two minutes`} />
+      {props.p50 === null ? (
+        <p class="calm">No event has come by lately, so there is nothing to measure.</p>
+      ) : (
+        <>
+          <p class="big">{ms(props.p50)} <small>half of them</small></p>
+          <Spark values={props.values} color={props.color} label={`${props.name}, the last two minutes`} />
+        </>
+      )}
       <p class="dim">
-        99 of 100 within <b>{ms(props.p99)}</b> · targets {ms(props.target)} and {ms(props.target99)}. {props.text}
+        {props.p99 !== null && <>99 of 100 within <b>{ms(props.p99)}</b>. </>}Targets: {ms(props.target)} for half, {ms(props.target99)} for 99 of 100. {props.text}
       </p>
     </div>
   );
@@ -66,14 +72,14 @@ function Flow(props: { one: Digest }) {
         <Spark values={past.events} color="c-live" label="Events a second, the last two minutes" />
         <span class="dim">{count(one.events)} in all</span>
       </li>
-      <li class="hop"><span>{ms(one.took?.event.p50_ms)}</span></li>
+      <li class="hop"><span>{one.took?.event.p50_ms ? ms(one.took.event.p50_ms) : "at once"}</span></li>
       <li>
         <span class="flow-name">Lists</span>
         <span class="big">{rate(one.lists_per_s)}<small>/s</small></span>
         <Spark values={past.lists} color="c-mixture" label="Lists a second, the last two minutes" />
-        <span class="dim">made in {ms(one.took?.list.p50_ms)} (99 %: {ms(one.took?.list.p99_ms)})</span>
+        <span class="dim">{one.took?.list.p50_ms ? `made in ${ms(one.took.list.p50_ms)} (99 of 100 in ${ms(one.took.list.p99_ms)})` : `${count(one.lists)} since the start`}</span>
       </li>
-      <li class="hop"><span>{ms(one.freshness?.p50_ms)}</span></li>
+      <li class="hop"><span>{one.freshness?.p50_ms ? ms(one.freshness.p50_ms) : "soon after"}</span></li>
       <li>
         <span class="flow-name">Weights</span>
         <span class="big mono">{one.live.published ? `#${count(one.live.published.offset)}` : "–"}</span>

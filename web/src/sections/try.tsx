@@ -86,7 +86,7 @@ function Row(props: { one: Listed; place: number; was: number | null; top: numbe
       <div class="listed-main">
         <button type="button" class="link title" onClick={props.onOpen}>{title}</button>
         <span class="reasons">
-          {one.reasons?.map((reason) => (
+          {one.reasons?.filter((reason, at) => !at || reason.share >= 0.01).map((reason) => (
             <span key={reason.expert + reason.text} class="reason" title={`${reason.expert}: ${(100 * reason.share).toFixed(0)} % of it`}>{reason.text}<small>{(100 * reason.share).toFixed(0)} %</small></span>
           ))}
           {one.propensity !== undefined && one.propensity < 1 && <span class="reason" title="The chance that it stood in this place">propensity {one.propensity.toFixed(2)}</span>}
@@ -209,10 +209,16 @@ function Find(props: { onOpen: (item: string) => void }) {
 /** Where in a filter an error stands, from the hint that shows it under the text. */
 function FilterError(props: { error: ApiError }) {
   const { error } = props;
+  const [text, under] = (error.hint ?? "").split("\n");
+  const at = under?.indexOf("^") ?? -1;
+  const word = at < 0 ? null : /^[\w.`]+|^\S/.exec((text ?? "").slice(at));
+  const end = at + (word?.[0].length ?? 1);
   return (
     <div class="filter-error" id="filter-error" role="alert">
+      {text !== undefined && at >= 0 && (
+        <p class="mono" data-test="filter-at"><span>{text.slice(0, at)}</span><mark>{text.slice(at, end) || "␣"}</mark><span>{text.slice(end)}</span></p>
+      )}
       <p>{error.message}</p>
-      {error.hint?.includes("^") && <pre aria-hidden="true">{error.hint}</pre>}
     </div>
   );
 }
@@ -328,6 +334,15 @@ export function TryIt() {
           )}
         </div>
         <Card title={`The list for ${named}`} aside={list && <span class="dim" title="Which weights made it">{list.model.version} · made in {ms(list.took_ms)}</span>}>
+          <div class="narrow">
+            <label class="field grow">Filter
+              <input class={`mono ${wrong ? "wrong" : ""}`} value={wishes.filter} spellcheck={false} autocomplete="off" placeholder="'Comedy' in categories and year > 1990" aria-invalid={!!wrong} aria-describedby={wrong ? "filter-error" : undefined} onInput={(event) => wish({ filter: event.currentTarget.value })} />
+            </label>
+            <label class="field">Search for them
+              <input type="search" value={wishes.query} placeholder="words" onInput={(event) => wish({ query: event.currentTarget.value })} />
+            </label>
+          </div>
+          {wrong && <FilterError error={wrong} />}
           {!ready ? (
             <Empty title="Who shall it be?" icon="hand"><p>Pick a user on the left, or type an id.</p></Empty>
           ) : error && !wrong ? (
@@ -359,13 +374,6 @@ export function TryIt() {
             <Slide name="Diversity" low={0} high={1} value={wishes.diversity} text="How far likeness to what stands above counts against an item." onChange={(diversity) => wish({ diversity })} />
             <Slide name="Exploration" low={0} high={1} value={wishes.explore} text="Share of places that are drawn from below the list." onChange={(explore) => wish({ explore })} />
             <Slide name="Freshness" low={-1} high={1} value={wishes.freshness} text="How far young items gain, or lose." onChange={(freshness) => wish({ freshness })} />
-            <label class="field">Filter
-              <input class={`mono ${wrong ? "wrong" : ""}`} value={wishes.filter} spellcheck={false} autocomplete="off" placeholder="'Comedy' in categories and not hidden" aria-invalid={!!wrong} aria-describedby={wrong ? "filter-error" : undefined} onInput={(event) => wish({ filter: event.currentTarget.value })} />
-            </label>
-            {wrong && <FilterError error={wrong} />}
-            <label class="field">Personal search
-              <input type="search" value={wishes.query} placeholder="words; the list keeps to what they match" onInput={(event) => wish({ query: event.currentTarget.value })} />
-            </label>
             <label class="check"><input type="checkbox" checked={wishes.excludeSeen} onChange={(event) => wish({ excludeSeen: event.currentTarget.checked })} /> Leave out what they had</label>
           </div>
         </Card>
