@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import Route
@@ -27,6 +28,15 @@ if TYPE_CHECKING:
     from everbrook.settings import Settings
 
 
+class AnyText(PathConvertor):
+    """An id in a path: any text, line ends too."""
+
+    regex = r"(?s:.*)"
+
+
+register_url_convertor("text", AnyText())
+
+
 def build_app(engine: Recommender, settings: Settings, keyring: Keyring | None = None) -> Starlette:
     """Put the door together.
 
@@ -40,7 +50,7 @@ def build_app(engine: Recommender, settings: Settings, keyring: Keyring | None =
     made = next(room for room in rooms if isinstance(room, MadeTraffic))
     made.playing.took, watching.stream.more["made"] = watching.lately.took, made.playing.status
     routes = [
-        Route(one.path.replace("{id}", "{id:path}"), locked(one, getattr(room, one.call)), methods=[one.method.upper()])
+        Route(one.path.replace("{id}", "{id:text}"), locked(one, getattr(room, one.call)), methods=[one.method.upper()])
         for room in rooms for one in room.operations
     ]
     routes.sort(key=lambda route: route.path.endswith("}"))  # an id takes any text: what stands behind one comes first
