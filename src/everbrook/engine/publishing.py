@@ -17,6 +17,7 @@ def share(learning: LiveLearning, expert: LiveExpert) -> None:
     weights = learning.learner.weights
     anchor = weights.anchor
     expert.share(weights.rows, weights.network, anchor.network)
+    expert.watch(weights.watchers, (int(anchor.taken), anchor.offset, anchor.ts_ms))
     expert.anchor.share(anchor.overlay.place, anchor.overlay.buffer, anchor.overlay.rows())
     stage = learning.gate.stage if learning.events else "off"
     expert.changed(stage, learning.settings.gate.canary_share, learning.learner.asker.prior.weights)
@@ -32,6 +33,7 @@ def adopt(arrays: Arrays, expert: LiveExpert) -> None:
     table = arrays["weights/table"]
     expert.grow(len(table), 0)
     expert.rows.table[: len(table)] = table
+    expert.codes.moved(None)
     expert.network.load(within(arrays, "weights/network/"))
     expert.changed("off", 0.0, arrays["asker/prior"])
 
@@ -45,12 +47,16 @@ def apply(delta: Delta, expert: LiveExpert) -> None:
     items = max(int(delta.notes["items"]), int(delta.rows.max(initial=-1)) + 1)
     expert.grow(items, 0)
     delta.apply(expert.rows.table)
+    expert.codes.moved(delta.rows)
     expert.network.load(within(delta.dense, DENSE))
     if delta.notes["anchor"] == "whole":
+        expert.codes.moved(expert.anchor.rows)
         expert.anchor.replace(delta.dense["anchor_rows"], delta.dense["anchor_values"], items)
         expert.anchor_network.load(within(delta.dense, ANCHOR_DENSE))
     elif delta.notes["anchor"] == "more":
         expert.anchor.add(delta.dense["anchor_rows"], delta.dense["anchor_values"], items)
+    if delta.notes["anchor"] in ("whole", "more"):
+        expert.codes.moved(delta.dense["anchor_rows"])
     expert.changed(delta.notes["stage"], delta.notes["canary_share"], delta.dense["prior"])
 
 

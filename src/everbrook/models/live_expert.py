@@ -8,10 +8,12 @@ serve.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from everbrook.models import live_kernels as kernels
+from everbrook.models.live_codes import LEAST_ROWS, LiveCodes
 from everbrook.models.live_head import Head, head_of
 from everbrook.models.live_network import LiveNetwork, Windows, states_of, windows_of
 from everbrook.models.live_prior import LivePrior
@@ -75,6 +77,7 @@ class LiveExpert:
         self.rows.grow(self.items)
         self.network, self.anchor_network = LiveNetwork(s), LiveNetwork(s)
         self.anchor = AnchorRows(s.width)
+        self.codes = LiveCodes(s.width)
         self.stage, self.canary_share = "off", 0.0
         self._last: tuple[Query, _Answer | None] | None = None
         self._states: dict[int, _Kept] = {}
@@ -87,6 +90,18 @@ class LiveExpert:
     def share(self, rows: LiveRows, network: LiveNetwork, anchor_network: LiveNetwork) -> None:
         """Answer from weights that are written elsewhere in this process; `changed` says when they were."""
         self.rows, self.network, self.anchor_network = rows, network, anchor_network
+
+    def watch(self, watchers: list[Any], moment: tuple[int, ...]) -> None:
+        """Hear from weights in this process which of their rows change.
+
+        Args:
+            watchers: of the weights; this expert takes the place of the one before.
+            moment: of which the anchor is.
+        """
+        if not any(one is self.codes for one in watchers):
+            watchers[:] = [*(one for one in watchers if not isinstance(one, LiveCodes)), self.codes]
+            self.codes.moved(None)
+        self.codes.anchored(moment)
 
     def changed(self, stage: str, canary_share: float, prior: F64) -> None:
         """Weights were written.
@@ -191,8 +206,14 @@ class LiveExpert:
         windows = windows_of(query.items[None], query.times[None], query.kinds[None], n, now_ms, self.settings)
         state = self._state(query, windows, anchor)
         head = self._head(query)
+        kept = (self.anchor.place, self.anchor.values) if anchor else (_NO_PLACE, self.rows.table)
+        if len(head.rows) >= LEAST_ROWS:
+            codes = self.codes.anchor if anchor else self.codes.live
+            codes.keep_up(self.rows.table, kept, self.items)
+            found = head.coded_answer(codes, state, kept, limit)
+            if found is not None:
+                return _Answer(state, *found, anchor)
         if len(head.others):
-            kept = (self.anchor.place, self.anchor.values) if anchor else (_NO_PLACE, self.rows.table)
             return _Answer(state, *head.answer(self.rows.table, state, kept, limit), anchor)
         scores = self.rows.table[: self.items] @ state
         if anchor:

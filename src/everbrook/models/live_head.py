@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from everbrook.models import live_kernels as kernels
+from everbrook.models.live_codes import RowCodes
 from everbrook.models.sequence_kernels import best_rows
 from everbrook.types import F32, I32
 
@@ -41,10 +42,29 @@ class Head:
         if len(self.others):
             lifts = np.empty(len(self.others), np.float32)
             kernels.lifts(table, state, *kept, self.others, lifts)
-            top = float(lifts.max())
-            mean = math.log(float(np.exp(lifts - np.float32(top)).mean(dtype=np.float64))) + top
-            log_all = float(np.logaddexp(log_all, mean + self.log_rest))
+            log_all = self._with_others(log_all, lifts)
         return log_all, self.rows[best_rows(scores, limit)]
+
+    def coded_answer(
+        self, codes: RowCodes, state: F32, kept: tuple[I32, F32], limit: int
+    ) -> tuple[float, I32] | None:
+        """The same by codes that are kept up with the table; None where they do not help.
+
+        Args:
+            codes: of the table's rows.
+            state: see `answer`.
+            kept: see `answer`.
+            limit: see `answer`.
+        """
+        found = codes.best(state, kept, self.rows, self.log_prior, limit)
+        if found is None or not len(self.others):
+            return found
+        return self._with_others(found[0], codes.lifts(state, self.others)), found[1]
+
+    def _with_others(self, log_all: float, lifts: F32) -> float:
+        top = float(lifts.max())
+        mean = math.log(float(np.exp(lifts - np.float32(top)).mean(dtype=np.float64))) + top
+        return float(np.logaddexp(log_all, mean + self.log_rest))
 
 
 def head_of(log_prior: F32, limit: int, sampled: int, seed: int) -> Head:

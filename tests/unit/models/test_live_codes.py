@@ -1,0 +1,145 @@
+"""Lists by a coded copy of the rows: the same best rows as a plain look at all of them, the same denominator."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from everbrook.models import live_expert
+from everbrook.models.live_codes import RowCodes
+from everbrook.models.live_expert import LiveExpert
+from everbrook.models.live_head import head_of
+from everbrook.models.popularity import Popularity
+from everbrook.settings.live import LiveSettings
+from everbrook.types import F32, I32, Query
+
+N = 10_000
+NOTHING = np.full(N, -1, np.int32)
+
+
+def world(width: int, seed: int = 0) -> tuple[F32, F32, F32]:
+    """A table of small and of larger rows, a state, and popularity with a heavy tail."""
+    rng = np.random.default_rng(seed)
+    table = rng.normal(0.0, 0.05, (N, width)).astype(np.float32)
+    table[rng.permutation(N)[: N // 4]] *= 6.0
+    prior = rng.permutation(1.0 / np.arange(1, N + 1))
+    state = rng.normal(0.0, 1.0, width) * (8.0 / math.sqrt(width))
+    return table, state.astype(np.float32), np.log(prior / prior.sum()).astype(np.float32)
+
+
+def plain(table: F32, state: F32, log_prior: F32, limit: int) -> tuple[float, I32]:
+    """All of them in float64."""
+    logits = table.astype(np.float64) @ state.astype(np.float64) + log_prior
+    return float(np.log(np.exp(logits).sum())), np.argsort(-logits, kind="stable")[:limit].astype(np.int32)
+
+
+@pytest.mark.parametrize("width", [4, 16, 64, 100, 192])
+def test_coded_rows_give_the_same_best_rows_and_denominator(width: int) -> None:
+    every = np.arange(N, dtype=np.int32)
+    for seed in range(8):
+        table, state, log_prior = world(width, seed)
+        codes = RowCodes(width)
+        codes.keep_up(table, (NOTHING, table), N)
+        found = codes.best(state, (NOTHING, table), every, log_prior, 60)
+        assert found is not None
+        log_all, best = plain(table, state, log_prior, 60)
+        assert found[0] == pytest.approx(log_all, abs=1e-4)
+        np.testing.assert_array_equal(found[1], best)
+
+
+def test_a_row_that_moved_is_coded_anew_and_new_rows_are_found() -> None:
+    table, state, log_prior = world(64)
+    codes, every = RowCodes(64), np.arange(N, dtype=np.int32)
+    codes.keep_up(table, (NOTHING, table), N - 10)
+    moved = np.array([17, 5_000, N - 11], np.int32)
+    codes.mark(moved)
+    table[moved] = state / 4.0
+    table[N - 3] = state / 3.0
+    codes.keep_up(table, (NOTHING, table), N)
+    found = codes.best(state, (NOTHING, table), every, log_prior, 20)
+    assert found is not None
+    log_all, best = plain(table, state, log_prior, 20)
+    assert found[0] == pytest.approx(log_all, abs=1e-4)
+    np.testing.assert_array_equal(found[1], best)
+    assert {17, 5_000, N - 11, N - 3} <= set(found[1].tolist())
+
+
+def test_another_table_is_coded_whole() -> None:
+    table, state, log_prior = world(64)
+    codes, every = RowCodes(64), np.arange(N, dtype=np.int32)
+    for one in (table, world(64, 1)[0]):
+        codes.keep_up(one, (NOTHING, one), N)
+        found = codes.best(state, (NOTHING, one), every, log_prior, 20)
+        assert found is not None
+        np.testing.assert_array_equal(found[1], plain(one, state, log_prior, 20)[1])
+
+
+def test_rows_with_other_values_and_a_part_of_the_rows() -> None:
+    table, state, log_prior = world(64)
+    rows = np.argsort(-log_prior)[[2, 40, 3_000]].astype(np.int32)
+    values = np.repeat((state / 5.0)[None], 3, axis=0)
+    place = NOTHING.copy()
+    place[rows] = np.arange(3)
+    head = head_of(log_prior, 9_000, 2_048, 0)
+    codes = RowCodes(64)
+    codes.keep_up(table, (place, values), N)
+    found = head.coded_answer(codes, state, (place, values), 30)
+    assert found is not None
+    log_all, best = head.answer(table, state, (place, values), 30)
+    assert found[0] == pytest.approx(log_all, abs=1e-4)
+    np.testing.assert_array_equal(found[1], best)
+
+
+def test_codes_do_not_answer_where_too_many_rows_are_alike_or_wanted() -> None:
+    table, state, log_prior = world(64)
+    codes, every = RowCodes(64), np.arange(2 * N, dtype=np.int32)
+    alike = np.zeros((2 * N, 64), np.float32)
+    codes.keep_up(alike, (every[:0], alike), 2 * N)
+    even = np.full(2 * N, -math.log(2 * N), np.float32)
+    assert codes.best(state, (every[:0], alike), every, even, 20) is None
+    codes.keep_up(table, (NOTHING, table), N)
+    assert codes.best(state, (NOTHING, table), every[:N], log_prior, 1_000) is None
+
+
+def asked(seed: int, items: int) -> Query:
+    rng = np.random.default_rng(seed)
+    times = 1_000_000 + 1000 * np.arange(5, dtype=np.int64)
+    kinds = np.zeros(5, np.int16)
+    return Query(2_000_000, seed, -1, rng.integers(0, items, 5).astype(np.int32), times, kinds, 5)
+
+
+def test_an_expert_answers_by_codes_as_it_does_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    items = 4_000
+    settings = replace_start(LiveSettings(state_s=0.0), 0.2)
+    expert = LiveExpert(settings, counted(items))
+    expert.grow(items, 0)
+    rng = np.random.default_rng(3)
+    rows = rng.permutation(items)[:300].astype(np.int32)
+    expert.anchor.replace(rows, rng.normal(0.0, 0.2, (300, settings.width)).astype(np.float32), items)
+    for stage in ("live", "shadow"):
+        expert.changed(stage, 0.0, np.full(len(counted(1).names), 1.0 / len(counted(1).names)))
+        for seed in range(5):
+            answers = []
+            for least in (10**9, 1):
+                monkeypatch.setattr(live_expert, "LEAST_ROWS", least)
+                query = asked(seed, items)
+                mass, rest = np.empty((items, 1), np.float32), np.empty(1, np.float32)
+                best = expert.propose(query, 25)
+                expert.score(query, np.arange(items, dtype=np.int32), mass, rest)
+                answers.append((best, mass))
+            np.testing.assert_array_equal(answers[0][0], answers[1][0])
+            np.testing.assert_allclose(answers[0][1], answers[1][1], rtol=1e-4)
+
+
+def counted(items: int) -> Popularity:
+    popularity = Popularity()
+    popularity.grow(items, 0)
+    return popularity
+
+
+def replace_start(settings: LiveSettings, start: float) -> LiveSettings:
+    return LiveSettings(**{name: getattr(settings, name) for name in settings.__struct_fields__} | {"start": start})
+
+
