@@ -13,6 +13,8 @@ Decisions come back as values; whoever asked acts on them and logs them.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from everbrook.learn import gate_kernels as kernels
@@ -24,6 +26,7 @@ from everbrook.learn.gate_kernels import (
     HARM_ANCHOR,
     HARM_RECENT,
     HARM_YOUNG,
+    MEAN_ERROR,
     RECENT,
     STRETCH_ALIKE,
     STRETCH_BETTER,
@@ -37,6 +40,7 @@ from everbrook.types import F64, I16, I32, NO_ROW, Arrays
 _EVERY = tuple(range(kernels.KINDS))
 _HARMS = ((HARM_ANCHOR, "anchor", ANCHOR), (HARM_RECENT, "recent", RECENT), (HARM_YOUNG, "young", YOUNG))
 _AHEAD = 0.01  # nats by which other earlier weights must have done better to be gone back to
+_SURE = 2.0  # standard errors by which a lead must exceed nothing to count as one
 _REFERENCES = {name: reference for _, name, reference in _HARMS}
 
 
@@ -149,7 +153,7 @@ class Gate:
         else:
             return []
         against = "recent" if recent else "anchor"
-        return self._fall(against, against, because, ts_ms, NO_ROW, 0.0)
+        return self._fall(against, against, because, ts_ms, NO_ROW, 0.0, falls=True)
 
     def _harmed(self, ts_ms: int) -> list[Move]:
         shadow = self.stage == "shadow"
@@ -162,32 +166,28 @@ class Gate:
                 nats, _ = self._evidence.nats(kind, slot)
                 where = "" if slot == 0 else f" in scenario row {slot - 1}"
                 because = f"Live weights are worse than the {against} ones{where}: lately {mean:+.4f} nats an event."
-                return self._fall(self._best_of(against, mean, slot), against, because, ts_ms, slot - 1, nats)
+                to = _best_of(self._evidence, against, mean, slot)
+                falls = to == "anchor" or not _ahead_of_anchor(self._evidence)
+                return self._fall(to, against, because, ts_ms, slot - 1, nats, falls=falls)
         return []
-
-    def _best_of(self, against: str, mean: float, slot: int) -> str:
-        """The earlier weights that have lately done best: those that harm was proven against, unless others are ahead.
-
-        Damage that went on for a while is in the youngest weights too.
-        """
-        means = {name: self._evidence.moments(reference, slot)[0] for _, name, reference in _HARMS}
-        best = min(means, key=means.__getitem__)
-        return best if means[best] < mean - _AHEAD else against
 
     def _fell_lately(self) -> bool:
         last = int(self._n["harm_ages"][-1])
         return last >= 0 and self._evidence.age_ms() - last <= 1000 * self.settings.harms_within_s
 
-    def _fall(self, to: str, against: str, because: str, ts_ms: int, scenario: int, nats: float) -> list[Move]:
-        """Weights go back and the stage goes down; harm that repeats leads to shadow and a rest."""
+    def _fall(
+        self, to: str, against: str, because: str, ts_ms: int, scenario: int, nats: float, *, falls: bool
+    ) -> list[Move]:
+        """Weights go back and, where it falls, the stage goes down; harm that repeats leads to a rest too."""
         s, n, age = self.settings, self._n, self._evidence.age_ms()
         stage = int(n["stage"][0])
         n["harm_ages"][:-1] = n["harm_ages"][1:]
         n["harm_ages"][-1] = age
         repeated = n["harm_ages"][0] >= 0 and age - n["harm_ages"][0] <= 1000 * s.harms_within_s
-        to = "anchor" if repeated and stage > 0 else to
+        falls = falls and stage > 0
+        to = "anchor" if repeated and falls else to
         moves = [self._move("rollback", to, because, ts_ms, against, scenario, nats)]
-        if stage > 0:
+        if falls:
             stage = 0 if repeated else stage - 1
             self._to_stage(stage, ts_ms)
             moves.append(self._move("demote", STAGES[stage], because, ts_ms, against, scenario, nats))
@@ -204,7 +204,7 @@ class Gate:
         e, s, n, age = self._evidence, self.settings, self._n, self._evidence.age_ms()
         alike = e.stayed_alike(n["alike_age"])
         better = e.holds(BETTER)
-        if not (better or alike) or self.resting or e.most_nats(HARM) > QUIET_NATS:
+        if not (better or alike) or self.resting or self._suspected(better):
             return []
         stage = int(n["stage"][0])
         if stage == 1 and age - n["since_age"][0] < 1000 * s.canary_least_s:
@@ -217,6 +217,10 @@ class Gate:
         self.renewed()
         return [self._move("promote", STAGES[stage + 1], because, ts_ms, "anchor", NO_ROW, nats)]
 
+    def _suspected(self, better: bool) -> bool:
+        """Whether there is more than a hint of harm; against younger weights only where no lead outweighs it."""
+        return self._evidence.most_nats((HARM_ANCHOR,) if better else HARM) > QUIET_NATS
+
     def _anchored(self, ts_ms: int) -> list[Move]:
         """Live weights become the anchor on evidence of the present stretch alone."""
         e, s, n, age = self._evidence, self.settings, self._n, self._evidence.age_ms()
@@ -224,7 +228,7 @@ class Gate:
         calm_ms = age - max(int(n["anchor"][0]), int(n["harm_ages"][-1]))
         alike = e.holds(STRETCH_ALIKE) and calm_ms >= 1000 * s.anchor_every_s
         old = e.events() - n["anchor"][2] >= s.anchor_events
-        if old and (better or alike) and e.most_nats(HARM) <= QUIET_NATS:
+        if old and (better or alike) and not self._suspected(better):
             mean, _, _ = e.moments(ANCHOR)
             nats, _ = e.nats(STRETCH_BETTER if better else STRETCH_ALIKE)
             claim = "better than" if better else f"within {s.margin:g} nats of"
@@ -275,7 +279,7 @@ class Gate:
         return Reading(claim, against, scenario, nats, needed, mean, sd, events)
 
     def state(self) -> Arrays:
-        """Everything, as named arrays."""
+        """All, as named arrays."""
         own = {name: array.copy() for name, array in self._n.items()}
         return own | {f"evidence/{name}": array for name, array in self._evidence.state().items()}
 
@@ -284,3 +288,20 @@ class Gate:
         for name, array in self._n.items():
             array[...] = arrays[name]
         self._evidence.load({name: arrays[f"evidence/{name}"] for name in self._evidence.state()})
+
+
+def _best_of(evidence: Evidence, against: str, mean: float, slot: int) -> str:
+    """The earlier weights that have lately done best: those that harm was proven against, unless others are ahead.
+
+    Damage that went on for a while is in the youngest weights too.
+    """
+    known = {name: evidence.moments(reference, slot) for _, name, reference in _HARMS}
+    best = min(known, key=lambda name: known[name][0])
+    error = MEAN_ERROR * math.hypot(known[best][1], known[against][1])
+    return best if known[best][0] < mean - _AHEAD - _SURE * error else against
+
+
+def _ahead_of_anchor(evidence: Evidence) -> bool:
+    """Whether the live weights have lately done better than the anchor, harm or not, by more than chance."""
+    mean, sd, _ = evidence.moments(ANCHOR)
+    return mean > _SURE * sd * MEAN_ERROR

@@ -39,6 +39,7 @@ _RATE = 1.0 / 128.0  # of the running second moment
 _LEVEL_RATE = 1.0 / 256.0  # of the running variances per level
 _LEVEL_LEAST = 12  # pairs before a level's variance is believed
 _MEAN_RATE = 1.0 / 128.0
+MEAN_ERROR = math.sqrt(_MEAN_RATE / (2.0 - _MEAN_RATE))  # of the running mean, in deviations of a block
 _UNIT_RATE = 1.0 / 256.0
 
 

@@ -69,12 +69,29 @@ def test_an_equal_model_is_promoted_only_after_it_was_good_enough_for_long() -> 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_harm_of_a_hundredth_of_a_nat_goes_back_to_the_recent_weights(seed: int) -> None:
-    found = play(live_gate(), 50, lambda s: (-0.01 if s >= 20 else 0.0, 0.1), seed)
+    found = play(live_gate(), 50, lambda s: (-0.01 if s >= 20 else 0.0, 0.0), seed)
     back = [(at_s, move) for at_s, move in found if move.kind == "rollback"]
     assert back
     assert (back[0][1].to, back[0][1].against) == ("recent", "recent")
     assert 20 < back[0][0] < 30
     assert ("demote", "canary") in kinds(found)
+
+
+def test_weights_that_are_ahead_of_the_anchor_all_the_same_go_back_and_serve_on() -> None:
+    gate = live_gate(harms=2, rest_s=20.0)
+    found = play(gate, 60, lambda s: (-0.05 if s < 30 and not gate.resting else 0.0, 0.3))
+    assert kinds(found) == [
+        ("rollback", "recent"), ("rollback", "recent"), ("rest", "learning"), ("wake", "learning"),
+        ("rollback", "recent"), ("rest", "learning"), ("wake", "learning"),
+    ]  # fmt: skip
+    assert gate.stage == "live"
+
+
+def test_weights_behind_recent_ones_leave_shadow_where_they_are_ahead_of_the_anchor() -> None:
+    gate = Gate()
+    found = play(gate, 30, lambda s: (-0.005, 0.3))
+    assert kinds(found)[0] == ("promote", "canary")
+    assert found[0][0] < 10
 
 
 def test_harm_against_an_aged_anchor_goes_back_to_it() -> None:
