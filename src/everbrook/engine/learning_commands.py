@@ -81,7 +81,8 @@ def _standing(learning: LiveLearning, _: Arguments) -> dict[str, Any]:
         "offset": learning.offset, "events": learning.events, "version": learning.version, "items": learner.items,
         "clock_ms": learning.clock_ms, "gate": asdict(learning.gate.standing()),
         "drift": asdict(learning.drift.standing()), "counts": learner.counts,
-        "stale_states_nats": learner.stale_nats, "held_back": learning.guard.held_back if learning.guard else 0,
+        "stale_states_nats": learner.stale_nats, "pace": learner.pace.factor,
+        "held_back": learning.guard.held_back if learning.guard else 0,
         "anchor": {"offset": anchor.offset, "ts_ms": anchor.ts_ms},
         "versions": [
             {"version": one.version, "offset": one.offset, "ts_ms": one.ts_ms} for one in learning.ring.points()

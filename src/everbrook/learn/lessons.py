@@ -21,7 +21,7 @@ class Lesson:
 
     new: Questions  # with shared negatives
     again: Questions | None  # from the reservoir, with the same negatives
-    factor: float  # what step sizes are multiplied with
+    factors: tuple[float, float]  # what all step sizes are multiplied with; and the pace of rows
     ts_ms: int
 
 
@@ -58,10 +58,10 @@ def learn_from(weights: LiveWeights, lesson: Lesson, settings: LiveSettings, see
         return "The loss of the step is not finite."
     loss.backward()  # type: ignore[no-untyped-call]
     assert table.grad is not None
-    weights.step(rows.astype(np.int32), table.grad.numpy(), lesson.factor, lesson.ts_ms)
+    weights.step(rows.astype(np.int32), table.grad.numpy(), lesson.factors, lesson.ts_ms)
     weights.steps.gather(count)
     if weights.steps.gathered >= settings.network_events:
-        weights.steps.step(settings.network_rate * lesson.factor, settings.network_norm)
+        weights.steps.step(settings.network_rate * lesson.factors[0], settings.network_norm)
     return ""
 
 

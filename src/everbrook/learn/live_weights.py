@@ -120,13 +120,13 @@ class LiveWeights:
         for watcher in self.watchers:
             watcher.note(tables, rows)
 
-    def step(self, rows: I32, grads: F32, factor: float, ts_ms: int) -> None:
+    def step(self, rows: I32, grads: F32, factors: tuple[float, float], ts_ms: int) -> None:
         """Move rows against their gradients, within the guard's bounds.
 
         Args:
             rows: (R,) without repeats.
             grads: (R, D)
-            factor: what the step size is multiplied with.
+            factors: what the step size is multiplied with; and the pace, down to which it falls as rows move.
             ts_ms: the time.
         """
         s = self.settings
@@ -136,7 +136,7 @@ class LiveWeights:
         if not admitted.all():
             rows, grads = rows[admitted], grads[admitted]
         self.change(rows)
-        sizes = (s.row_rate * factor, float(s.row_memory), s.row_floor, s.row_first)
+        sizes = (s.row_rate * factors[0], float(s.row_memory), s.row_floor, s.row_first, factors[1])
         clip = (s.clip_share, s.clip_size)
         table = self.rows.table
         self._counts[0] += step_rows(table, rows, grads, self.squares, self.updates, sizes, clip, self.changes)

@@ -14,6 +14,7 @@ from everbrook.learn.asking import Asked, Asker, log_probabilities
 from everbrook.learn.lessons import Lesson, learn_from
 from everbrook.learn.live_arrays import under, within
 from everbrook.learn.live_weights import LiveWeights
+from everbrook.learn.pace import Pace
 from everbrook.learn.references import Reference
 from everbrook.learn.reservoir import Questions, Reservoir
 from everbrook.learn.spikes import Spikes
@@ -45,6 +46,7 @@ class OnlineLearner:
         self.weights = LiveWeights(settings)
         self.reservoir = Reservoir(settings)
         self.spikes = Spikes(settings)
+        self.pace = Pace(settings)
         self.items = 0
         self._counts = np.zeros(3, np.int64)  # micro-batches, events asked about, micro-batches that were skipped
         self._stale = np.zeros(2)  # nats lost by stale states, events
@@ -73,10 +75,11 @@ class OnlineLearner:
         tested = self._test(asked, step, rng)
         if not len(asked.at):
             return tested
+        self.pace.observe(tested.live, tested.young)
         because = "Learning rests." if not learn else self.spikes.judge(tested.live)
         if not because:
             again = self.reservoir.draw(round(s.replayed * len(asked.at)), asked.drawn, rng)
-            lesson = Lesson(asked.questions, again, factor, ts_ms)
+            lesson = Lesson(asked.questions, again, (factor, self.pace.factor), ts_ms)
             because = learn_from(self.weights, lesson, s, int(self._counts[0]))
             self.reservoir.put(asked.questions, step.actor[asked.at], step.scenario[asked.at], rng)
         if because:
@@ -140,7 +143,7 @@ class OnlineLearner:
     def _parts(self) -> dict[str, Arrays]:
         return {
             "asker": self.asker.state(), "weights": self.weights.state(), "reservoir": self.reservoir.state(),
-            "spikes": self.spikes.state(),
+            "spikes": self.spikes.state(), "pace": self.pace.state(),
         }  # fmt: skip
 
     def load(self, arrays: Arrays) -> None:
@@ -151,3 +154,4 @@ class OnlineLearner:
         self.weights.load(within(arrays, "weights/"))
         self.reservoir.load(within(arrays, "reservoir/"))
         self.spikes.load(within(arrays, "spikes/"))
+        self.pace.load(within(arrays, "pace/"))

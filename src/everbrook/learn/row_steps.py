@@ -22,7 +22,7 @@ from everbrook.types import F32, I32, I64, Bool
 
 @njit(cache=True, fastmath={"contract", "reassoc"})
 def step_rows(
-    table: F32, rows: I32, grads: F32, squares: F32, updates: F32, sizes: tuple[float, float, float, float],
+    table: F32, rows: I32, grads: F32, squares: F32, updates: F32, sizes: tuple[float, float, float, float, float],
     clip: tuple[float, float], changes: F32,
 ) -> int:
     """Move rows in place.
@@ -32,16 +32,17 @@ def step_rows(
         rows: (R,) without repeats.
         grads: (R, D) their gradients.
         squares: (N,) in and out: mean square of a row's gradients.
-        updates: (N,) in and out: how often each row has moved, up to `memory`.
+        updates: (N,) in and out: how often each row has moved.
         sizes: step size; updates over which `squares` averages; gradient size below which steps shrink; how many times
-            larger a row's first step is: its steps shrink with the root of their number down to the step size.
+            larger a row's first step is; multiple of the step size down to which its steps shrink with the root of
+            their number.
         clip: of a number's own size and of 1: what one step may change it by.
         changes: (N,) in and out: sum of the lengths of the steps since someone last looked.
 
     Returns:
         How many rows were clipped.
     """
-    rate, memory, floor, first = sizes
+    rate, memory, floor, first, last = sizes
     clipped = 0
     for r in range(len(rows)):
         row = rows[r]
@@ -50,9 +51,9 @@ def step_rows(
             total += grads[r, d] * grads[r, d]
         if not total < np.inf:  # not a number, too
             continue
-        updates[row] = min(updates[row] + 1.0, memory)
-        squares[row] += (total / table.shape[1] - squares[row]) / updates[row]
-        size = rate * max(1.0, first / math.sqrt(updates[row])) / math.sqrt(squares[row] + floor * floor)
+        updates[row] += 1.0
+        squares[row] += (total / table.shape[1] - squares[row]) / min(updates[row], memory)
+        size = rate * max(last, first / math.sqrt(updates[row])) / math.sqrt(squares[row] + floor * floor)
         over = 1.0
         for d in range(table.shape[1]):
             most = clip[0] * abs(table[row, d]) + clip[1]

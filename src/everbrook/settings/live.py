@@ -48,6 +48,14 @@ class LiveSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         float, Meta(description="Share of its first history's rows that a new row takes up.", ge=0, le=1,
                     extra={"unit": "share"})
     ] = 0.5
+    pace_rate: Annotated[
+        float, Meta(description="How fast steps of rows adapt to whether what was learned last helps; 0: not at all.",
+                    ge=0, le=1, extra={"unit": "1/nat"})
+    ] = 1e-3
+    pace_least: Annotated[
+        float, Meta(description="Least multiple of `live.row_rate` to which steps of rows adapt.", gt=0, le=1,
+                    extra={"unit": "1"})
+    ] = 0.2
     row_memory: Annotated[
         int, Meta(description="Updates of a row over which the size of its gradients is remembered.", ge=1,
                   extra={"unit": "updates"})

@@ -119,8 +119,8 @@ def _hasten(learning: LiveLearning, stack: ExitStack) -> None:
 def _spoil(weights: LiveWeights, stack: ExitStack) -> None:
     step, gather = weights.step, weights.steps.gather
 
-    def stepped(rows: I32, grads: F32, factor: float, ts_ms: int) -> None:
-        step(rows, np.full_like(grads, np.nan), factor, ts_ms)
+    def stepped(rows: I32, grads: F32, factors: tuple[float, float], ts_ms: int) -> None:
+        step(rows, np.full_like(grads, np.nan), factors, ts_ms)
 
     def gathered(events: int) -> None:
         for parameter in weights.network.parameters():

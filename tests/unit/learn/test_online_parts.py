@@ -67,17 +67,18 @@ def rows_and_grads(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return table, np.array([2, 7, 11], np.int32), rng.normal(size=(3, 6)).astype(np.float32)
 
 
-def test_rows_step_by_their_own_mean_square() -> None:
+@pytest.mark.parametrize("last", [1.0, 0.5])
+def test_rows_step_by_their_own_mean_square(last: float) -> None:
     table, rows, grads = rows_and_grads()
     wished, squares, updates = table.copy(), np.zeros(20, np.float32), np.zeros(20, np.float32)
     means, counts = np.zeros(20), np.zeros(20)
-    for step in range(5):
+    for step in range(9):
         given = grads * (1 + step)
-        step_rows(table, rows, given, squares, updates, (0.1, 3.0, 0.5, 2.0), CLIP, np.zeros(20, np.float32))
+        step_rows(table, rows, given, squares, updates, (0.1, 3.0, 0.5, 2.0, last), CLIP, np.zeros(20, np.float32))
         for r, row in enumerate(rows):
-            counts[row] = min(counts[row] + 1, 3)
-            means[row] += ((given[r] ** 2).mean() - means[row]) / counts[row]
-            size = 0.1 * max(1.0, 2.0 / np.sqrt(counts[row])) / np.sqrt(means[row] + 0.25)
+            counts[row] += 1
+            means[row] += ((given[r] ** 2).mean() - means[row]) / min(counts[row], 3)
+            size = 0.1 * max(last, 2.0 / np.sqrt(counts[row])) / np.sqrt(means[row] + 0.25)
             wished[row] -= size * given[r]
     np.testing.assert_allclose(table, wished, rtol=1e-5, atol=1e-6)
 
@@ -86,7 +87,8 @@ def test_a_step_never_changes_a_number_by_more_than_the_clip() -> None:
     table, rows, grads = rows_and_grads()
     before, grads[1] = table.copy(), 1e6 * grads[1]
     columns = (np.zeros(20, np.float32), np.zeros(20, np.float32))
-    clipped = step_rows(table, rows, grads, *columns, (100.0, 9.0, 1.0, 1.0), (0.1, 0.01), np.zeros(20, np.float32))
+    sizes, changes = (100.0, 9.0, 1.0, 1.0, 1.0), np.zeros(20, np.float32)
+    clipped = step_rows(table, rows, grads, *columns, sizes, (0.1, 0.01), changes)
     assert clipped == 3
     assert (np.abs(table - before) <= 0.1 * np.abs(before) + 0.01 + 1e-6).all()
     assert (table[rows] != before[rows]).any(axis=1).all()
@@ -97,7 +99,7 @@ def test_a_row_with_a_gradient_that_is_no_number_stays_as_it_is(fault: float) ->
     table, rows, grads = rows_and_grads()
     before, grads[1, 3] = table.copy(), fault
     columns = (np.zeros(20, np.float32), np.zeros(20, np.float32))
-    step_rows(table, rows, grads, *columns, (0.1, 9.0, 1.0, 1.0), CLIP, np.zeros(20, np.float32))
+    step_rows(table, rows, grads, *columns, (0.1, 9.0, 1.0, 1.0, 1.0), CLIP, np.zeros(20, np.float32))
     np.testing.assert_array_equal(table[7], before[7])
     assert np.isfinite(table).all()
     assert not np.array_equal(table[2], before[2])
