@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from functools import cached_property
 from typing import Any, Literal
 
@@ -27,6 +26,7 @@ MOST = 200  # items, people or events in an answer
 MOST_SCANNED = 200_000  # ids that a search looks through
 MOST_ASKED = 1_000  # users whose histories are looked at for who takes an item
 MOST_TAKERS = 24
+PATIENCE_S = 0.2  # with a learner that is busy
 FAMILIES = ("popularity", "transitions")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -46,7 +46,8 @@ class Browsing:
     _published: Snapshot
     _opened_ms: int
     _lists: int
-    _live_before: dict[str, Any] | None = None  # how the live model stood when it last answered in time
+    _live_before: dict[str, Any] | None = None  # how the live model stood when it last answered
+    _asking: threading.Thread | None = None  # who asks it
 
     def update(self, stop: int | None = None) -> int:
         """Learn what the log has; see `Recommender`."""
@@ -271,16 +272,19 @@ class Browsing:
         }  # fmt: skip
 
     def _live_glance(self) -> dict[str, Any]:
-        """How the live model stands; a learner that has other things to do is not waited for."""
-        supervisor, before = self.live.supervisor, self._live_before or {}
-        if supervisor is not None and (process := supervisor.status())["state"] != "learning":
-            return {"stage": None, **before, "mode": "process", "process": process}
-        since = time.monotonic()
-        told = self.live.status()
-        if "note" in told and time.monotonic() - since > 1.0:
-            return before | told
-        self._live_before = {name: value for name, value in told.items() if name != "note"}
+        """How the live model stands; a learner that has other things to do is waited for by somebody else."""
+        if self._asking is None or not self._asking.is_alive():
+            self._asking = threading.Thread(target=self._ask_live, name="everbrook-glance", daemon=True)
+            self._asking.start()
+        self._asking.join(PATIENCE_S)
+        supervisor, told = self.live.supervisor, dict(self._live_before or {"mode": "off", "stage": None})
+        if supervisor is not None:
+            told |= {"mode": "process", "process": supervisor.status()}
         return told
+
+    def _ask_live(self) -> None:
+        told = self.live.status()
+        self._live_before = (self._live_before or {}) | told if "note" in told else told
 
 
 def resident_bytes(pid: int | None) -> int:

@@ -18,11 +18,8 @@ import msgspec
 import numpy as np
 
 from everbrook import __version__
-from everbrook.evaluate import curve_page, page
-from everbrook.evaluate.curve import CurveOptions, run_curve
 from everbrook.evaluate.jobs import CHECK, Order
 from everbrook.evaluate.options import ReplayOptions, parse_delays
-from everbrook.evaluate.replay import run_replay
 from everbrook.evaluate.report import ALL, Conditions
 from everbrook.events.cleaning import clean
 from everbrook.events.columns import EventColumns
@@ -52,6 +49,15 @@ def run(order: Order, tell: Tell) -> None:
     if order.kind == "check":
         _check(order, columns, items)
         return
+    _replay(order, columns, items, tell)
+
+
+def _replay(order: Order, columns: EventColumns, items: list[ItemChange], tell: Tell) -> None:
+    """What the lists would have been, in order or for each delay; what this needs is loaded here, for it takes long."""
+    from everbrook.evaluate import curve_page, page
+    from everbrook.evaluate.curve import CurveOptions, run_curve
+    from everbrook.evaluate.replay import run_replay
+
     columns = columns.take(np.argsort(columns.ts_ms, kind="stable"))
     begins_ms = int(columns.ts_ms[int(0.9 * len(columns))]) if len(columns) else 0
     if order.days:

@@ -140,6 +140,6 @@ class Catalogue(Room):
             at = self.engine.weights_at()
             reached = at["offset"] is not None and at["offset"] >= asked.offset
             waited_s = time.monotonic() - began_s
-            if reached or at["offset"] is None or waited_s >= asked.wait_ms / 1000.0:
+            if reached or not self.engine.live.learns or waited_s >= asked.wait_ms / 1000.0:
                 return json_response(Learned(reached, at["offset"], at["version"], round(1000.0 * waited_s, 1)))
             await asyncio.sleep(LOOK_S)

@@ -32,7 +32,7 @@ MOST_PER_S = 2_000.0
 TICK_S = 0.05
 LISTS_PER_S = 5.0
 LOOKED_BACK = 200_000  # records of the log among which its last day is looked for
-LEAST_EVENTS = 2_000  # that are played of a log, even where its last day has fewer
+LEAST_EVENTS = 20_000  # that are played of a log, even where its last day has fewer
 DAY_MS = 86_400_000
 MOST_FOUND = 200
 
@@ -134,10 +134,12 @@ class Playing:
             per_s = float(self._told["per_s"])
             owed = min(owed + per_s * (now_s - then_s), per_s)  # what could not be sent in a second is left out
             lists, then_s = min(lists + LISTS_PER_S * (now_s - then_s), 1.0), now_s
+            if owed < 1.0:
+                continue
             batch = list(itertools.islice(events, int(owed)))
             owed -= int(owed)
-            if not batch:
-                continue
+            if not batch:  # all was played
+                return
             began_s = time.monotonic()
             self._engine.ingest(batch)
             self.took(time.monotonic() - began_s)
@@ -171,7 +173,7 @@ class Playing:
         )
 
     def _of_log(self) -> Iterator[list[Event]]:
-        """The last day of the log, over and over, by users who are not the same."""
+        """The last day of the log, once, by users who are not the same."""
         log = self._engine.log
         columns = log.read_events(max(0, log.end - LOOKED_BACK), leave_out=("id", "request", "position", "context"))
         columns = columns.take(np.array([not name.startswith(MARK) for name in _names(columns)], np.bool_))
@@ -180,14 +182,13 @@ class Playing:
         columns = columns.take(np.argsort(columns.ts_ms, kind="stable"))
         first = int(np.searchsorted(columns.ts_ms, columns.ts_ms[-1] - DAY_MS))
         columns = columns.slice(min(first, max(0, len(columns) - LEAST_EVENTS)), len(columns)).compact()
-        return _again(columns)
+        return _in_parts(columns)
 
 
-def _again(columns: EventColumns) -> Iterator[list[Event]]:
-    while True:
-        for start in range(0, len(columns), 1_000):
-            part = columns.slice(start, min(start + 1_000, len(columns)))
-            yield [_played(one, "") for one in part.records()]
+def _in_parts(columns: EventColumns) -> Iterator[list[Event]]:
+    for start in range(0, len(columns), 1_000):
+        part = columns.slice(start, min(start + 1_000, len(columns)))
+        yield [_played(one, "") for one in part.records()]
 
 
 def _names(columns: EventColumns) -> list[str]:

@@ -27,6 +27,7 @@ function marksOf(marks: () => Mark[]): uPlot.Plugin {
       draw: (chart) => {
         const { ctx, bbox } = chart;
         ctx.save();
+        ctx.textAlign = "left";
         ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
         let free = -1e9;
         for (const mark of marks()) {
@@ -48,6 +49,13 @@ function marksOf(marks: () => Mark[]): uPlot.Plugin {
       },
     },
   };
+}
+
+/** A moment as the axis writes it: as fine as its steps are. */
+function clock(at_s: number, step_s: number): string {
+  const at = new Date(at_s * 1000);
+  if (step_s >= 86_400) return at.toLocaleDateString("en-GB", step_s >= 300 * 86_400 ? { year: "numeric" } : step_s >= 28 * 86_400 ? { month: "short", year: "2-digit" } : { day: "numeric", month: "short" });
+  return at.toLocaleTimeString("en-GB", step_s >= 60 ? { hour: "2-digit", minute: "2-digit" } : { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 }
 
 export function Chart(props: {
@@ -97,6 +105,7 @@ export function Chart(props: {
         axes: [
           {
             stroke: text, grid: { show: false }, ticks: { ...grid, size: 4 }, font: "12px system-ui, sans-serif", size: 30,
+            ...(latest.current.time ?? true ? { values: (_: uPlot, all: number[], __: number, ___: number, step: number) => all.map((one) => clock(one, step)), space: 70 } : {}),
             ...(ticks ? { splits: () => ticks.map((_, at) => at), values: () => ticks } : {}),
           },
           {

@@ -11,7 +11,7 @@ const SOURCES: Record<string, { title: string; text: string }> = {
   shop: { title: "A shop", text: "2,000 people with tastes of their own look, add to the cart and buy; new items come, some suddenly trend." },
   news: { title: "A news site", text: "Most items are born and fade within hours, as news do. Standing still loses here most." },
   flip: { title: "Tastes that flip", text: "At one moment all tastes turn over. Watch the loss jump and the live model find its way back." },
-  log: { title: "The log's last day", text: "What people really did last, played again by made people, over and over." },
+  log: { title: "The log's last day", text: "What people really did last, played once more by made people, to its end. Who learned it before knows it already." },
 };
 
 async function press(what: () => Promise<unknown>, done: string) {
