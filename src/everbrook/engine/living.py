@@ -145,6 +145,11 @@ class Living:
             share(learning, self._expert)
             self.stamp = LiveStamp(learning.version, learning.offset, self._now_ms())
 
+    @property
+    def learns(self) -> bool:
+        """Whether anything learns live, here or in a process of its own."""
+        return self.supervisor is not None or self.learning is not None
+
     # -- from the process ----------------------------------------------------------------------------------------
 
     def _on_delta(self, delta: Delta) -> None:
