@@ -90,6 +90,14 @@ class StorageError(EverbrookError):
     http_status = 503
 
 
+class OverloadedError(EverbrookError):
+    """More is waiting than may; nothing of what was sent is kept, and it may be sent again."""
+
+    type = "overloaded"
+    exit_code = 8
+    http_status = 503
+
+
 class NotReadyError(EverbrookError):
     """The engine cannot answer this yet."""
 

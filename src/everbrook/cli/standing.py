@@ -13,7 +13,7 @@ from everbrook.cli import reaching
 from everbrook.cli.spans import span
 from everbrook.cli.versions import decisions
 
-NESTED = ("mixture", "kinds", "scenarios", "live", "refit", "decisions", "version", "last_errors")
+NESTED = ("mixture", "kinds", "scenarios", "live", "refit", "decisions", "version", "last_errors", "log", "clock")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

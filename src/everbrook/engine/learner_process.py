@@ -136,7 +136,7 @@ def run(link: Link) -> None:
     os.nice(learner.niceness)
     guard = _Guard(link, learner.hang_s)
     guard.alive(LONG_S)
-    with LogFollower(Path(begin.path)) as log:
+    with LogFollower(Path(begin.path), lenient=True) as log:
         recovery = Recovery(begin, log)
         _one_thread()
         if begin.skip is not None:

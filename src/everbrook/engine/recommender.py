@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 import time
@@ -11,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-
-import msgspec
 
 from everbrook.engine.admission import check_names
 from everbrook.engine.allowance import Allowance
@@ -29,6 +26,8 @@ from everbrook.engine.publishing import put_in, ready
 from everbrook.engine.refitting import Refitting
 from everbrook.engine.spans import span
 from everbrook.engine.steering import Owner
+from everbrook.engine.taking import Receipt, Taking
+from everbrook.engine.wall_clock import WallClock
 from everbrook.engine.wishes import read_wish, wish_of
 from everbrook.events.columns import EventColumns
 from everbrook.events.log import Appended
@@ -47,26 +46,7 @@ from everbrook.types import Clock, Step
 _log = logging.getLogger("everbrook.engine")
 
 
-AT_ONCE = 2000  # more records than this are learned on another thread, so that an event loop goes on
-
-
-class Receipt(msgspec.Struct, frozen=True):
-    """That records are durable and in the next list."""
-
-    accepted: int
-    duplicates: int
-    offset: int  # the log's end after them
-
-
-class WallClock:
-    """The machine's own time."""
-
-    def now_ms(self) -> int:
-        """Milliseconds since 1970, UTC."""
-        return time.time_ns() // 1_000_000
-
-
-class Recommender(Looking, People, Browsing):
+class Recommender(Taking, Looking, People, Browsing):
     """Records in, lists out, on one data directory. Safe to call from several threads; use it with `with`.
 
     Example:
@@ -108,7 +88,8 @@ class Recommender(Looking, People, Browsing):
             settings: all of them; the defaults where None.
             clock: the present moment; the machine's where None.
             create: whether a missing directory is made.
-            beside: whether `start_learner` will be called: what its process left is then not loaded in here.
+            beside: whether `start_learner` will be called, as a server does: what its process left is then not loaded
+                in here, and a damaged segment of the log is named and left out rather than an error.
 
         Raises:
             NotFoundError: there is no data directory, and none is to be made.
@@ -116,7 +97,7 @@ class Recommender(Looking, People, Browsing):
             BusyError: another process holds it.
         """
         settings = settings or Settings()
-        log = SqliteLog.open(path, settings.log, create=create)
+        log = SqliteLog.open(path, settings.log, create=create, lenient=beside)
         try:
             return cls(Path(path), log, settings, clock or WallClock(), beside)
         except BaseException:
@@ -161,18 +142,6 @@ class Recommender(Looking, People, Browsing):
             check_names(checked, self.settings.state)
         return self._taken(self.log.append(checked))
 
-    async def ingest_soon(self, events: Sequence[Event]) -> Receipt:
-        """Take in a batch of checked events from an event loop, which goes on until they are durable; see `ingest`."""
-        if self.settings.state.closed:
-            check_names(events, self.settings.state)
-        appended = await self._sqlite_log().append_async(events)
-        if appended.stop - self._core.offset > AT_ONCE:
-            return await asyncio.get_running_loop().run_in_executor(None, self._taken, appended)
-        _, is_due = self._advance(appended.stop)  # the first of those that shared a commit learns for all
-        if is_due:
-            asyncio.get_running_loop().run_in_executor(None, self._keep_or_note)
-        return Receipt(appended.accepted, len(appended.duplicates), appended.stop)
-
     def import_columns(self, columns: EventColumns, learn: bool = True) -> Receipt:
         """Take in many checked events at once, as an importer gives them.
 
@@ -196,28 +165,6 @@ class Recommender(Looking, People, Browsing):
     def _taken(self, appended: Appended) -> Receipt:
         self.update(appended.stop)
         return Receipt(appended.accepted, len(appended.duplicates), appended.stop)
-
-    def update(self, stop: int | None = None) -> int:
-        """Learn what the log has up to an offset, in its order; whoever comes first learns for all who wait.
-
-        Args:
-            stop: the offset to reach; the log's end where None.
-
-        Returns:
-            The offset reached.
-        """
-        reached, is_due = self._advance(stop)
-        if is_due:
-            self._keep_or_note()
-        return reached
-
-    def _advance(self, stop: int | None) -> tuple[int, bool]:
-        with self._lock:
-            end = self.log.end if stop is None else stop
-            if self._core.offset < end:
-                catch_up(self._core, self.log, self.log.end, self.settings, self._judged, self._allowance)
-                self.live.follow(self._core.offset, most=self.settings.engine.live_events)
-            return self._core.offset, self._is_checkpoint_due()
 
     def _judged(self, step: Step, b: int, found: Judgement) -> None:
         self.refitting.note(step, b)
@@ -330,6 +277,8 @@ class Recommender(Looking, People, Browsing):
             self._attach()
             self._swap(snapshot, ready(self._core, snapshot.model))
         self.live.take_up(beside)
+        if beside:
+            self._sqlite_log().check_aside()
         self.update()
         if self._core.state.n_items:  # the first list loads compiled code: better here than for a caller
             make_list(self._core.mixture, read_wish(Recommend(), self._core, self.settings.rank, self._opened_ms), 0)

@@ -69,7 +69,7 @@ def run(order: Order, tell: Tell) -> Outcome | None:
     """
     started = time.perf_counter()
     settings = order.settings
-    with LogFollower(Path(order.path)) as log:
+    with LogFollower(Path(order.path), lenient=True) as log:
         if order.earns:
             done = relearn(log, settings, lambda at: tell(_told(at)), _rows(order))
             found = (done.model, done.core.events, done.core.offset, done.core.state.n_items, done.quality)

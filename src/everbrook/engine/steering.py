@@ -94,6 +94,9 @@ class Steering:
         found["lists"] = self._lists
         found["up_s"] = (self.clock.now_ms() - self._opened_ms) / 1000.0
         found["last_errors"] = list(self.errors)
+        health = getattr(self.log, "health", None)  # of the log that a data directory has
+        found["log"] = {} if health is None else health.told()
+        found["clock"] = {name: getattr(self.clock, name, 0) for name in ("steps_back", "ahead_ms")}
         return found
 
     def versions(self) -> dict[str, Any]:
@@ -220,7 +223,9 @@ class Steering:
         return Previous(self.path)
 
     def note_error(self, text: str) -> None:
-        """Remember a background failure for `status`."""
+        """Remember a background failure for `status`; again and again the same is one."""
+        if self.errors and self.errors[-1] == text:
+            return
         _log.error(text)
         self.errors = [*self.errors[-9:], text]
 

@@ -17,6 +17,7 @@ from everbrook.events.columns import EventColumns
 from everbrook.events.log import Run
 from everbrook.events.log_database import FILE, connect, read_end
 from everbrook.events.log_files import disk_errors
+from everbrook.events.log_health import Health
 from everbrook.events.log_reader import ALL_TYPES, READ_EVENTS, LogReader
 from everbrook.events.sqlite_log import SEGMENT_FOLDER
 
@@ -26,12 +27,13 @@ LOOK_S = 0.002  # between two looks while waiting
 class LogFollower:
     """The reading half of a `Log`, beside the one process that writes it."""
 
-    def __init__(self, path: Path, cache_mb: int = 16) -> None:
+    def __init__(self, path: Path, cache_mb: int = 16, lenient: bool = False) -> None:
         """Begin to follow.
 
         Args:
             path: the data directory.
             cache_mb: memory for SQLite's pages.
+            lenient: whether a damaged segment is named (`health`) and left out, rather than an error.
 
         Raises:
             NotFoundError: there is no log.
@@ -40,10 +42,12 @@ class LogFollower:
         if not (path / FILE).exists():
             raise NotFoundError(f"'{path}' must be an Everbrook data directory; there is no '{FILE}' in it.")
         self._file = path / FILE
+        self.health = Health()
         with disk_errors(self._file):
             self._database = connect(path, 1, write=False)
             try:
-                self._reader = LogReader(path, path / SEGMENT_FOLDER, connect(path, cache_mb, write=False))
+                reading = connect(path, cache_mb, write=False)
+                self._reader = LogReader(path, path / SEGMENT_FOLDER, reading, self.health.damaged if lenient else None)
             except BaseException:
                 self._database.close()
                 raise

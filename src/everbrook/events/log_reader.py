@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from bisect import bisect_right
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,8 +37,20 @@ ALL_TYPES = tuple(RECORD_TYPES)
 class LogReader:
     """Reads through a connection of its own, so that reading and writing do not wait for each other."""
 
-    def __init__(self, folder: Path, segment_folder: Path, database: sqlite3.Connection) -> None:
+    def __init__(
+        self, folder: Path, segment_folder: Path, database: sqlite3.Connection,
+        damaged: Callable[[str, str], None] | None = None,
+    ) -> None:  # fmt: skip
+        """Begin.
+
+        Args:
+            folder: the data directory.
+            segment_folder: where its segments lie.
+            database: a connection.
+            damaged: told the file and the trouble of a segment that is then left out; None makes it an error.
+        """
         self._path, self._segment_folder, self._database = folder / FILE, segment_folder, database
+        self._damaged_segment = damaged
         self._lock = threading.Lock()
         self._segments: dict[str, Segment] = {}
 
@@ -65,7 +77,8 @@ class LogReader:
             for segment_part, part in _merge(start, reached, batches, entries):
                 if segment_part is not None:
                     entry, low, high = segment_part
-                    tables.append(self.segment(entry).table(low, high, leave_out))
+                    if self.is_whole(self.segment(entry)):
+                        tables.append(self.segment(entry).table(low, high, leave_out))
                     continue
                 parts.extend(_joined(tables))
                 tables = []
@@ -90,6 +103,8 @@ class LogReader:
 
     def _segment_runs(self, entry: SegmentEntry, start: int, stop: int, limit: int) -> Iterator[Run]:
         segment = self.segment(entry)
+        if not self.is_whole(segment):
+            return
         low, high = np.searchsorted(segment.offsets, (start, stop)).tolist()
         if low >= high:
             return
@@ -155,6 +170,33 @@ class LogReader:
             if entry.file not in self._segments:
                 self._segments[entry.file] = Segment(self._segment_folder, entry)
             return self._segments[entry.file]
+
+    def is_whole(self, segment: Segment) -> bool:
+        """Whether a segment can be read; one that cannot is told of, or an error where nobody is told.
+
+        Raises:
+            DataError: it is damaged.
+        """
+        try:
+            segment.verify()
+        except DataError as error:
+            if self._damaged_segment is None:
+                raise
+            self._damaged_segment(segment.entry.file, error.message)
+            return False
+        return True
+
+    def check(self) -> dict[str, str]:
+        """Look at every byte of every segment that was not read yet; gives what is wrong, by file."""
+        found: dict[str, str] = {}
+        for segment in self.all_segments():
+            try:
+                segment.verify()
+            except DataError as error:
+                found[segment.entry.file] = error.message
+                if self._damaged_segment is not None:
+                    self._damaged_segment(segment.entry.file, error.message)
+        return found
 
     def all_segments(self) -> list[Segment]:
         """Every segment that the log has now."""

@@ -17,14 +17,17 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from everbrook.errors import NotReadyError
+from everbrook.errors import NotReadyError, OverloadedError
 from everbrook.events.log import Appended
 from everbrook.events.log_database import Batch, count_live_events, insert_batches, insert_ids, known_ids, read_end
 from everbrook.events.log_files import disk_errors
+from everbrook.events.log_health import Health
 from everbrook.events.log_tail import Tail
 from everbrook.events.records import RECORD_TYPES, Event, Record
 from everbrook.events.segments import Segment, ids_in_segments
+from everbrook.settings.log import LogSettings
 
+RECORD_BYTES = 300  # of memory, about, beside a record's JSON
 _encode = msgspec.json.Encoder().encode
 _NAMES = {record: name for name, record in RECORD_TYPES.items()}
 
@@ -39,6 +42,7 @@ class Write(msgspec.Struct):
     bodies: list[bytes]
     ids: list[str | None] | None  # of the events; None where none has one
     future: AppendFuture
+    size_bytes: int = 0
 
 
 @dataclass(slots=True)
@@ -88,8 +92,12 @@ def encode_write(records: Sequence[Record], future: AppendFuture) -> Write:
 class LogWriter:
     """The only one who writes to the database, and who knows where the log ends."""
 
-    def __init__(self, path: Path, database: sqlite3.Connection, group_events: int, id_segments: list[Segment]) -> None:
-        self._path, self._database, self._group_events = path, database, group_events
+    def __init__(
+        self, path: Path, database: sqlite3.Connection, settings: LogSettings, id_segments: list[Segment],
+        health: Health,
+    ) -> None:  # fmt: skip
+        self._path, self._database, self._group_events = path, database, settings.group_events
+        self._most_bytes, self.health = settings.waiting_mb << 20, health
         self.id_segments = id_segments
         self._queue: SimpleQueue[Write | Job | None] = SimpleQueue()
         self._gate = threading.Lock()
@@ -111,11 +119,33 @@ class LogWriter:
 
         Raises:
             NotReadyError: the log is closed.
+            OverloadedError: too much waits already.
         """
         with self._gate:
             if self._closed:
                 raise NotReadyError("The log must be open to be written to; it is closed.")
+            if isinstance(entry, Write):
+                self._let_wait(entry)
             self._queue.put(entry)
+
+    def _let_wait(self, write: Write) -> None:
+        """Count a write among those that wait; a single one always may."""
+        write.size_bytes = sum(map(len, write.bodies)) + RECORD_BYTES * len(write.bodies)
+        waiting = self.health.waiting_bytes
+        if waiting and waiting + write.size_bytes > self._most_bytes:
+            self.health.shed(waiting)
+            raise OverloadedError(
+                f"At most {self._most_bytes} bytes of records may wait for the disk; {waiting} do.",
+                "Send it again in a second.",
+            )
+        self.health.waiting_bytes = waiting + write.size_bytes
+
+    def _done_waiting(self, writes: list[Write]) -> None:
+        with self._gate:
+            self.health.waiting_bytes -= sum(write.size_bytes for write in writes)
+            is_low = self.health.waiting_bytes < self._most_bytes // 2
+        if is_low:
+            self.health.has_room()
 
     def do(self, work: Callable[[sqlite3.Connection, int], Any], then: Callable[[Any], None] = lambda _: None) -> Any:
         """Run `work` in a transaction in the writer's thread, and wait for its answer.
@@ -174,14 +204,18 @@ class LogWriter:
         return writes, False, None
 
     def _commit(self, writes: list[Write]) -> None:
-        writes = [write for write in writes if not _is_cancelled(write.future)]
+        taken, writes = writes, [write for write in writes if not _is_cancelled(write.future)]
         try:
             with disk_errors(self._path):
                 group = self._store(writes)
         except Exception as error:  # noqa: BLE001  whatever failed, those who wait must hear of it
             self._recover()
+            self._done_waiting(taken)
+            self.health.refused(str(error))
             _settle([(write.future, error) for write in writes])
             return
+        self.health.took()
+        self._done_waiting(taken)
         self.tail.add([(first, kind, records) for first, kind, _, records in group.batches])
         self._advance(group.stop, sum(len(rows) for _, kind, rows, _ in group.batches if kind == "event"))
         if self.live_events >= self.many_events:

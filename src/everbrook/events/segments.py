@@ -53,6 +53,16 @@ class Segment:
     def _table(self) -> pa.Table:
         return _open_table(self._path, self.entry.size_bytes, self.entry.crc)
 
+    def verify(self) -> None:
+        """Look at every byte of its files, unless they were looked at.
+
+        Raises:
+            DataError: one is missing or damaged.
+        """
+        _ = self._table
+        if self.entry.ids_size_bytes:
+            _ = self._hashed_ids
+
     @cached_property
     def offsets(self) -> I64:
         """(B,) offset of each event, ascending."""

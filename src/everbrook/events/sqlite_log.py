@@ -6,12 +6,16 @@ Everything in it is reached through `Log`; how it is written is `log_writer`, ho
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
+import threading
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, closing
 from pathlib import Path
 from types import TracebackType
 
+from everbrook.errors import EverbrookError, OverloadedError
 from everbrook.events.columns import EventColumns
 from everbrook.events.erasing import Erased
 from everbrook.events.log import Appended, Run
@@ -19,6 +23,7 @@ from everbrook.events.log_bulk import BulkWriter, Sealer, clear_strays
 from everbrook.events.log_database import FILE, connect, read_segments
 from everbrook.events.log_directory import DirectoryLock, prepare_directory
 from everbrook.events.log_files import disk_errors
+from everbrook.events.log_health import Health
 from everbrook.events.log_reader import ALL_TYPES, READ_EVENTS, LogReader
 from everbrook.events.log_writer import LogWriter, encode_write
 from everbrook.events.records import Record
@@ -30,9 +35,10 @@ SEGMENT_FOLDER = "segments"
 class SqliteLog:
     """A `Log` in a data directory that this process holds alone."""
 
-    def __init__(self, path: Path, settings: LogSettings) -> None:
+    def __init__(self, path: Path, settings: LogSettings, lenient: bool = False) -> None:
         """Use `open`."""
         self._path, self._segment_folder = path, path / SEGMENT_FOLDER
+        self.health, self._lenient = Health(), lenient
         with ExitStack() as opened, disk_errors(path / FILE):
             opened.callback(DirectoryLock(path).release)
             self._segment_folder.mkdir(exist_ok=True)
@@ -44,17 +50,27 @@ class SqliteLog:
         entries = read_segments(database)
         clear_strays(self._segment_folder, entries)
         reading = connect(self._path, settings.cache_mb, write=False)
-        self._reader = opened.enter_context(closing(LogReader(self._path, self._segment_folder, reading)))
+        damaged = self.health.damaged if self._lenient else None
+        self._reader = opened.enter_context(closing(LogReader(self._path, self._segment_folder, reading, damaged)))
         with_ids = [self._reader.segment(entry) for entry in entries if entry.ids_size_bytes]
-        self._writer = LogWriter(self._path / FILE, database, settings.group_events, with_ids)
+        with_ids = [segment for segment in with_ids if self._reader.is_whole(segment)]
+        self._writer = LogWriter(self._path / FILE, database, settings, with_ids, self.health)
         opened.enter_context(closing(self._writer))
         self._bulk = BulkWriter(self._segment_folder, self._reader, self._writer)
         self._writer.start()
         opened.enter_context(closing(Sealer(self._bulk, self._writer, settings.seal_events)))
 
     @classmethod
-    def open(cls, path: Path | str, settings: LogSettings | None = None, *, create: bool = True) -> SqliteLog:
-        """Open the log of a data directory, which is made where there is none and `create` is true.
+    def open(
+        cls, path: Path | str, settings: LogSettings | None = None, *, create: bool = True, lenient: bool = False
+    ) -> SqliteLog:
+        """Open the log of a data directory.
+
+        Args:
+            path: the directory.
+            settings: of the log.
+            create: whether a missing directory is made.
+            lenient: whether a damaged segment is named (`health`) and left out, rather than an error.
 
         Raises:
             NotFoundError: there is no data directory, and none is to be made.
@@ -64,7 +80,7 @@ class SqliteLog:
         """
         path = Path(path)
         prepare_directory(path, create)
-        return cls(path, settings or LogSettings())
+        return cls(path, settings or LogSettings(), lenient)
 
     def __enter__(self) -> SqliteLog:
         return self
@@ -86,7 +102,10 @@ class SqliteLog:
     def submit(self, records: Sequence[Record]) -> Future[Appended]:
         """Begin to add checked records; the future is done when they are durable."""
         future: Future[Appended] = Future()
-        self._writer.put(encode_write(records, future))
+        try:
+            self._writer.put(encode_write(records, future))
+        except OverloadedError as error:
+            future.set_exception(error)
         return future
 
     async def append_async(self, records: Sequence[Record]) -> Appended:
@@ -98,6 +117,18 @@ class SqliteLog:
     def append_columns(self, columns: EventColumns) -> Appended:
         """Add many checked events at once, as a file of their own, and return when they are durable."""
         return self._bulk.append(columns)
+
+    def check(self) -> dict[str, str]:
+        """Look at every byte of every segment; gives what is wrong, by file."""
+        return self._reader.check()
+
+    def check_aside(self) -> None:
+        """Do the same on a thread of its own; what is damaged shows in `health`."""
+        def work() -> None:
+            with contextlib.suppress(EverbrookError, sqlite3.Error):  # it was closed meanwhile
+                self.check()
+
+        threading.Thread(target=work, name="everbrook-log-checker", daemon=True).start()
 
     def seal(self) -> int:
         """Move live events from SQLite into segments, which are read much faster; returns how many."""

@@ -20,6 +20,7 @@ from everbrook.http.origins import ALLOWED, REMEMBERED_S, SENT, SHOWN, Origins
 from everbrook.http.page import PageFiles, open_paths
 from everbrook.http.request_lines import RequestLines
 from everbrook.http.rooms import ROOMS, operations
+from everbrook.http.shortcuts import Shortcuts
 from everbrook.http.traces import Traces
 from everbrook.http.watching import Watching
 
@@ -57,7 +58,11 @@ def build_app(engine: Recommender, settings: Settings, keyring: Keyring | None =
     opened = frozenset(one.path for one in operations() if one.scope == "open") | open_paths()
     watchers = (watching.meter, watching.lately, RequestLines(settings.serve))
     middleware = [Middleware(Guard, settings=settings.serve, keyring=keyring, open_paths=opened, watchers=watchers)]
-    middleware.append(Middleware(PageFiles))
+    shortcuts = {
+        (one.method.upper(), one.path): locked(one, getattr(room, one.call))
+        for room in rooms for one in room.operations if "{" not in one.path
+    }
+    middleware += [Middleware(Shortcuts, endpoints=shortcuts), Middleware(PageFiles)]
     if settings.serve.cors_origins:
         middleware.insert(0, Middleware(
             Origins, allow_origins=settings.serve.cors_origins, allow_methods=ALLOWED, allow_headers=SENT,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import itertools
+import os
 import time
-import uuid
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -12,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from everbrook.errors import EverbrookError, SettingError
+from everbrook.errors import EverbrookError, OverloadedError, SettingError
 from everbrook.http.failures import (
     OPERATION,
     KeyRefusedError,
@@ -32,6 +33,10 @@ OPEN_PATHS = frozenset({"/docs", "/healthz", "/openapi.json", "/readyz"})
 REQUEST_ID = b"x-request-id"
 MAX_REQUEST_ID_BYTES = 128
 KEY = "everbrook.key"  # in ASGI's scope: the key that was presented
+HELD = "everbrook.held"  # in ASGI's scope: bytes of the body that are in memory
+BODIES = "everbrook.bodies"  # in ASGI's scope: who counts them
+_RUN = os.urandom(10).hex().encode()  # of this process: to ask for chance at each request would cost more than all else
+_numbers = itertools.count()
 NOBODY = "nobody"  # whose bucket requests without a key take from
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -43,6 +48,36 @@ class Watcher(Protocol):
     def answered(self, method: str, route: str, status: int, took_s: float, request_id: str) -> None:
         """A request was answered; route and method are 'none' where it found no route."""
         ...
+
+
+class Bodies:
+    """Counts the bytes of all bodies in memory, from their first byte to the answer.
+
+    Args:
+        limit_bytes: the most there may be; a single body always may.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes, self.held_bytes = limit_bytes, 0
+
+    def hold(self, scope: Scope, size_bytes: int) -> None:
+        """More of a request's body comes.
+
+        Raises:
+            OverloadedError: there is too much already.
+        """
+        own = scope.get(HELD, 0)
+        if self.held_bytes > own and self.held_bytes + size_bytes > self._limit_bytes:
+            raise OverloadedError(
+                f"Bodies of requests may take {self._limit_bytes} bytes of memory together; they do.",
+                "Send it again in a second.",
+            )
+        self.held_bytes += size_bytes
+        scope[HELD] = own + size_bytes
+
+    def let_go(self, scope: Scope) -> None:
+        """A request was answered."""
+        self.held_bytes -= scope.pop(HELD, 0)
 
 
 def check_address(settings: ServeSettings, locked: bool = False) -> None:
@@ -91,6 +126,7 @@ class Guard:
         self.app, self._open_paths, self._origins = app, open_paths, settings.cors_origins
         self._keyring = Keyring(settings.keys) if keyring is None else keyring
         self._rates = Rates(settings.request_rate, settings.request_burst)
+        self._bodies = Bodies(settings.bodies_mb << 20)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection, as ASGI asks."""
@@ -98,6 +134,7 @@ class Guard:
             await self.app(scope, receive, send)
             return
         headers = dict(scope["headers"])
+        scope[BODIES] = self._bodies
         request_id = _request_id(headers)
         answered, began_s = 0, time.perf_counter()
 
@@ -122,6 +159,8 @@ class Guard:
             if answered:
                 raise
             await from_the_unexpected(Request(scope), error, request_id.decode())(scope, receive, stamped)
+        finally:
+            self._bodies.let_go(scope)
 
     def _note(self, scope: Scope, status: int, took_s: float, request_id: bytes) -> None:
         operation: Operation | None = scope.get(OPERATION)
@@ -172,7 +211,7 @@ def _request_id(headers: dict[bytes, bytes]) -> bytes:
     given = headers.get(REQUEST_ID, b"")
     if 0 < len(given) <= MAX_REQUEST_ID_BYTES and given.isascii() and given.decode("ascii").isprintable():
         return given
-    return uuid.uuid4().hex.encode()
+    return b"%b%012x" % (_RUN, next(_numbers))
 
 
 async def read_body(request: Request, limit_bytes: int) -> bytes:
@@ -180,12 +219,16 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
 
     Raises:
         TooLargeError: it is longer than the limit; the rest is not read.
+        OverloadedError: the bodies of all requests take too much memory.
     """
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit_bytes:
         raise _too_large(declared, limit_bytes)
+    bodies: Bodies | None = request.scope.get(BODIES)
     body = bytearray()
     async for part in request.stream():
+        if bodies is not None:
+            bodies.hold(request.scope, len(part))
         body += part
         if len(body) > limit_bytes:
             raise _too_large(f"more than {limit_bytes}", limit_bytes)

@@ -87,6 +87,7 @@ class Standing:
         )  # fmt: skip
         yield from _mixture(status["mixture"])
         yield from _disk(self._engine.path)
+        yield from _troubles(status["log"], status["clock"])
         yield from _live(status["live"])
         yield GaugeMetricFamily(
             "everbrook_refit_running", "Whether the large model is being fitted.",
@@ -118,6 +119,19 @@ def _disk(data: Path) -> Iterator[Metric]:
         return
     yield GaugeMetricFamily("everbrook_disk_free_bytes", "Room left where the data directory lies.", value=free)
     yield GaugeMetricFamily("everbrook_data_bytes", "Size of the files in the data directory.", value=held)
+
+
+def _troubles(log: dict[str, Any], clock: dict[str, int]) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "everbrook_log_refusing", "Whether the disk refuses new records.", value=float(log["refusing"] is not None)
+    )  # fmt: skip
+    yield CounterMetricFamily("everbrook_log_refused_commits", "Commits it refused.", value=log["refused_commits"])
+    yield CounterMetricFamily("everbrook_log_shed", "Writes turned away as too much waited.", value=log["shed"])
+    yield GaugeMetricFamily("everbrook_log_waiting_bytes", "Records that wait for it.", value=log["waiting_bytes"])
+    yield GaugeMetricFamily(
+        "everbrook_log_damaged_segments", "Segments that cannot be read.", value=len(log["damaged_segments"])
+    )  # fmt: skip
+    yield CounterMetricFamily("everbrook_clock_steps_back", "Times the clock was set back.", value=clock["steps_back"])
 
 
 def _live(live: dict[str, Any]) -> Iterator[Metric]:

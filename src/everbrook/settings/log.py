@@ -26,6 +26,13 @@ class LogSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             extra={"unit": "events"},
         ),
     ] = 250_000
+    waiting_mb: Annotated[
+        int,
+        Meta(
+            description="Most memory of records that wait for the disk; beyond it new ones are turned away a while.",
+            ge=1, le=65_536, extra={"unit": "MiB"},
+        ),
+    ] = 64
     cache_mb: Annotated[
         int, Meta(description="Memory that SQLite may use for its pages.", ge=1, le=65_536, extra={"unit": "MiB"})
     ] = 64

@@ -40,6 +40,10 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     body_limit_bytes: Annotated[
         int, Meta(description="Largest request body that is taken.", ge=1024, extra={"unit": "bytes"})
     ] = 16 * 1024 * 1024
+    bodies_mb: Annotated[
+        int, Meta(description="Most memory of request bodies together; beyond it requests are turned away for a while.",
+                  ge=1, le=1_048_576, extra={"unit": "MiB"})
+    ] = 256
     batch_limit: Annotated[
         int, Meta(description="Most records that one request may hold.", ge=1, extra={"unit": "records"})
     ] = 100_000
