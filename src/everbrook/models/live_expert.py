@@ -15,7 +15,8 @@ import numpy as np
 from everbrook.models import live_kernels as kernels
 from everbrook.models.live_codes import LEAST_ROWS, LiveCodes
 from everbrook.models.live_head import Head, head_of
-from everbrook.models.live_network import LiveNetwork, Windows, states_of, windows_of
+from everbrook.models.live_network import LiveNetwork
+from everbrook.models.live_one import gap_code, one_state
 from everbrook.models.live_prior import LivePrior
 from everbrook.models.live_rows import LiveRows
 from everbrook.models.live_stage import AnchorRows, serves_live
@@ -185,7 +186,7 @@ class LiveExpert:
     def _scored(self, query: Query, rows: I32, answer: _Answer, out: F32) -> None:
         assert self.prior is not None  # else nobody answers
         rows = np.ascontiguousarray(rows, np.int32)
-        log_prior = np.log(self.prior.of(rows, query.scenario, query.now_ms, self.items))
+        log_prior = self.prior.logs_of(rows, query.scenario, query.now_ms, self.items)
         place, buffer = (self.anchor.place, self.anchor.values) if answer.anchor else (_NO_PLACE, self.rows.table)
         kernels.scored(self.rows.table, answer.state, place, buffer, rows, log_prior, answer.log_all, out)
 
@@ -202,9 +203,7 @@ class LiveExpert:
     def _found(self, query: Query, limit: int, anchor: bool | None = None) -> _Answer:
         if anchor is None:
             anchor = not serves_live(self.stage, query.actor, self.canary_share)
-        n, now_ms = np.array([len(query.items)], np.int32), np.array([query.now_ms], np.int64)
-        windows = windows_of(query.items[None], query.times[None], query.kinds[None], n, now_ms, self.settings)
-        state = self._state(query, windows, anchor)
+        state = self._state(query, anchor)
         head = self._head(query)
         kept = (self.anchor.place, self.anchor.values) if anchor else (_NO_PLACE, self.rows.table)
         if len(head.rows) >= LEAST_ROWS:
@@ -221,17 +220,21 @@ class LiveExpert:
         log_all = kernels.log_total(scores, head.log_prior)
         return _Answer(state, float(log_all), best_rows(scores, limit), anchor)
 
-    def _state(self, query: Query, windows: Windows, anchor: bool) -> F32:
+    def _state(self, query: Query, anchor: bool) -> F32:
         """(D,) from what was computed for the actor before, where nothing has happened since and it is young enough."""
         kept = self._states.get(query.actor) if query.actor != NO_ROW else None
-        key = (len(query.items), int(query.times[-1]), int(query.items[-1]), int(windows.ahead[0]), anchor)
-        if kept is not None and kept.key == key and 0 <= query.now_ms - kept.at_ms <= 1000 * self.settings.state_s:
+        s, last_ms = self.settings, int(query.times[-1])
+        ahead = gap_code(query.now_ms - last_ms, s.time_buckets)
+        key = (len(query.items), last_ms, int(query.items[-1]), ahead, anchor)
+        if kept is not None and kept.key == key and 0 <= query.now_ms - kept.at_ms <= 1000 * s.state_s:
             return kept.state
-        rows = self.rows.table[windows.flat]
+        read = slice(-s.history, None)
+        rows = self.rows.table[query.items[read]]
         if anchor:
-            self.anchor.put_over(windows.flat, rows)
-        state = states_of(self.anchor_network if anchor else self.network, rows, windows)[0]
-        if query.actor != NO_ROW and self.settings.state_s:
+            self.anchor.put_over(query.items[read], rows)
+        network = self.anchor_network if anchor else self.network
+        state = one_state(network, rows, query.times[read], query.kinds[read], ahead, s)
+        if query.actor != NO_ROW and s.state_s:
             if len(self._states) >= _MOST_STATES:
                 del self._states[next(iter(self._states))]
             self._states[query.actor] = _Kept(key, query.now_ms, state)
@@ -246,7 +249,7 @@ class LiveExpert:
                 return kept[2]
         assert self.prior is not None
         s, every = self.settings, np.arange(self.items, dtype=np.int32)
-        log_prior = np.log(self.prior.of(every, query.scenario, query.now_ms, self.items))
+        log_prior = self.prior.logs_of(every, query.scenario, query.now_ms, self.items)
         head = head_of(log_prior, s.scored, s.sampled, s.seed)
         if query.scenario not in self._heads and len(self._heads) >= _MOST_PRIORS:
             del self._heads[next(iter(self._heads))]

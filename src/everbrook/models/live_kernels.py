@@ -70,7 +70,7 @@ def log_total(scores: F32, log_prior: F32) -> float:
     return top + math.log(total)
 
 
-@njit(cache=True)
+@njit(cache=True, fastmath=_SUMS)
 def scored(
     table: F32, state: F32, place: I32, buffer: F32, rows: I32, log_prior: F32, log_all: float, mass: F32
 ) -> None:
@@ -89,7 +89,8 @@ def scored(
     for m in range(len(rows)):
         row = rows[m]
         at = place[row] if row < len(place) else -1
+        values = buffer[at] if at >= 0 else table[row]
         total = 0.0
         for d in range(len(state)):
-            total += (buffer[at, d] if at >= 0 else table[row, d]) * state[d]
+            total += np.float64(values[d]) * np.float64(state[d])
         mass[m] = math.exp(min(total + log_prior[m] - log_all, 0.0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
 from everbrook.models.pooling import soft_bayes_run
 from everbrook.models.popularity import Popularity
@@ -62,3 +63,41 @@ class LivePrior:
         weights /= weights.sum()
         spread = float((weights[awake] * rest[awake]).sum()) / max(items, 1)
         return (mass[:, awake] @ weights[awake].astype(np.float32) + np.float32(spread)).astype(np.float32)
+
+    def logs_of(self, rows: I32, scenario: int, now_ms: int, items: int) -> F32:
+        """(M,) the logarithms of what `of` gives, but for rounding; for lists.
+
+        Args:
+            rows: see `of`.
+            scenario: see `of`.
+            now_ms: see `of`.
+            items: see `of`.
+        """
+        columns = len(self.weights)
+        mass, rest = np.empty((len(rows), columns), np.float32), np.empty(columns, np.float32)
+        query = Query(now_ms, NO_ROW, scenario, _NOBODY, _NEVER, _NOTHING, 0)
+        self.popularity.score(query, rows, mass, rest)
+        out = np.empty(len(rows), np.float32)
+        _pool(mass, rest, self.weights, 1.0 / max(items, 1), out)
+        return np.log(out, out=out)
+
+
+@njit(cache=True)
+def _pool(mass: F32, rest: F32, weights: F64, uniform: float, out: F32) -> None:
+    """The pool of the awake columns, whose rest goes to a uniform probability; `out` is (M,)."""
+    columns = len(weights)
+    shares, total, spread = np.zeros(columns, np.float32), 0.0, 0.0
+    for k in range(columns):
+        if not np.isnan(rest[k]):
+            total += weights[k]
+    for k in range(columns):
+        if not np.isnan(rest[k]):
+            shares[k] = np.float32(weights[k] / total)
+            spread += weights[k] / total * rest[k]
+    spread32 = np.float32(spread * uniform)
+    for m in range(len(mass)):
+        p = np.float32(0.0)
+        for k in range(columns):
+            if shares[k] > 0.0:
+                p += mass[m, k] * shares[k]
+        out[m] = p + spread32
