@@ -3,10 +3,16 @@
 #   docker build -t everbrook .
 #   docker run -v shop:/data everbrook keys new --scope admin
 #   docker run -v shop:/data -p 8000:8000 everbrook
+FROM node:20-slim AS page
+WORKDIR /src
+COPY web web
+RUN mkdir -p src/everbrook && cd web && npm ci --no-audit --no-fund && npm run build
+
 FROM python:3.12-slim AS build
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY src src
+COPY --from=page /src/src/everbrook/page src/everbrook/page
 RUN python -m venv /opt/everbrook \
  && /opt/everbrook/bin/pip install --no-cache-dir torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu \
  && /opt/everbrook/bin/pip install --no-cache-dir -c constraints.txt .

@@ -52,6 +52,9 @@ def main() -> None:
     if not after or [one["id"] for one in after] == [one["id"] for one in before]:
         sys.exit(f"The list must reflect the event on '{item}'; got the same one: {after}.")
     reasons = [reason for one in after for reason in one.get("reasons", []) if reason.get("item") == item]
+    with urllib.request.urlopen(f"{base}/", timeout=30) as answer:
+        if "/page/everbrook-" not in answer.read().decode():
+            sys.exit("The page must be built and served at /; it is not.")
     print(f"before: {[one['id'] for one in before]}")
     print(f"after a view of '{item}': {[one['id'] for one in after]} ({len(reasons)} reasons name it)")
     print(f"status: {json.dumps(call(f'{base}/v1/status'))[:600]}")

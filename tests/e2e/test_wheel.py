@@ -164,10 +164,13 @@ def test_a_kill_loses_nothing_that_was_acknowledged(serve: Callable[[], Server])
     assert {f"fresh-{n}" for n in range(20)} <= {one["id"] for one in shown["items"]}
 
 
-def test_the_server_ends_in_order_when_it_is_asked_to(serve: Callable[[], Server]) -> None:
+def test_the_server_ends_in_order_when_it_is_asked_to(serve: Callable[[], Server], repository: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         server = serve()
         assert httpx.get(server.address + "/docs", timeout=30).text.startswith("<!doctype html>")
+        page = httpx.get(server.address, timeout=30).text
+        built = (repository / "src" / "everbrook" / "page" / "index.html").exists()
+        assert ("/page/everbrook-" if built else "make page") in page
         assert server.end(number) == 0
 
 

@@ -41,7 +41,8 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
         event = {"user": self.user, "item": self.item, "kind": self.kind, "value": self.value}
         event = {name: value for name, value in event.items() if value is not None}
         return "\n".join([
-            f"Everbrook answers on {address}. Three things to try, in another terminal:",
+            f"Everbrook answers on {address}: open it in a browser and see it learn.",
+            "Three things to try in another terminal:",
             f"  1. What to show user '{self.user}':",
             f"     {_curl(address, 'recommend', {'user': self.user, 'k': 5})}",
             "  2. Tell what the user did, then ask 1 again; the list has changed:",
