@@ -104,7 +104,7 @@ def test_going_back_to_recent_weights_leaves_no_younger_ones_that_share_what_was
     for n in range(40):
         live.begin(10 * n, 1000 * n, np.zeros(0, np.int32))
         kept[10 * (n - 1)] = live.rows.table[rows].copy()
-        live.step(rows, np.ones((2, 4), np.float32), 1.0, 1000 * n)
+        live.step(rows, np.ones((2, 4), np.float32), (1.0, 1.0), 1000 * n)
     before = live.recent.offset
     assert live.young.offset > before
     live.back_to(live.recent)

@@ -21,7 +21,7 @@ def weights(**settings: float) -> LiveWeights:
 
 
 def moved(live: LiveWeights, ts_ms: int) -> np.ndarray:
-    live.step(ROWS, np.ones((2, 4), np.float32), 1.0, ts_ms)
+    live.step(ROWS, np.ones((2, 4), np.float32), (1.0, 1.0), ts_ms)
     return live.rows.table[ROWS].copy()
 
 
@@ -78,7 +78,7 @@ def test_a_row_is_placed_once_even_if_its_gradients_never_move_it() -> None:
     live.place(targets, items, held)
     placed = live.rows.table[5].copy()
     assert (placed > 0.3).all()
-    live.step(targets, np.full((1, 4), np.nan, np.float32), 1.0, 0)
+    live.step(targets, np.full((1, 4), np.nan, np.float32), (1.0, 1.0), 0)
     live.place(targets, items, held)
     np.testing.assert_array_equal(live.rows.table[5], placed)
     assert live.counts["rows_not_finite"] == 1
