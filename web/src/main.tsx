@@ -3,7 +3,7 @@ import "./style.css";
 import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { Button, Icon, ICONS, Modal } from "./parts/basics";
-import { forgetKey, key, keyWanted } from "./api";
+import { askForKey, forgetKey, key, keyWanted } from "./api";
 import { connection, digest, follow, lostSince, tick } from "./stream";
 import { ms, rate, span } from "./format";
 import { SECTIONS, SHORT, TITLES, dismiss, notes, question, section, setTheme, theme, type Section } from "./state";
@@ -63,6 +63,8 @@ function Pulse() {
           {one.took?.event.p50_ms && <span class="wide-only">to the list <b>{ms(one.took.event.p50_ms)}</b></span>}
           {one.freshness?.p50_ms && <span>to the weights <b>{ms(one.freshness.p50_ms)}</b></span>}
         </>
+      ) : state === "locked" ? (
+        <button type="button" class="link" onClick={() => void askForKey("What the server tells is for those with a key.")}>Give a key</button>
       ) : <span>{state === "lost" ? "not connected" : "connecting …"}</span>}
     </div>
   );

@@ -3,7 +3,7 @@ import { batch, signal } from "@preact/signals";
 import { askForKey, headers, key } from "./api";
 import type { Digest } from "./types";
 
-export type Connection = "connecting" | "open" | "lost";
+export type Connection = "connecting" | "open" | "lost" | "locked";
 export const connection = signal<Connection>("connecting");
 export const digest = signal<Digest | null>(null);
 export const lostSince = signal(0);
@@ -52,7 +52,18 @@ async function read(): Promise<void> {
   if (answer.status === 401 || answer.status === 403) {
     const used = key.value;
     const told = await answer.json();
-    if (key.value === used) await askForKey(told.error.message);
+    if (key.value === used && !(await askForKey(told.error.message))) {
+      connection.value = "locked"; // until somebody gives one, here or elsewhere on the page
+      await new Promise<void>((resolve) => {
+        const stop = key.subscribe((found) => {
+          if (found !== used && found) {
+            queueMicrotask(() => stop());
+            resolve();
+          }
+        });
+      });
+      connection.value = "connecting";
+    }
     return;
   }
   if (!answer.ok || !answer.body) throw new Error(String(answer.status));
@@ -82,7 +93,7 @@ export async function follow(): Promise<never> {
       waits = Math.min(waits + 1, 5);
     }
     if (connection.value !== "lost") lostSince.value = Date.now();
-    if (digest.value) connection.value = "lost";
+    if (digest.value && connection.value === "open") connection.value = "lost";
     await pause(400 * 2 ** waits);
   }
 }

@@ -133,7 +133,7 @@ export interface Learning {
   events: number[];
   systems: Record<string, SystemBins>;
   columns: Record<string, string>;
-  weights: Record<string, number[]>;
+  weights: { layers: Record<string, number[]>; experts: Record<string, number[]> };
   marks: Decision[];
   now_ms: number;
 }

@@ -23,6 +23,8 @@ SPANS = {"hour": (5_000, 720), "days": (300_000, 576)}  # length of a bin in ms,
 MOST_SCENARIOS = 8  # with sums of their own
 MOST_PER_S = 20.0  # events that are summed; of more, a share
 MORE = ("live", "anchor")
+POOLED = "pool/all:"
+LEAST = 0.02  # weight that a family must have had to be told of
 _FLOOR = 1e-12
 
 
@@ -46,7 +48,7 @@ class Quality:
             mixture: whose systems are followed.
         """
         self.systems = ("mixture", *mixture.names, *MORE)
-        self.voices = (*mixture.names, *(f"pool/all:{name}" for name in mixture.columns))
+        self.voices = (*mixture.names, *(f"{POOLED}{name}" for name in mixture.columns))
         self._rings: dict[tuple[str, int], _Ring] = {}
         self._lock = threading.Lock()
         self._tokens, self._then_ms = MOST_PER_S, 0
@@ -117,7 +119,8 @@ class Quality:
         with self._lock:
             ring = self._rings.get((span, scenario))
             if ring is None:
-                return {"step_ms": length_ms, "ts_ms": [], "events": [], "systems": {}, "weights": {}}
+                none: dict[str, Any] = {"layers": {}, "experts": {}}
+                return {"step_ms": length_ms, "ts_ms": [], "events": [], "systems": {}, "weights": none}
             wanted = (ring.stamps > now_ms // length_ms - count) & ((ring.stamps + 1) * length_ms > since_ms)
             at = np.flatnonzero(wanted)
             at = at[np.argsort(ring.stamps[at])]
@@ -132,11 +135,20 @@ class Quality:
                 }
                 for name, place in places.items()
             },
-            "weights": {
-                name: _rounded(weights[:, place]) for place, name in enumerate(self.voices)
-                if len(at) and float(weights[:, place].max()) >= 0.02
-            },
+            "weights": self._families(weights),
         }  # fmt: skip
+
+    def _families(self, weights: F32) -> dict[str, dict[str, list[float]]]:
+        """The weights by layer, and by family of experts in the pool of all; those that never mattered are left out."""
+        found: dict[str, dict[str, F32]] = {"layers": {}, "experts": {}}
+        for place, name in enumerate(self.voices):
+            sums = found["experts" if name.startswith(POOLED) else "layers"]
+            family = name.removeprefix(POOLED).partition("/")[0]
+            sums[family] = sums[family] + weights[:, place] if family in sums else weights[:, place]
+        return {
+            kind: {name: _rounded(own) for name, own in sums.items() if own.max(initial=0.0) >= LEAST}
+            for kind, sums in found.items()
+        }
 
     def best(self, mixture: Mixture, family: str) -> str | None:
         """The column of a family with the least loss in hindsight; None where the mixture has no such family."""
@@ -146,7 +158,7 @@ class Quality:
 
 
 def _rounded(values: F32) -> list[float]:
-    return [round(value, 5) for value in values.tolist()]
+    return [round(value, 4) for value in values.tolist()]
 
 
 def _both(mixture: Mixture, live: LiveExpert, step: Step, b: int, found: Judgement) -> F64:

@@ -1,4 +1,4 @@
-import { useMemo, useState } from "preact/hooks";
+import { useMemo, useRef, useState } from "preact/hooks";
 import { Badge, Button, Card, Empty, Failed, Icon, Modal, Segments, Waiting } from "../parts/basics";
 import { Chart, Legend, type Mark, type Series } from "../parts/chart";
 import { useLoaded } from "../parts/load";
@@ -50,16 +50,7 @@ const MARK_TONES: Record<string, Mark["tone"]> = { rollback: "bad", demote: "bad
 function Weights(props: { told: Told; by: "experts" | "layers" }) {
   const { told, by } = props;
   const series = useMemo(() => {
-    const sums = new Map<string, number[]>();
-    for (const [name, values] of Object.entries(told.weights)) {
-      const pooled = name.startsWith("pool/all:");
-      if (pooled !== (by === "experts")) continue;
-      const family = (pooled ? name.slice(9) : name).split("/")[0];
-      const sum = sums.get(family) ?? new Array<number>(values.length).fill(0);
-      values.forEach((one, at) => (sum[at] += one));
-      sums.set(family, sum);
-    }
-    const order = [...sums].sort((one, other) => (other[1].at(-1) ?? 0) - (one[1].at(-1) ?? 0)).slice(0, 7);
+    const order = Object.entries(told.weights[by] ?? {}).sort((one, other) => (other[1].at(-1) ?? 0) - (one[1].at(-1) ?? 0)).slice(0, 7);
     return order.map(([name, values], at): Series & { text: string } => ({ name, color: `s${at + 1}`, values, text: figure(values.at(-1), 2) }));
   }, [told, by]);
   if (!told.ts_ms.length) return <Empty title="No weights yet"><p>They begin to move with the first events.</p></Empty>;
@@ -175,12 +166,40 @@ function Decisions(props: { marks: Decision[] }) {
   );
 }
 
+/** What was told before with what is new: bins come again only where they changed. */
+function joined(before: Told | null, now: Told): Told {
+  const kept = before?.ts_ms.filter((at) => at < (now.ts_ms[0] ?? Infinity)).length ?? 0;
+  const bins = before ? Math.min(kept, KEPT - now.ts_ms.length) : 0;
+  if (!before || bins <= 0) return now;
+  const from = kept - bins;
+  const more = (old: number[] | undefined, own: number[]) => [...(old?.slice(from, kept) ?? new Array<number>(bins).fill(0)), ...own];
+  const systems = Object.fromEntries(Object.entries(now.systems).map(([name, own]) => {
+    const old = before.systems[name];
+    return [name, { hits: more(old?.hits, own.hits), reciprocal: more(old?.reciprocal, own.reciprocal), log_loss: more(old?.log_loss, own.log_loss), awake: more(old?.awake, own.awake) }];
+  }));
+  const every = (kind: "layers" | "experts") => {
+    const names = new Set([...Object.keys(before.weights[kind] ?? {}), ...Object.keys(now.weights[kind] ?? {})]);
+    return Object.fromEntries([...names].map((name) => [name, more(before.weights[kind]?.[name], now.weights[kind]?.[name] ?? new Array<number>(now.ts_ms.length).fill(0))]));
+  };
+  return { ...now, ts_ms: more(before.ts_ms, now.ts_ms), events: more(before.events, now.events), systems, weights: { layers: every("layers"), experts: every("experts") } };
+}
+const KEPT = 720;
+
 export function Learning() {
   const [measure, setMeasure] = useState<Measure>("hits");
   const [span, setSpan] = useState<"hour" | "days">("hour");
   const [scenario, setScenario] = useState("");
   const [by, setBy] = useState<"experts" | "layers">("experts");
-  const found = useLoaded((stop) => get<Told>(`/v1/learning${query({ span, scenario })}`, stop), [span, scenario], span === "hour" ? 2500 : 15_000);
+  const before = useRef<{ asked: string; told: Told } | null>(null);
+  const found = useLoaded(async (stop) => {
+    const asked = `${span} ${scenario}`;
+    const own = before.current?.asked === asked ? before.current.told : null;
+    const now = await get<Told>(`/v1/learning${query({ span, scenario, since: own?.ts_ms.at(-1) })}`, stop);
+    const same = own && JSON.stringify(own.columns) === JSON.stringify(now.columns);
+    const told = same ? joined(own, now) : own ? await get<Told>(`/v1/learning${query({ span, scenario })}`, stop) : now;
+    before.current = { asked, told };
+    return told;
+  }, [span, scenario], span === "hour" ? 2500 : 15_000);
   const told = found.value;
   const total = told?.events.reduce((sum, one) => sum + one, 0) ?? 0;
   const least = Math.max(50, Math.min(1000, total / 8));
