@@ -250,6 +250,28 @@ def test_the_keyboard_reaches_everything(shop: Shop, visit: Visit) -> None:
     assert "title" in page.evaluate("document.activeElement.className")
 
 
+def test_an_hour_of_digests_leaves_no_more_in_memory(shop: Shop, visit: Visit) -> None:
+    with urllib.request.urlopen(f"{shop.address}/v1/stream", timeout=30) as answer:
+        while not (line := answer.readline()).startswith(b"data: "):
+            pass
+    page, _ = visit(shop.address)
+    expect(page.locator(".flow")).to_be_visible()
+    heap = page.context.new_cdp_session(page)
+
+    def held_bytes(digests: int) -> int:
+        body = (b"event: status\n" + line + b"\n") * digests
+        page.route("**/v1/stream", lambda route: route.fulfill(body=body, content_type="text/event-stream"), times=1)
+        page.reload()
+        expect(page.locator(".flow")).to_be_visible()
+        loaded = "performance.getEntriesByType('resource').some(one => one.name.endsWith('/v1/stream'))"
+        page.wait_for_function(f"() => {loaded}")
+        heap.send("HeapProfiler.collectGarbage")
+        return int(heap.send("Runtime.getHeapUsage")["usedSize"])
+
+    few, many = held_bytes(300), held_bytes(7_200)
+    assert many < few + 3_000_000, (few, many)
+
+
 def test_colours_switch_and_are_remembered(shop: Shop, visit: Visit) -> None:
     page, _ = visit(shop.address, color_scheme="light")
     theme = "document.documentElement.dataset.theme"

@@ -6,7 +6,7 @@ import { get, post, query } from "../api";
 import { ago, count, figure, moment, signed } from "../format";
 import { digest } from "../stream";
 import { confirm, go, say, words } from "../state";
-import { Evidence } from "./now";
+import { Evidence, notLearned } from "./now";
 import { STAGE_WORDS } from "../verdict";
 import type { Decision, Learning as Told, SystemBins } from "../types";
 
@@ -253,7 +253,7 @@ export function Learning() {
           {told ? <Weights told={told} by={by} /> : <Waiting />}
         </Card>
         <Card title="The gate's evidence">
-          {gate ? <Evidence readings={gate.readings} /> : <Empty title="No gate yet"><p>{digest.value?.live.note ?? "The learner has not told how it stands."}</p></Empty>}
+          {gate ? <Evidence readings={gate.readings} /> : <Empty title="No gate yet"><p>{digest.value ? notLearned(digest.value) : ""}</p></Empty>}
         </Card>
       </div>
       <Card title="Decisions">{told ? <Decisions marks={told.marks} /> : <Waiting />}</Card>

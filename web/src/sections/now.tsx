@@ -9,7 +9,7 @@ import type { Digest, Reading } from "../types";
 const TARGETS = { list: 10, weights: 300 }; // ms, at the median
 const TARGETS_99 = { list: 50, weights: 1000 };
 
-function Freshness(props: { name: string; text: string; p50: number | null; p99: number | null; target: number; target99: number; values: (number | null)[]; color: string }) {
+function Freshness(props: { name: string; text: string; p50: number | null; p99: number | null; target: number; target99: number; values: (number | null)[]; color: string; quiet: string }) {
   const fine = props.p50 === null || props.p50 <= props.target;
   return (
     <div class="fresh">
@@ -18,7 +18,7 @@ function Freshness(props: { name: string; text: string; p50: number | null; p99:
         {props.p50 !== null && <Badge tone={fine ? "good" : "warn"}>{fine ? "within its target" : "over its target"}</Badge>}
       </div>
       {props.p50 === null ? (
-        <p class="calm">No event has come by lately, so there is nothing to measure.</p>
+        <p class="calm">{props.quiet}</p>
       ) : (
         <>
           <p class="big">{ms(props.p50)} <small>half of them</small></p>
@@ -90,6 +90,15 @@ function Flow(props: { one: Digest }) {
   );
 }
 
+export function notLearned(one: Digest): string {
+  if (one.learns === "off") return "Nothing learns live here: the setting learner.mode is 'off'.";
+  const state = one.live.process?.state;
+  if (state === "starting" || state === "recovering") return "The learner is starting. Its gate and its times show when it is there.";
+  if (state === "catching_up") return `The learner catches up first: ${count(one.behind)} records wait.`;
+  if (state === "waiting" || state === "stopped") return "The learner is gone; it is started again by itself.";
+  return "No event was learned lately, so there is nothing to measure.";
+}
+
 export function Now() {
   tick.value;
   const one = digest.value;
@@ -128,8 +137,8 @@ export function Now() {
       </div>
       <Card title="How fresh everything is" aside={<span class="dim">the last minute</span>}>
         <div class="grid two">
-          <Freshness name="From an event to the list" text="Measured from a request's arrival until it is durable and in every list." p50={one.took?.event.p50_ms ?? null} p99={one.took?.event.p99_ms ?? null} target={TARGETS.list} target99={TARGETS_99.list} values={past.toList} color="c-mixture" />
-          <Freshness name="From an event to the weights" text="Measured from a durable record until lists use weights that learned from it." p50={one.freshness?.p50_ms ?? null} p99={one.freshness?.p99_ms ?? null} target={TARGETS.weights} target99={TARGETS_99.weights} values={past.toWeights} color="c-live" />
+          <Freshness name="From an event to the list" text="Measured from a request's arrival until it is durable and in every list." p50={one.took?.event.p50_ms ?? null} p99={one.took?.event.p99_ms ?? null} target={TARGETS.list} target99={TARGETS_99.list} values={past.toList} color="c-mixture" quiet="No event has come by lately, so there is nothing to measure." />
+          <Freshness name="From an event to the weights" text="Measured from a durable record until lists use weights that learned from it." p50={one.freshness?.p50_ms ?? null} p99={one.freshness?.p99_ms ?? null} target={TARGETS.weights} target99={TARGETS_99.weights} values={past.toWeights} color="c-live" quiet={notLearned(one)} />
         </div>
       </Card>
       <div class="grid two">
@@ -140,7 +149,7 @@ export function Now() {
               <Evidence readings={gate.readings} />
             </>
           ) : (
-            <Empty title="No gate yet"><p>{one.live.note ?? "The learner has not told how it stands."}</p></Empty>
+            <Empty title="No gate yet"><p>{notLearned(one)}</p></Empty>
           )}
         </Card>
         <Card title="State">
