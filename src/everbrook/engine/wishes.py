@@ -84,11 +84,14 @@ def _left_out(wish: Recommend, state: State, query: Query, settings: RankSetting
     """The rows that may not be shown, and those among them that the asker does not want, latest last."""
     exclude_seen = settings.exclude_seen if wish.exclude_seen is None else wish.exclude_seen
     disliked = disliked_of(state, query)
-    parts = [_known(state, wish.exclude), _known(state, wish.items), disliked]
-    if wish.item is not None:
-        parts.append(_known(state, (wish.item,)))  # the page's own item is no recommendation
+    own = (wish.item,) if wish.item is not None else ()  # the page's own item is no recommendation
+    parts = [_known(state, ids) for ids in (wish.exclude, wish.items, own) if ids]
+    if len(disliked):
+        parts.append(disliked)
     if exclude_seen:
         parts.append(seen_of(state, query, settings))
+    if not parts:
+        return np.empty(0, np.int32), disliked
     return np.unique(np.concatenate(parts)).astype(np.int32), disliked
 
 

@@ -111,7 +111,10 @@ class Content:
 
     def propose(self, query: Query, limit: int) -> I32:
         """The most similar items, those by text, by vectors and by numbers in turn; equal ones in row order."""
-        ranked = [part.items[np.lexsort((part.items, -part.mass[:, 0]))][:limit] for part in self._find(query)]
+        parts = [part for part in self._find(query) if len(part.items)]
+        if not parts:
+            return np.empty(0, np.int32)
+        ranked = [part.items[np.lexsort((part.items, -part.mass[:, 0]))][:limit] for part in parts]
         rows = np.concatenate(ranked)
         turn = np.concatenate([len(ranked) * np.arange(len(one)) + i for i, one in enumerate(ranked)])
         rows = rows[np.argsort(turn, kind="stable")]
@@ -177,7 +180,9 @@ class Content:
 
     def _soft(self, items: I32, cosines: F32, temperatures: F64) -> Part:
         mass = np.empty((len(items), len(temperatures)), np.float32)
-        rest = np.empty(len(temperatures), np.float32)
+        rest = np.full(len(temperatures), np.nan, np.float32)
+        if not len(items):
+            return Part(items, mass, rest)
         kernels.soften(cosines, temperatures, self.settings.least_rest, mass, rest)
         return Part(items, mass, rest)
 

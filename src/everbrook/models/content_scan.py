@@ -15,6 +15,11 @@ from everbrook.types import F32, F64, I32, NO_ROW
 class Scan(ABC):
     """A likeness of all items to a few, between 0 (not alike, or nothing to compare) and 1."""
 
+    @property
+    @abstractmethod
+    def empty(self) -> bool:
+        """Whether no item has anything to compare."""
+
     @abstractmethod
     def likeness(self, recent: I32, pull: F64, rows: I32 | None = None) -> F32:
         """How much items are like the mean of some.
@@ -37,6 +42,8 @@ class Scan(ABC):
             left_out: rows that are not wanted.
             top: the most items.
         """
+        if self.empty or not len(recent):
+            return np.empty(0, np.int32), np.empty(0, np.float32)
         found = self.likeness(recent, decay ** np.arange(len(recent), dtype=np.float64))
         found[left_out[(left_out >= 0) & (left_out < len(found))]] = 0.0
         floor = np.partition(found, -top)[-top] if top < len(found) else 0.0
@@ -59,6 +66,11 @@ class VectorScan(Scan):
 
     def __init__(self, vectors: GivenVectors) -> None:
         self.vectors = vectors
+
+    @property
+    def empty(self) -> bool:
+        """See `Scan.empty`."""
+        return not self.vectors.names
 
     def likeness(self, recent: I32, pull: F64, rows: I32 | None = None) -> F32:
         """See `Scan.likeness`."""
@@ -91,6 +103,11 @@ class NumberScan(Scan):
 
     def __init__(self, numbers: Numbers, width: float) -> None:
         self.numbers, self.width = numbers, width
+
+    @property
+    def empty(self) -> bool:
+        """See `Scan.empty`."""
+        return not self.numbers.spreads
 
     def likeness(self, recent: I32, pull: F64, rows: I32 | None = None) -> F32:
         """See `Scan.likeness`."""

@@ -146,9 +146,12 @@ def ask(
         first[touched[j] % slots] = NONE
     mass = np.empty((C, COLUMNS), np.float32)
     peak = 0.0
+    rarest = np.inf if floats[RARITY_POWER] < 0.0 else 1.000001 * np.log(1.0 + at[NEXT_GROUP]) ** floats[RARITY_POWER]
     for c in range(C):
         item = items[c]
-        mass[c, 1] = votes[item] * np.log(1.0 + at[NEXT_GROUP] / counts[item]) ** floats[RARITY_POWER]
+        mass[c, 1] = -1.0  # for what cannot but be faint
+        if votes[item] * rarest >= FAINT * peak:
+            mass[c, 1] = votes[item] * np.log(1.0 + at[NEXT_GROUP] / counts[item]) ** floats[RARITY_POWER]
         votes[item] = 0
         peak = max(peak, mass[c, 1])
     kept = 0

@@ -49,9 +49,12 @@ class Rules:
         self._expires_ms: I64 = np.zeros(0, np.int64)
         self._place: I32 = np.zeros(0, np.int32)
         self._events = np.zeros(1, np.int64)
+        self._last: tuple[Query, list[I32]] | None = None
+        self._shares: dict[tuple[int, int], F32] = {}
 
     def put(self, rows: I32, records: Sequence[ItemChange | None]) -> None:
         """Say what items are, in place of what was known; None hides the item."""
+        self._last = None
         if len(rows):
             self.grow(int(np.max(rows)) + 1, 0)
         for row, record in zip(np.asarray(rows).tolist(), records, strict=True):
@@ -64,6 +67,7 @@ class Rules:
 
     def grow(self, items: int, actors: int) -> None:
         """Make room for item rows below `items`."""
+        self._last = None
         if items <= len(self._place):
             return
         size = max(items, 2 * len(self._place))
@@ -78,6 +82,7 @@ class Rules:
         """Note births and count; all columns stay asleep."""
         mass[:] = 0.0
         rest[:] = np.nan
+        self._last = None
         every, start = self.settings.refresh_events, 0
         while start < len(step):
             stop = min(len(step), start + every - int(self._events[0]) % every)
@@ -91,8 +96,8 @@ class Rules:
     def propose(self, query: Query, limit: int) -> I32:
         """The lists in turn, each from its start."""
         found = [rows[:limit] for rows in self._rows(query)]
-        if not found:
-            return np.zeros(0, np.int32)
+        if len(found) <= 1:
+            return found[0] if found else np.zeros(0, np.int32)
         rows = np.concatenate(found)
         rows = rows[np.argsort(np.concatenate([np.arange(len(one)) for one in found]), kind="stable")]
         _, first = np.unique(rows, return_index=True)
@@ -101,12 +106,18 @@ class Rules:
     def score(self, query: Query, rows: I32, mass: F32, rest: F32) -> None:
         """Probability by place in each list."""
         rows = np.ascontiguousarray(rows, np.int32)
-        left = self.settings.least_rest
         for k, listed in enumerate(self._rows(query)):
-            places = self.settings.rules[k].falloff ** np.arange(len(listed))
-            share = ((1.0 - left) * places / max(places.sum(), 1e-30)).astype(np.float32)
-            look_up(listed, share[:, None], rows, self._place, mass[:, k : k + 1])
-            rest[k] = left if len(listed) else np.nan
+            look_up(listed, self._share(k, len(listed)), rows, self._place, mass[:, k : k + 1])
+            rest[k] = self.settings.least_rest if len(listed) else np.nan
+
+    def _share(self, rule: int, length: int) -> F32:
+        """(length, 1) the probability of each place of a rule's list; the same array each time."""
+        share = self._shares.get((rule, length))
+        if share is None:
+            places = self.settings.rules[rule].falloff ** np.arange(length)
+            share = ((1.0 - self.settings.least_rest) * places / max(places.sum(), 1e-30)).astype(np.float32)[:, None]
+            self._shares[rule, length] = share
+        return share
 
     def because(self, query: Query, rows: I32) -> I32:
         """A rule owes nothing to the history."""
@@ -124,6 +135,7 @@ class Rules:
         self.grow(len(arrays["born_ms"]), 0)
         self._born_ms, self._expires_ms = np.array(arrays["born_ms"]), np.array(arrays["expires_ms"])
         self._events = np.array(arrays["events"])
+        self._last = None
         self._place = np.zeros(len(self._born_ms), np.int32)
         for k, one in enumerate(self._lists):
             part = f"{k}."
@@ -139,8 +151,10 @@ class Rules:
             one.count(step, self._known.kind_row)
 
     def _rows(self, query: Query) -> list[I32]:
-        """Each rule's list for a query; empty where it does not apply."""
-        found = []
+        """Each rule's list for a query; empty where it does not apply. One search serves a list's every question."""
+        if self._last is not None and self._last[0] is query:
+            return self._last[1]
+        found: list[I32] = []
         for rule, one in zip(self.settings.rules, self._lists, strict=True):
             scenarios = {self._known.scenario_row(name) for name in rule.scenarios} - {NO_ROW}
             if rule.scenarios and query.scenario not in scenarios:
@@ -148,6 +162,7 @@ class Rules:
             else:
                 ordered = one.ordered(self._born_ms, self._known.item_row)
                 found.append(self._present(ordered, query.now_ms, rule.max_age_s, rule.limit))
+        self._last = (query, found)
         return found
 
     def _present(self, ordered: I32, now_ms: int, max_age_s: float, limit: int) -> I32:

@@ -163,22 +163,26 @@ def _rows(mixture: Mixture, wish: Wish, scan: int) -> I32:
             given = given[np.isin(given, wish.only)]
         shown = given[wish.allowed[given]]
         return shown[~np.isin(shown, wish.left_out)]
-    allowed = wish.allowed.copy()
-    allowed[wish.left_out] = False
-    if wish.narrow:
-        every = np.flatnonzero(allowed).astype(np.int32)
+    if wish.narrow and np.count_nonzero(wish.allowed) - len(wish.left_out) <= scan:
+        every = np.flatnonzero(wish.allowed).astype(np.int32)
+        every = _without(every, wish.left_out)
         if len(every) <= scan:
             return every
     shown = mixture.candidates(wish.query)
-    shown = shown[allowed[shown]]
+    shown = _without(shown[wish.allowed[shown]], wish.left_out)
     if len(shown) < (_FILLED * wish.k if wish.narrow else wish.k):
-        shown = np.concatenate((shown, _more(mixture, wish, allowed, shown)))
+        shown = np.concatenate((shown, _more(mixture, wish, shown)))
     return shown
 
 
-def _more(mixture: Mixture, wish: Wish, allowed: Bool, shown: I32) -> I32:
+def _without(rows: I32, left_out: I32) -> I32:
+    return rows[~np.isin(rows, left_out)] if len(left_out) else rows
+
+
+def _more(mixture: Mixture, wish: Wish, shown: I32) -> I32:
     """Popular items, then any, where the proposals do not fill the list."""
-    rest = allowed.copy()
+    rest = wish.allowed.copy()
+    rest[wish.left_out] = False
     rest[shown] = False
     popular = mixture.experts[0].propose(wish.query, min(mixture.n_items, 20 * wish.k + len(shown)))
     popular = popular[rest[popular]]

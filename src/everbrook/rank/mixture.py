@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from everbrook.rank import contexts
-from everbrook.rank.pools import FLOOR, blend, complete, learn_bulk, learn_judged
+from everbrook.rank.pools import FLOOR, blend, complete, learn_bulk, learn_judged, mean_of, stacked_of
 from everbrook.rank.stacker import Stacker
 from everbrook.rank.union import distinct
 from everbrook.settings.mixture import MixtureSettings
@@ -170,12 +170,9 @@ class Mixture:
         A small share of it is the pools' own, so that no single event can cost it more than ln(1 / share) against them:
         one surprise must not move the insurance's weight away from what is best in the long run.
         """
-        m = len(choice)
-        among = pooled.mean(axis=1, dtype=np.float64)
-        inside = float(among[:m].sum())
-        share = self.stacker.inside_share(inside)
-        others = (1.0 - share) * np.minimum(among[m:] / max(1.0 - inside, 1e-3), 1.0)
-        return (1.0 - POOLED_SHARE) * np.concatenate((share * choice, others)) + POOLED_SHARE * among, inside
+        among = mean_of(pooled)
+        inside = float(among[: len(choice)].sum())
+        return stacked_of(among, choice, self.stacker.inside_share(inside), inside, POOLED_SHARE), inside
 
     # -- learning ------------------------------------------------------------------------------------------------
 

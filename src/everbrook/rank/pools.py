@@ -226,3 +226,35 @@ def blend(p, awake, pools, buckets, top, pooled, final):  # type: ignore[no-unty
             s += p[i, e] * weights[count, e]
         final[i] = s
     return top[count] / total
+
+
+@njit(cache=True)
+def mean_of(pooled):  # type: ignore[no-untyped-def]
+    """(M,) the mean of (M, J) pools."""
+    rows, count = pooled.shape
+    out = np.empty(rows)
+    for i in range(rows):
+        total = 0.0
+        for j in range(count):
+            total += pooled[i, j]
+        out[i] = total / count
+    return out
+
+
+@njit(cache=True)
+def stacked_of(among, choice, share, inside, pooled_share):  # type: ignore[no-untyped-def]
+    """(M,) the stacker's probability for every row: its softmax over the shown, the pools' for the others.
+
+    Args:
+        among: (M,) the pools' mean.
+        choice: (m,) the softmax over the first m.
+        share: probability that what comes is among them.
+        inside: what the pools give them together.
+        pooled_share: of the pools in the result.
+    """
+    out = np.empty(len(among))
+    left = max(1.0 - inside, 1e-3)
+    for i in range(len(among)):
+        own = share * choice[i] if i < len(choice) else (1.0 - share) * min(among[i] / left, 1.0)
+        out[i] = (1.0 - pooled_share) * own + pooled_share * among[i]
+    return out

@@ -59,6 +59,30 @@ def facts(rows, items, session_n, first_seen_ms, now_ms, edges, stamp, out):  # 
         stamp[items[j]] = 0
 
 
+@njit(cache=True)
+def lay_out(p, logs, log_base, log_pooled, out):  # type: ignore[no-untyped-def]
+    """The logarithms of `Stacker.features` into the first columns of out (M, F); the others become 0.
+
+    Args:
+        p: (M, E), 0 where asleep.
+        logs: (M, E) of p.
+        log_base: (M,)
+        log_pooled: (M, J)
+        out: (M, F), out.
+    """
+    clip = np.float32(CLIP)
+    rows, columns = p.shape
+    pools = log_pooled.shape[1]
+    for i in range(rows):
+        for e in range(columns):
+            ratio = logs[i, e] - log_base[i]
+            out[i, e] = min(max(ratio, -clip), clip) if p[i, e] > 0.0 else np.float32(0.0)
+        for j in range(pools):
+            out[i, columns + j] = log_pooled[i, j]
+        for f in range(columns + pools, out.shape[1]):
+            out[i, f] = 0.0
+
+
 @njit(cache=True, fastmath=True)
 def softmax_scores(x, theta, delta, out):  # type: ignore[no-untyped-def]
     """Softmax of the candidates' scores into out (M,)."""
@@ -133,12 +157,9 @@ class Stacker:
             base: (M,)
             pooled: (M, J)
         """
-        x = np.zeros((len(p), self.width), dtype=np.float32)
-        log_base = np.log(np.maximum(base, 1e-12))
-        ratio = np.log(np.maximum(p, 1e-12)) - log_base[:, None]
-        ratio[p <= 0.0] = 0.0
-        np.clip(ratio, -CLIP, CLIP, out=x[:, : self.columns])
-        x[:, self.columns : self.columns + self.pools] = np.log(np.maximum(pooled, 1e-12))
+        x = np.empty((len(p), self.width), dtype=np.float32)
+        logs, log_base, log_pooled = (_log(array) for array in (p, base, pooled))
+        lay_out(p, logs, log_base, log_pooled, x)
         return x
 
     def add_facts(self, x: F32, rows: I32, history: tuple[I32, int], first_seen_ms: I64, now_ms: int) -> None:
@@ -146,10 +167,9 @@ class Stacker:
         items, session_n = history
         if len(self._stamp) < len(first_seen_ms):
             self._stamp = np.zeros(len(first_seen_ms), dtype=np.int32)
-        out = np.empty((len(rows), FACTS), dtype=np.float32)
-        facts(rows, items, session_n, first_seen_ms, now_ms, AGE_EDGES_MS, self._stamp, out)
         start = self.columns + self.pools
-        x[:, start : start + FACTS] = out
+        out = x[:, start : start + FACTS]
+        facts(rows, items, session_n, first_seen_ms, now_ms, AGE_EDGES_MS, self._stamp, out)
         x[:, -1] = x[:, self.columns] * out[:, 0]
 
     def probabilities(self, x: F32, context: int) -> F64:
@@ -180,6 +200,11 @@ class Stacker:
         gradient = error * np.array([1.0, _logit(pooled_mass)])
         self.inside[2:] += gradient * gradient
         self.inside[:2] -= INSIDE_RATE * gradient / np.sqrt(self.inside[2:] + 1.0)
+
+
+def _log(p: F32) -> F32:
+    floored = np.maximum(p, 1e-12, dtype=np.float32)
+    return np.log(floored, out=floored)
 
 
 def _logit(share: float) -> float:
