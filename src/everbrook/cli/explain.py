@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from everbrook.cli.opening import opened
+from everbrook.cli import reaching
 
 if TYPE_CHECKING:
     from everbrook.rank.requests import Explained
@@ -15,6 +15,7 @@ _MOST_EXPERTS = 8
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
+    reaching.configure(parser)
     parser.add_argument("item", metavar="ITEM", help="the item")
     parser.add_argument("--user", metavar="ID", help="whose list")
     parser.add_argument("--session", metavar="ID", help="the visit the list is for")
@@ -31,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Ask and print."""
     at = arguments.at
-    with opened(arguments) as engine:
+    with reaching.reached(arguments) as engine:
         answer = engine.explain(
             arguments.item, arguments.user, session=arguments.session, scenario=arguments.scenario, k=arguments.k,
             filter=arguments.filter, exclude_seen=arguments.exclude_seen,

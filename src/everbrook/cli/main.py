@@ -18,6 +18,7 @@ from everbrook import __version__
 from everbrook.cli import (
     checking,
     demo,
+    experiments,
     explain,
     exporting,
     fitting,
@@ -53,6 +54,7 @@ COMMANDS: dict[str, tuple[ModuleType, str]] = {
     "status": (standing, "say where everything stands"),
     "versions": (versions, "list what answers and what can be gone back to"),
     "rollback": (rollback, "go back to a version: what was learned since is undone"),
+    "experiments": (experiments, "make lists in several ways, each for some of the people, and see what they take"),
     "pause": (gating, "let the gate make no moves by itself"),
     "resume": (gating, "let the gate make its moves again"),
     "override": (override, "say by hand whom the live weights serve"),

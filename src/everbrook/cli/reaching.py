@@ -6,18 +6,21 @@ import argparse
 import json
 import os
 import urllib.error
+import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from everbrook.cli.opening import data_path, loaded_settings, opened
 from everbrook.errors import BusyError, EverbrookError, NotReadyError
 
 if TYPE_CHECKING:
+    from everbrook.rank.requests import Explained, Similar, Trending
     from everbrook.settings import Settings
 
+StructT = TypeVar("StructT")
 TIMEOUT_S = 60.0
 
 
@@ -50,6 +53,32 @@ class Reached(Protocol):
 
     def refit(self) -> dict[str, Any]:
         """Fit the large model anew."""
+        ...
+
+    def experiments(self) -> dict[str, Any]:
+        """Experiments on lists, and what came of each."""
+        ...
+
+    def start_experiment(
+        self, name: str, variants: Sequence[Any], scenario: str | None = None, kinds: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """Make lists in several ways from now on."""
+        ...
+
+    def stop_experiment(self, name: str) -> dict[str, Any]:
+        """Make lists in one way again."""
+        ...
+
+    def similar(self, item: str, k: int = 20, *, filter: str | None = None) -> Similar:
+        """Items like one."""
+        ...
+
+    def trending(self, k: int = 20, *, scenario: str | None = None, window: str = "1d") -> Trending:
+        """Items with which most happened."""
+        ...
+
+    def explain(self, item: str, user: str | None = None, **fields: Any) -> Explained:
+        """Why an item stands where it stands."""
         ...
 
 
@@ -93,13 +122,51 @@ class Server:
         """Fit the large model anew."""
         return self._ask("refit", {})
 
-    def _ask(self, route: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    def experiments(self) -> dict[str, Any]:
+        """Experiments on lists, and what came of each."""
+        return self._ask("experiments")
+
+    def start_experiment(
+        self, name: str, variants: Sequence[Any], scenario: str | None = None, kinds: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """Make lists in several ways from now on."""
+        asked = {"name": name, "variants": list(variants), "scenario": scenario, "kinds": list(kinds)}
+        return self._ask("experiments", asked)
+
+    def stop_experiment(self, name: str) -> dict[str, Any]:
+        """Make lists in one way again."""
+        return self._ask("experiments", {"name": name, "stop": True})
+
+    def similar(self, item: str, k: int = 20, *, filter: str | None = None) -> Similar:
+        """Items like one."""
+        from everbrook.rank.requests import Similar
+
+        route = f"items/{urllib.parse.quote(item, safe='')}/similar"
+        return _read(self._ask(route, asks={"k": k, "filter": filter}), Similar)
+
+    def trending(self, k: int = 20, *, scenario: str | None = None, window: str = "1d") -> Trending:
+        """Items with which most happened."""
+        from everbrook.rank.requests import Trending
+
+        return _read(self._ask("trending", asks={"k": k, "scenario": scenario, "window": window}), Trending)
+
+    def explain(self, item: str, user: str | None = None, **fields: Any) -> Explained:
+        """Why an item stands where it stands."""
+        from everbrook.rank.requests import Explained
+
+        return _read(self._ask("explain", asks={"item": item, "user": user, **fields}), Explained)
+
+    def _ask(
+        self, route: str, body: dict[str, Any] | None = None, asks: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        given = {name: _asked(value) for name, value in (asks or {}).items() if value is not None}
+        question = "?" + urllib.parse.urlencode(given) if given else ""
         headers = {"Content-Type": "application/json"}
         if self._key is not None:
             headers["Authorization"] = f"Bearer {self._key}"
         data = None if body is None else json.dumps(body).encode()
         try:
-            request = urllib.request.Request(f"{self._url}/v1/{route}", data=data, headers=headers)
+            request = urllib.request.Request(f"{self._url}/v1/{route}{question}", data=data, headers=headers)
             with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
                 told: dict[str, Any] = json.load(answer)
             return told
@@ -108,6 +175,17 @@ class Server:
         except (OSError, ValueError) as error:
             why = getattr(error, "reason", error)
             raise NotReadyError(f"A server must answer at '{self._url}'; got: {why}.") from None
+
+
+def _asked(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _read(told: dict[str, Any], kind: type[StructT]) -> StructT:
+    """What a server told, as the library would have given it."""
+    import msgspec
+
+    return msgspec.convert(told, kind)
 
 
 def _as_ours(answer: urllib.error.HTTPError) -> EverbrookError:

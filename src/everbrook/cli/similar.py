@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from everbrook.cli.opening import opened
+from everbrook.cli import reaching
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
+    reaching.configure(parser)
     parser.add_argument("item", metavar="ID", help="the item")
     parser.add_argument("-k", type=int, default=20, help="how many items at most")
     parser.add_argument("--filter", metavar="TEXT", help="only items that match, such as \"price < 20\"")
@@ -17,7 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Ask and print."""
-    with opened(arguments) as engine:
+    with reaching.reached(arguments) as engine:
         answer = engine.similar(arguments.item, arguments.k, filter=arguments.filter)
     if arguments.json:
         import msgspec

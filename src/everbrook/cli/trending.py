@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from everbrook.cli.opening import opened
+from everbrook.cli import reaching
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
+    reaching.configure(parser)
     parser.add_argument("-k", type=int, default=20, help="how many items at most")
     parser.add_argument("--scenario", help="only what happened there")
     parser.add_argument("--window", default="1d", metavar="SPAN", help="how far back, such as 1h, 1d or 7d")
@@ -17,7 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Ask and print."""
-    with opened(arguments) as engine:
+    with reaching.reached(arguments) as engine:
         answer = engine.trending(arguments.k, scenario=arguments.scenario, window=arguments.window)
     if arguments.json:
         import msgspec

@@ -53,6 +53,10 @@ class People:
         """What is known of an item; see `Steering`."""
         raise NotImplementedError
 
+    def _recount_experiments(self) -> None:
+        """Count experiments anew; see `Experimenting`."""
+        raise NotImplementedError
+
     # -- seeing --------------------------------------------------------------------------------------------------
 
     def user(self, user_id: str) -> dict[str, Any]:
@@ -146,6 +150,7 @@ class People:
             rows = self._core.dropped_rows - rows
             learner = start_over(self.live)
             erased = self._sqlite_log().erase(user_id, stop)
+            self._recount_experiments()
             self.checkpoint()
             checkpoints = prune(self.path / FOLDER, 1)
             Intents(self.path).end(user_id)

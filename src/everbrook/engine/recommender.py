@@ -16,6 +16,7 @@ from everbrook.engine.allowance import Allowance
 from everbrook.engine.answers import describe, impression_of
 from everbrook.engine.browsing import Browsing
 from everbrook.engine.building import new_core
+from everbrook.engine.experimenting import Experimenting
 from everbrook.engine.fitting import OnProgress, catch_up, relearn
 from everbrook.engine.keeping import Snapshot, learned_digest, recover, version_name
 from everbrook.engine.living import Living
@@ -46,7 +47,7 @@ from everbrook.types import Clock, Step
 _log = logging.getLogger("everbrook.engine")
 
 
-class Recommender(Taking, Looking, People, Browsing):
+class Recommender(Taking, Looking, Experimenting, People, Browsing):
     """Records in, lists out, on one data directory. Safe to call from several threads; use it with `with`.
 
     Example:
@@ -182,7 +183,7 @@ class Recommender(Taking, Looking, People, Browsing):
             InputError: the wish is wrong: an unknown scenario or category, a bad k or time.
         """
         started = time.perf_counter()
-        wish = wish or wish_of(fields)
+        wish = self.varied(wish or wish_of(fields))
         now_ms = self.clock.now_ms()
         with span("list", k=wish.k), self._lock:
             core = self._core

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from everbrook.http.backtests import Backtests
 from everbrook.http.catalogue import Catalogue
+from everbrook.http.experimenting import Experiments
 from everbrook.http.lists import Lists
 from everbrook.http.made_traffic import MadeTraffic
 from everbrook.http.operation import Operation
@@ -14,7 +15,7 @@ from everbrook.http.steering import Steering
 from everbrook.http.watching import Watching
 
 ROOMS: tuple[type[Room], ...] = (
-    Records, Lists, Steering, Catalogue, Backtests, MadeTraffic, Watching, Page,
+    Records, Lists, Steering, Experiments, Catalogue, Backtests, MadeTraffic, Watching, Page,
 )  # fmt: skip
 
 

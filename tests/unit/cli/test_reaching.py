@@ -63,6 +63,28 @@ def test_each_wish_goes_to_its_route_with_the_key(url: str) -> None:
     ]
 
 
+def test_lists_of_other_looks_come_from_the_server_that_holds_the_directory(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    with SqliteLog.open(data):
+        announce(data, url)
+        _Answers.answer = (200, {"item": "a/b", "items": [{"id": "c", "score": 0.5, "shares": {"content": 0.5}}]})
+        assert main(["similar", "a/b", "-k", "3", "--data", str(data)]) == 0
+        assert "c" in capsys.readouterr().out
+        _Answers.answer = (200, {"window": "1h", "half_life_s": 1.0, "scenario": None, "items": []})
+        assert main(["trending", "--window", "1h", "--scenario", "home", "--data", str(data)]) == 0
+        assert capsys.readouterr().out == "Nothing happened within 1h.\n"
+        _Answers.answer = (404, {"error": {"type": "not_found", "message": "It must be there.", "hint": None}})
+        assert main(["explain", "i&1", "--user", "u 1", "--exclude-seen", "--data", str(data)]) == 4
+        _Answers.answer = (200, {"experiments": []})
+        assert main(["experiments", "--data", str(data)]) == 0
+    assert [path for _, path, _, _ in _Answers.asked] == [
+        "/v1/items/a%2Fb/similar?k=3", "/v1/trending?k=20&scenario=home&window=1h",
+        "/v1/explain?item=i%261&user=u+1&k=20&exclude_seen=true", "/v1/experiments",
+    ]
+
+
 @pytest.mark.parametrize(
     ("status", "kind", "error"),
     [

@@ -25,7 +25,7 @@ def _references(node: Any) -> set[str]:
 def test_every_route_is_described_and_every_description_has_its_route() -> None:
     app = build_app(None, Settings())  # type: ignore[arg-type]  # no route is called
     routes = {
-        (method.lower(), route.path.replace(":path", "")) for route in app.routes for method in route.methods - {"HEAD"}  # type: ignore[attr-defined]
+        (method.lower(), route.path.replace(":text", "")) for route in app.routes for method in route.methods - {"HEAD"}  # type: ignore[attr-defined]
     }
     assert routes == {(one.method, one.path) for one in operations()}
 
