@@ -16,6 +16,7 @@ from everbrook.types import F32, F64, I32, I64
 MATCH_DECAY, DISTANCE_DECAY, BEFORE_FACTOR, RARITY_POWER, SIZE_POWER, SHARPNESS, KAPPA, LEAST_REST = range(8)
 
 FAINT = 0.005  # votes below this part of the best are dropped
+COUNTS = 1024  # groups of an item up to which rarity is kept during a query: most items have few
 COLUMNS = 2  # without and with the asker's own items
 
 
@@ -145,13 +146,19 @@ def ask(
     for j in range(found):
         first[touched[j] % slots] = NONE
     mass = np.empty((C, COLUMNS), np.float32)
-    peak = 0.0
+    peak, known = 0.0, np.zeros(COUNTS)
     rarest = np.inf if floats[RARITY_POWER] < 0.0 else 1.000001 * np.log(1.0 + at[NEXT_GROUP]) ** floats[RARITY_POWER]
     for c in range(C):
         item = items[c]
         mass[c, 1] = -1.0  # for what cannot but be faint
         if votes[item] * rarest >= FAINT * peak:
-            mass[c, 1] = votes[item] * np.log(1.0 + at[NEXT_GROUP] / counts[item]) ** floats[RARITY_POWER]
+            taken = counts[item]
+            rarity = known[taken] if taken < COUNTS else 0.0
+            if rarity == 0.0:
+                rarity = np.log(1.0 + at[NEXT_GROUP] / taken) ** floats[RARITY_POWER]
+                if taken < COUNTS:
+                    known[taken] = rarity
+            mass[c, 1] = votes[item] * rarity
         votes[item] = 0
         peak = max(peak, mass[c, 1])
     kept = 0
