@@ -67,6 +67,7 @@ export function MadeTraffic() {
         <p>An installation without visitors can be watched learning: made people come and act, through the same way in as everybody. All of it is marked: ids begin with <code>made-</code>, events carry <code>made</code> in their context.</p>
         <fieldset class="sources" disabled={playing}>
           <legend>What is played</legend>
+          <div>
           {made.sources.map((name) => (
             <label key={name} class={chosen === name ? "source on" : "source"}>
               <input type="radio" name="source" value={name} checked={chosen === name} onChange={() => setSource(name)} />
@@ -74,6 +75,7 @@ export function MadeTraffic() {
               <span class="dim">{SOURCES[name]?.text}</span>
             </label>
           ))}
+          </div>
         </fieldset>
         <div class="row controls">
           <div class="slide grow">
