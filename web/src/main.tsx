@@ -115,7 +115,7 @@ function Page() {
       <nav class="sections" aria-label="Sections">
         {SECTIONS.map((name) => (
           <a key={name} href={`#/${name}`} aria-current={name === at ? "page" : undefined}>
-            <Icon name={SIGNS[name]} /><span class={SHORT[name] ? "long" : ""}>{TITLES[name]}</span>{SHORT[name] && <span class="brief" aria-hidden="true">{SHORT[name]}</span>}{name === "made" && made?.state === "playing" && <span class="on" title="playing" />}
+            <Icon name={SIGNS[name]} /><span class={SHORT[name] ? "long" : ""}>{TITLES[name]}</span>{SHORT[name] && <span class="brief" aria-hidden="true">{SHORT[name]}</span>}{name === "made" && made?.state === "playing" && <span class="live-dot" title="playing" />}
           </a>
         ))}
         <a class="docs" href="/docs"><Icon name="open" /><span>Every route</span></a>

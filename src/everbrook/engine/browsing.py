@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from functools import cached_property
 from typing import Any, Literal
 
@@ -279,7 +280,8 @@ class Browsing:
         self._asking.join(PATIENCE_S)
         supervisor, told = self.live.supervisor, dict(self._live_before or {"mode": "off", "stage": None})
         if supervisor is not None:
-            told |= {"mode": "process", "process": supervisor.status()}
+            lately = supervisor.freshness.lately(time.monotonic())
+            told |= {"mode": "process", "process": supervisor.status() | {"freshness": lately}}
         return told
 
     def _ask_live(self) -> None:

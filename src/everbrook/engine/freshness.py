@@ -23,6 +23,7 @@ class Freshness:
         self._lock = threading.Lock()
         self._waiting: deque[tuple[int, float]] = deque(maxlen=WAITING)
         self._taken_s: deque[float] = deque(maxlen=KEPT)
+        self._served_s: deque[float] = deque(maxlen=KEPT)  # when each of these was
         self._count, self._sum_s = 0, 0.0
         self._within = [0] * len(BOUNDS_S)  # how many took at most so long
 
@@ -38,9 +39,24 @@ class Freshness:
             while self._waiting and self._waiting[0][0] <= offset:
                 taken_s = now_s - self._waiting.popleft()[1]
                 self._taken_s.append(taken_s)
+                self._served_s.append(now_s)
                 self._count, self._sum_s = self._count + 1, self._sum_s + taken_s
                 for place in range(bisect_left(BOUNDS_S, taken_s), len(BOUNDS_S)):
                     self._within[place] += 1
+
+    def lately(self, now_s: float, window_s: float = 60.0) -> dict[str, Any]:
+        """Percentiles of those that were served lately, in milliseconds.
+
+        Args:
+            now_s: the present, on the clock of `served`.
+            window_s: how far back.
+        """
+        with self._lock:
+            taken = np.array(self._taken_s)[np.array(self._served_s) >= now_s - window_s]
+        if not len(taken):
+            return {"p50_ms": None, "p99_ms": None, "measured": 0}
+        p50, p99 = np.percentile(taken, (50, 99))
+        return {"p50_ms": round(1000 * float(p50), 1), "p99_ms": round(1000 * float(p99), 1), "measured": len(taken)}
 
     def told(self) -> dict[str, Any]:
         """Percentiles of the latest, in milliseconds, and what they are of."""

@@ -35,3 +35,15 @@ def test_an_end_that_is_told_twice_counts_once() -> None:
     fresh.note(10, 2.0)
     fresh.served(10, 3.0)
     assert fresh.told()["measured"] == 1
+
+
+def test_lately_is_about_the_last_minute_alone() -> None:
+    freshness = Freshness()
+    for n in range(10):
+        freshness.note(n + 1, 100.0 + n)
+    freshness.served(10, 200.0)  # a backlog: up to 100 s
+    freshness.note(11, 300.0)
+    freshness.served(11, 300.25)
+    assert freshness.lately(310.0) == {"p50_ms": 250.0, "p99_ms": 250.0, "measured": 1}
+    assert freshness.lately(310.0, window_s=200.0)["measured"] == 11
+    assert freshness.lately(400.0) == {"p50_ms": None, "p99_ms": None, "measured": 0}

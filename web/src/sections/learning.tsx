@@ -214,7 +214,8 @@ export function Learning() {
   const live = now("live");
   const still = now("anchor");
   const marks: Mark[] = (told?.marks ?? []).filter((one) => one.action !== "drift" || measure === "log_loss")
-    .map((one) => ({ at: one.ts_ms / 1000, text: MARK_WORDS[one.action] ?? one.action, tone: MARK_TONES[one.action] ?? "plain" }));
+    .map((one) => ({ at: one.ts_ms / 1000, text: MARK_WORDS[one.action] ?? one.action, tone: MARK_TONES[one.action] ?? "plain" }))
+    .reverse(); // oldest first
   const gate = digest.value?.live.gate;
   return (
     <>

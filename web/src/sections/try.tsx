@@ -4,7 +4,7 @@ import { ApiError, get, post, query } from "../api";
 import { ago, count, ms, probability } from "../format";
 import { digest } from "../stream";
 import { go, say, words } from "../state";
-import type { Done, Item, List, Listed } from "../types";
+import type { Done, Item, List, Listed, Reason } from "../types";
 import { ItemPanel } from "./item";
 
 const ACTIONS = [
@@ -76,6 +76,16 @@ function useGlide(keys: string[]) {
   return box;
 }
 
+/** Reasons that say the same are one. */
+function joined(reasons: Reason[]): Reason[] {
+  const found = new Map<string, Reason>();
+  for (const one of reasons) {
+    const before = found.get(one.text);
+    found.set(one.text, before ? { ...before, share: before.share + one.share, expert: `${before.expert}, ${one.expert}` } : one);
+  }
+  return [...found.values()].filter((one, at) => !at || one.share >= 0.01);
+}
+
 function Row(props: { one: Listed; place: number; was: number | null; top: number; fresh: boolean; onAct: (action: Action) => void; onOpen: () => void; busy: boolean }) {
   const { one, place, was } = props;
   const step = was === null ? null : was - place;
@@ -86,7 +96,7 @@ function Row(props: { one: Listed; place: number; was: number | null; top: numbe
       <div class="listed-main">
         <button type="button" class="link title" onClick={props.onOpen}>{title}</button>
         <span class="reasons">
-          {one.reasons?.filter((reason, at) => !at || reason.share >= 0.01).map((reason) => (
+          {joined(one.reasons ?? []).map((reason) => (
             <span key={reason.expert + reason.text} class="reason" title={`${reason.expert}: ${(100 * reason.share).toFixed(0)} % of it`}>{reason.text}<small>{(100 * reason.share).toFixed(0)} %</small></span>
           ))}
           {one.propensity !== undefined && one.propensity < 1 && <span class="reason" title="The chance that it stood in this place">propensity {one.propensity.toFixed(2)}</span>}
