@@ -135,5 +135,7 @@ function Page() {
   );
 }
 
-render(<Page />, document.getElementById("page")!);
+const place = document.getElementById("page")!;
+place.replaceChildren(); // what stood there until the script came
+render(<Page />, place);
 void follow();
