@@ -1,12 +1,12 @@
 import "uplot/dist/uPlot.min.css";
 import "./style.css";
-import { render } from "preact";
+import { Component, render, type ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { Button, Icon, ICONS, Modal } from "./parts/basics";
+import { Button, Failed, Icon, ICONS, Modal } from "./parts/basics";
 import { askForKey, forgetKey, key, keyWanted } from "./api";
 import { connection, digest, follow, lostSince, tick } from "./stream";
 import { ms, rate, span } from "./format";
-import { SECTIONS, SHORT, TITLES, dismiss, notes, question, section, setTheme, theme, type Section } from "./state";
+import { SECTIONS, SHORT, TITLES, dismiss, notes, question, section, setTheme, theme, words, type Section } from "./state";
 import { Now } from "./sections/now";
 import { Learning } from "./sections/learning";
 import { TryIt } from "./sections/try";
@@ -97,6 +97,19 @@ function QuestionDialog() {
   );
 }
 
+/** Keeps what breaks in one section from taking the others along. */
+class Fence extends Component<{ children: ComponentChildren }, { error: string | null }> {
+  state = { error: null as string | null };
+  componentDidCatch(error: unknown) {
+    console.error(error);
+    this.setState({ error: words(error) });
+  }
+  render() {
+    if (this.state.error === null) return this.props.children;
+    return <Failed error={`This section cannot be shown: ${this.state.error}`} again={() => this.setState({ error: null })} />;
+  }
+}
+
 function Page() {
   const at = section.value;
   const View = VIEWS[at];
@@ -124,7 +137,7 @@ function Page() {
         {connection.value === "lost" && <Lost />}
         {made?.state === "playing" && <MadeBanner made={made} />}
         <div class="head"><h1>{TITLES[at]}</h1><p class="dim">{LEADS[at]}</p></div>
-        <View key={at} />
+        <Fence key={at}><View /></Fence>
       </main>
       <div class="notes" aria-live="polite">
         {notes.value.map((one) => <div key={one.id} class={`note ${one.tone}`}><p>{one.text}</p><button type="button" aria-label="Dismiss" onClick={() => dismiss(one.id)}><Icon name="no" size={16} /></button></div>)}

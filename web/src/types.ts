@@ -3,10 +3,10 @@ export interface Reading {
   claim: string;
   against: string;
   scenario: number;
-  nats: number;
-  needed_nats: number;
-  mean_nats: number;
-  sd_nats: number;
+  nats: number | null; // null: not a number yet
+  needed_nats: number | null;
+  mean_nats: number | null;
+  sd_nats: number | null;
   events: number;
 }
 

@@ -30,7 +30,7 @@ export function liveVerdict(digest: Digest): Verdict {
   if (!anchor || anchor.events < 100) {
     return { tone: "plain", title: "Too early to tell", text: `${count(anchor?.events ?? 0)} events were compared so far. Some hundred are needed for a first impression, about 1,400 for a proof.` };
   }
-  const mean = anchor.mean_nats;
+  const mean = anchor.mean_nats ?? 0;
   const told = `${signed(mean)} nats an event over the last thousand or so, of ${count(anchor.events)} compared.`;
   if (Math.abs(mean) < 0.002) return { tone: "plain", title: "Learning and standing still are level", text: told };
   return mean > 0
@@ -47,7 +47,7 @@ export function advice(digest: Digest): Verdict {
   if (gate && gate.resting_until_ms > digest.now_ms) {
     return { tone: "warn", title: "Learning rests", text: "Harm repeated, so the gate lets learning rest for a while. It wakes by itself." };
   }
-  const harm = gate?.readings.find((one) => one.claim === "harm" && one.nats > 0.5 * one.needed_nats && one.nats > 0);
+  const harm = gate?.readings.find((one) => one.claim === "harm" && (one.nats ?? 0) > 0.5 * (one.needed_nats ?? Number.POSITIVE_INFINITY));
   if (harm) {
     return { tone: "warn", title: "Harm is suspected", text: "The gate is gathering evidence and goes back by itself. To be quicker, press Roll back in Learning." };
   }

@@ -46,13 +46,15 @@ export function Evidence(props: { readings: Reading[] }) {
       <tbody>
         {props.readings.map((one) => {
           const name = CLAIMS[`${one.claim} ${one.against}`] ?? `${one.claim} ${one.against}`;
-          const nats = Math.max(0, one.nats);
+          const nats = Math.max(0, one.nats ?? 0);
+          const needed = one.needed_nats ?? Number.POSITIVE_INFINITY;
+          const words = Number.isFinite(needed) ? needed.toFixed(1) : "∞";
           return (
             <tr key={name}>
               <th scope="row">{name}</th>
-              <td><Meter label={name} share={one.needed_nats ? nats / one.needed_nats : 0} tone={one.claim === "harm" ? "bad" : "good"} text={`${nats.toFixed(1)} of ${one.needed_nats.toFixed(1)} nats`} /></td>
-              <td class="number">{nats.toFixed(1)} / {one.needed_nats.toFixed(1)}</td>
-              <td class="number">{one.events ? signed(one.mean_nats) : "–"}</td>
+              <td><Meter label={name} share={needed ? nats / needed : 0} tone={one.claim === "harm" ? "bad" : "good"} text={`${nats.toFixed(1)} of ${words} nats`} /></td>
+              <td class="number">{nats.toFixed(1)} / {words}</td>
+              <td class="number">{one.events && one.mean_nats !== null ? signed(one.mean_nats) : "–"}</td>
             </tr>
           );
         })}
