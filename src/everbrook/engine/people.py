@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import logging
 import threading
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from everbrook.engine.core import Core
+from everbrook.engine.forgetting import Retries
 from everbrook.engine.keeping import FOLDER
 from everbrook.engine.living import Living
 from everbrook.engine.log_lines import say
 from everbrook.engine.starting_over import start_over
-from everbrook.errors import InputError, NotFoundError
+from everbrook.errors import EverbrookError, InputError, NotFoundError
 from everbrook.events.erasing import Intents
 from everbrook.events.log import Log
 from everbrook.events.log_intake import check_items, check_users
@@ -55,6 +57,10 @@ class People:
 
     def _recount_experiments(self) -> None:
         """Count experiments anew; see `Experimenting`."""
+        raise NotImplementedError
+
+    def note_error(self, text: str) -> None:
+        """Remember a background failure; see `Steering`."""
         raise NotImplementedError
 
     # -- seeing --------------------------------------------------------------------------------------------------
@@ -133,10 +139,21 @@ class People:
 
         Returns:
             How much was removed, by place.
+
+        Raises:
+            StorageError: the disk refused; it is tried again by itself, also after a restart.
         """
         check_users([{"id": user_id}])
         Intents(self.path).begin(user_id)
-        return {"removed": self._erase(user_id)}
+        try:
+            return {"removed": self._erase(user_id)}
+        except EverbrookError:
+            self._retries.begin()
+            raise
+
+    @cached_property
+    def _retries(self) -> Retries:
+        return Retries(Intents(self.path).pending, self._erase, self.note_error)
 
     def _erase(self, user_id: str) -> dict[str, int]:
         with _one_at_a_time:
@@ -181,7 +198,7 @@ def _known(state: State, user_id: str) -> dict[str, int]:
     actor = NO_ROW if row == NO_ROW else state.histories.actor_of(row, NO_ROW, named=True)
     return {
         "history": len(state.histories.past(actor)), "sessions": len(state.histories.sessions_of(actor)),
-        "properties": int(state.people.get(row) is not None),
+        "remembered": len(state.remembered.of(actor).items), "properties": int(state.people.get(row) is not None),
     }  # fmt: skip
 
 

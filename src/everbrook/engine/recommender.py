@@ -115,6 +115,7 @@ class Recommender(Taking, Looking, Experimenting, People, Browsing):
 
     def close(self) -> None:
         """Keep a checkpoint of what was learned since the last, and let go of the directory."""
+        self._retries.close()
         self.refitting.close()
         self.live.close()
         try:

@@ -20,6 +20,7 @@ from everbrook.rank.lists import Wish
 from everbrook.rank.requests import Recommend
 from everbrook.settings.rank import RankSettings
 from everbrook.state import State
+from everbrook.state.remembered import SEEN, UNWANTED
 from everbrook.types import I32, Query
 
 
@@ -96,26 +97,36 @@ def _left_out(wish: Recommend, state: State, query: Query, settings: RankSetting
 
 
 def seen_of(state: State, query: Query, settings: RankSettings) -> I32:
-    """The items of a history that still count as seen, each kind for as long as the settings say."""
+    """What was met and still counts as seen, each kind for as long as the settings say; newest kept last."""
+    met = state.remembered.of(query.actor)
+    items: I32 = np.concatenate((query.items, met.items))
     if not settings.seen_s:
-        return query.items
+        return items
     lasts_ms = np.array(
         [1000.0 * settings.seen_s.get(kind, np.inf) for kind in state.kinds.names.names()], np.float64
     )
-    return query.items[query.now_ms - query.times < lasts_ms[query.kinds]]
+    times, kinds = np.concatenate((query.times, met.times)), np.concatenate((query.kinds, met.kinds))
+    return items[query.now_ms - times < lasts_ms[kinds]]
 
 
 def disliked_of(state: State, query: Query) -> I32:
-    """The items of a history whose last event says that they are not wanted, latest last."""
-    if not len(query.kinds):
-        return query.items
-    unwanted = state.kinds.negative()[query.kinds]
+    """The items of which the last that was heard says that they are not wanted, latest last.
+
+    The memory knows low ratings too, of which the history has only the kind; events that are only seen say nothing.
+    """
+    met = state.remembered.of(query.actor)
+    judged = met.says != SEEN
+    items: I32 = np.concatenate((query.items, met.items[judged]))
+    if not len(items):
+        return items
+    unwanted = np.concatenate((state.kinds.negative()[query.kinds], met.says[judged] == UNWANTED))
     if not unwanted.any():
-        return query.items[:0]
-    length = len(query.items)
-    _, back = np.unique(query.items[::-1], return_index=True)
-    last = np.sort(length - 1 - back)
-    return query.items[last[unwanted[last]]]
+        return items[:0]
+    order = np.argsort(np.concatenate((query.times, met.times[judged])), kind="stable")  # of equal ones the memory's
+    items, unwanted = items[order], unwanted[order]
+    _, back = np.unique(items[::-1], return_index=True)
+    last = np.sort(len(items) - 1 - back)
+    return items[last[unwanted[last]]]
 
 
 def without_disliked(query: Query, disliked: I32) -> Query:

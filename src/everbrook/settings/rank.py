@@ -32,10 +32,10 @@ class RankSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         dict[str, float],
         Meta(
             description="How long an event of a kind counts as seen where seen items are left out, 0 not at all; "
-            "kinds without an entry count as long as the history is kept.",
+            "kinds without an entry count as long as they are remembered (state.seen_items).",
             extra={"unit": "s"},
         ),
-    ] = msgspec.field(default_factory=dict)
+    ] = msgspec.field(default_factory=lambda: {"impression": 0.0})
     pool: Annotated[
         int,
         Meta(

@@ -21,6 +21,13 @@ class StateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             description="How many of an actor's last events are kept at hand.", ge=1, le=4096, extra={"unit": "events"}
         ),
     ] = 64
+    seen_items: Annotated[
+        int,
+        Meta(
+            description="How many items an actor is remembered to have met, by kind, beyond the history; 0: none.",
+            ge=0, le=65_536, extra={"unit": "items"},
+        ),
+    ] = 512
     session_gap_s: Annotated[
         float,
         Meta(

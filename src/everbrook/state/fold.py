@@ -21,10 +21,11 @@ from everbrook.state.ids import IdMap
 from everbrook.state.kinds import Kinds
 from everbrook.state.people import People
 from everbrook.state.refusals import refuse
+from everbrook.state.remembered import Remembered
 from everbrook.state.texts import under, within
 from everbrook.types import F32, I16, I32, I64, NO_ROW, Arrays, Bool, Query, Step
 
-_FORMAT = 1
+_FORMAT = 2
 _MOST_SCENARIOS = 2**15 - 1
 
 ColumnT = TypeVar("ColumnT", F32, I64)
@@ -52,6 +53,7 @@ class State:
         self.scenarios = IdMap(self.settings.scenarios)
         self.kinds = Kinds(self.settings)
         self.histories = Histories(self.settings.history_events, round(1000 * self.settings.session_gap_s))
+        self.remembered = Remembered(self.settings.seen_items)
         self.counters = Counters(self.settings.counter_half_lives_s)
         self.catalogue = Catalogue()
         self.people = People()
@@ -85,7 +87,9 @@ class State:
         scenario = self._scenario_rows(columns)
         weight = self.kinds.weigh(kind, value)
         rows = Rows(ts_ms, user, session, item, kind, weight)
+        before = self.histories.actors_of_sessions(session)
         known = self.histories.remember(rows, contexts, len(self.users), len(self.sessions))
+        self.remembered.note(rows, known.actor, before, self.histories)
         self.kinds.note(kind)
         self.births.note(ts_ms, item, len(self.items))
         self.counters.add(ts_ms, item, kind, scenario)
@@ -153,6 +157,7 @@ class State:
         if row == NO_ROW:
             return Removed(NO_ROW)
         actor = self.histories.actor_of(row, NO_ROW, named=True)
+        self.remembered.forget(actor)
         events, session_rows = self.histories.forget(row)
         sessions = tuple(self.sessions.id(session_row) for session_row in session_rows)
         for session in sessions:
@@ -280,10 +285,11 @@ class State:
             part.load(within(arrays, name))
         self.births.load(arrays["first_ms"])
 
-    def _parts(self) -> dict[str, IdMap | Kinds | Histories | Counters | Catalogue | People]:
+    def _parts(self) -> dict[str, IdMap | Kinds | Histories | Remembered | Counters | Catalogue | People]:
         return {
             "users": self.users, "sessions": self.sessions, "items": self.items, "scenarios": self.scenarios,
-            "kinds": self.kinds, "histories": self.histories, "counters": self.counters,
+            "kinds": self.kinds, "histories": self.histories, "remembered": self.remembered,
+            "counters": self.counters,
             "catalogue": self.catalogue, "people": self.people,
         }
 

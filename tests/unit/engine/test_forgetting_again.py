@@ -1,0 +1,95 @@
+"""Deletions that did not come to their end are tried again by themselves, and after a restart."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from everbrook import Recommender
+from everbrook.engine import forgetting
+from everbrook.engine.forgetting import Retries
+from everbrook.errors import StorageError
+from everbrook.events.erasing import Intents
+from everbrook.events.sqlite_log import SqliteLog
+from everbrook.settings import load_settings
+
+SETTINGS = load_settings(environment={}, assignments=['mixture.experts=["popularity"]']).settings
+PERSON = "person-57721566"
+
+
+def _refusing(times: int, done: threading.Event, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let the log refuse to be cleaned so often; tells how often it was asked."""
+    asked: list[int] = []
+    real = SqliteLog.erase
+
+    def erase(self: SqliteLog, *arguments: Any) -> Any:
+        asked.append(1)
+        if len(asked) <= times:
+            raise StorageError("The disk must take what is written; it refused.")
+        erased = real(self, *arguments)
+        done.set()
+        return erased
+
+    monkeypatch.setattr(SqliteLog, "erase", erase)
+    return asked
+
+
+def test_a_deletion_that_the_disk_refused_is_done_later_without_being_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forgetting.Retries.__init__, "__defaults__", (0.01,))
+    done = threading.Event()
+    asked = _refusing(3, done, monkeypatch)
+    with Recommender.open(tmp_path / "data", SETTINGS) as shop:
+        shop.ingest([{"user": PERSON, "item": "i1"}, {"user": "other", "item": "i1"}])
+        with pytest.raises(StorageError):
+            shop.delete_user(PERSON)
+        assert Intents(shop.path).pending() == [PERSON]
+        assert done.wait(60)
+        shop._retries._thread.join(60)  # type: ignore[union-attr]
+        assert len(asked) == 4
+        assert Intents(shop.path).pending() == []
+        assert [error for error in shop.status()["last_errors"] if "is not forgotten everywhere yet" in error]
+        assert PERSON not in str(shop.status()["last_errors"])
+        assert shop.user("other")["events"]
+    assert all(PERSON.encode() not in path.read_bytes() for path in shop.path.rglob("*") if path.is_file())
+
+
+def test_a_recommender_that_closes_leaves_the_rest_to_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = threading.Event()
+    _refusing(1, done, monkeypatch)
+    with Recommender.open(tmp_path / "data", SETTINGS) as shop:
+        shop.ingest([{"user": PERSON, "item": "i1"}])
+        with pytest.raises(StorageError):
+            shop.delete_user(PERSON)
+    assert not done.is_set()
+    with Recommender.open(tmp_path / "data", SETTINGS) as shop:
+        assert done.is_set()
+        assert Intents(shop.path).pending() == []
+
+
+def test_waits_double_up_to_a_bound_and_end_when_it_closes() -> None:
+    told: list[str] = []
+    enough = threading.Event()
+
+    def note(text: str) -> None:
+        told.append(text)
+        if len(told) == 5:
+            enough.set()
+
+    def refuse(_: str) -> None:
+        raise StorageError("It is full.")
+
+    retries = Retries(lambda: ["somebody"], refuse, note, first_s=0.001)
+    retries.begin()
+    retries.begin()  # one thread is enough
+    assert enough.wait(60)
+    retries.close()
+    retries.begin()
+    assert [text.partition(" in ")[2].partition(" s")[0] for text in told[:4]] == ["0.002", "0.004", "0.008", "0.016"]
+    assert len(told) == len(set(told))
