@@ -248,8 +248,8 @@ class LiveExpert:
             if 0 <= age_ms <= 1000 * self.settings.prior_refresh_s:
                 return kept[2]
         assert self.prior is not None
-        s, every = self.settings, np.arange(self.items, dtype=np.int32)
-        log_prior = self.prior.logs_of(every, query.scenario, query.now_ms, self.items)
+        s = self.settings
+        log_prior = self.prior.logs_of_all(query.scenario, query.now_ms, self.items)
         head = head_of(log_prior, s.scored, s.sampled, s.seed)
         if query.scenario not in self._heads and len(self._heads) >= _MOST_PRIORS:
             del self._heads[next(iter(self._heads))]

@@ -80,8 +80,9 @@ def head_of(log_prior: F32, limit: int, sampled: int, seed: int) -> Head:
     if limit >= N:
         return Head(np.arange(N, dtype=np.int32), log_prior, np.empty(0, np.int32), -math.inf)
     parted = np.argpartition(log_prior, N - limit)
-    rows = np.sort(parted[N - limit :]).astype(np.int32)
-    rest = np.sort(parted[: N - limit]).astype(np.int32)
+    likely = np.zeros(N, np.bool_)
+    likely[parted[N - limit :]] = True
+    rows, rest = (np.flatnonzero(part).astype(np.int32) for part in (likely, ~likely))
     prior = np.exp(log_prior[rest].astype(np.float64))
     summed = np.cumsum(prior)
     draws = np.random.default_rng(seed).random(sampled) * summed[-1]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from everbrook.models import popularity_kernels as kernels
 from everbrook.models.decay import half_life_name, rates_per_s
 from everbrook.settings.popularity import PopularitySettings
-from everbrook.types import F32, I32, NO_ROW, Arrays, Query, Step
+from everbrook.types import F32, F64, I32, NO_ROW, Arrays, Query, Step
 
 _FIRST_SLOTS = 1024
 _MOST_SAID = 4096  # rows of which is kept what was said last
@@ -177,6 +177,32 @@ class Popularity:
             mass,
             rest,
         )
+
+    def pool(self, now_ms: int, scenario: int, weights: F64, out: F32) -> float:
+        """What a pool of the columns gives all rows, (M,) `out` for the first M; and what it leaves to the base.
+
+        Args:
+            now_ms: the moment.
+            scenario: row of the scenario; NO_ROW for none: then its columns are asleep.
+            weights: (K,) of the columns; those asleep do not count.
+            out: of rows that there is room for.
+        """
+        K, a, w, kappa = len(self._rates), self._all, self._within, self.settings.kappa
+        shares = weights.copy()
+        if scenario < 0:
+            shares[K:] = 0.0
+        shares /= shares.sum()
+        left = kernels.pool_all(
+            now_ms, a["counts"], a["last"], a["totals"], a["clock"], self._rates, kappa, shares[:K], out
+        )
+        if scenario < 0 or not len(self._scenario_rates):
+            return float(left)
+        if scenario >= len(w["totals"]):
+            return float(left + shares[K:].sum())
+        return float(left + kernels.pool_scenario(
+            now_ms, scenario, w["keys"], w["counts"], w["last"], w["totals"], w["total_last"], self._scenario_rates,
+            kappa, shares[K:], out,
+        ))  # fmt: skip
 
     def because(self, query: Query, rows: I32) -> I32:
         """Popularity owes nothing to the history."""

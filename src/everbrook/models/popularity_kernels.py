@@ -112,6 +112,51 @@ def score_all(
 
 
 @njit(cache=True)
+def pool_all(
+    now: int, counts: F64, last: I64, totals: F64, clock: I64, rates: F64, kappa: float, weights: F64, out: F32
+) -> float:
+    """What a pool of the columns over everybody gives the first rows, (M,) `out`; and what it leaves to the base."""
+    K = rates.shape[0]
+    seen = max(now, clock[CLOCK])
+    shares, left = np.empty(K), 0.0
+    for k in range(K):
+        shares[k] = weights[k] / (totals[k] * fade(float(seen - clock[CLOCK]) * rates[k]) + kappa)
+        left += kappa * shares[k]
+    for i in range(out.shape[0]):
+        dt, p = float(seen - last[i]), 0.0
+        if last[i] != 0:
+            for k in range(K):
+                p += counts[i, k] * fade(dt * rates[k]) * shares[k]
+        out[i] = p
+    return left
+
+
+@njit(cache=True)
+def pool_scenario(
+    now: int, scenario: int, keys: I64, counts: F64, last: I64, totals: F64, total_last: I64, rates: F64, kappa: float,
+    weights: F64, out: F32,
+) -> float:  # fmt: skip
+    """The same within one scenario, added to `out`: one way through the table instead of a search for each row."""
+    K = rates.shape[0]
+    seen = max(now, total_last[scenario])
+    shares, left = np.empty(K), 0.0
+    for k in range(K):
+        faded = totals[scenario, k] * fade(float(seen - total_last[scenario]) * rates[k])
+        shares[k] = weights[k] / (faded + kappa)
+        left += kappa * shares[k]
+    for slot in range(keys.shape[0]):
+        key = keys[slot]
+        item = key & 0xFFFFFFFF
+        if key == EMPTY or key >> 32 != scenario or item >= out.shape[0]:
+            continue
+        dt, p = float(seen - last[slot]), 0.0
+        for k in range(K):
+            p += counts[slot, k] * fade(dt * rates[k]) * shares[k]
+        out[item] += np.float32(p)
+    return left
+
+
+@njit(cache=True)
 def slot_of(keys: I64, key: int) -> int:
     """Where a pair stands, or the empty place where it would."""
     mask = keys.shape[0] - 1

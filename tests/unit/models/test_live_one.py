@@ -67,3 +67,7 @@ def test_the_logarithms_of_the_prior_are_those_of_its_probabilities() -> None:
     for scenario in (-1, int(step.scenario.max())):
         asked = (rows, scenario, now_ms, state.n_items)
         np.testing.assert_allclose(prior.logs_of(*asked), np.log(prior.of(*asked)), rtol=1e-6, atol=1e-6)
+        everything = prior.logs_of_all(scenario, now_ms, state.n_items)
+        np.testing.assert_allclose(everything, prior.logs_of(*asked), rtol=1e-5, atol=1e-5)
+    strange = (int(step.scenario.max()) + 7, now_ms, state.n_items)
+    np.testing.assert_allclose(prior.logs_of_all(*strange), prior.logs_of(rows, *strange), rtol=1e-5, atol=1e-5)
