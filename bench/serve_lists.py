@@ -1,0 +1,275 @@
+"""What a list costs: processor time of plain lists by size of the catalogue and with each wish, and lists over HTTP
+beside learning, next to the floor of the web framework.
+
+    OMP_NUM_THREADS=1 python bench/serve_lists.py [--only plain wishes http] [--sizes 10000 100000] [--lists 200]
+
+Prints JSON lines. Not a test: nothing passes or fails by time. `plain` and `wishes` run on one engine and one thread;
+the live model has made weights there, and with learning on a delta of 2,000 rows comes every 20 lists, so that its cost
+is in them. `http` starts `everbrook serve` with its learner and lets wrk, a Debian package, ask; server, learner, wrk
+and who sends the events share the machine. The floor is the same framework on the same server loop with a constant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from everbrook import Recommender
+from everbrook.engine.learning import ANCHOR_DENSE, DENSE
+from everbrook.engine.publishing import apply
+from everbrook.events.columns import Coded, EventColumns
+from everbrook.learn.deltas import Delta
+from everbrook.models.live_expert import LiveExpert
+from everbrook.settings import Settings, load_settings
+from everbrook.testing.clock import FakeClock
+
+sys.path.insert(0, str(Path(__file__).parent))
+import control
+import serve_ingest
+
+USERS, K, LEARNED = 5_000, 20, 20_000  # users; places of a list; items whose rows learning has moved
+DELTA_ROWS, DELTA_LISTS = 2_000, 20
+QUIET = ("engine.log_impressions=false", "engine.refit_every_s=0", "engine.refit_drift_s=0")
+PARTS = ("plain", "wishes", "http")
+ASK = """
+local number, threads = 0, 0
+function setup(thread) threads = threads + 1; thread:set("number", threads) end
+function init(args)
+  math.randomseed(number)
+  wrk.method = "POST"
+  wrk.headers["Content-Type"] = "application/json"
+end
+function request()
+  return wrk.format(nil, "PATH", nil, '{"user":"u' .. math.random(0, 4999) .. '","k":20,"explain":false}')
+end
+function done(summary, latency, requests)
+  local errors = summary.errors
+  io.write(string.format('{"requests":%d,"duration_us":%d,"p50_us":%f,"p90_us":%f,"p99_us":%f,"refused":%d}\\n',
+    summary.requests, summary.duration, latency:percentile(50), latency:percentile(90), latency:percentile(99),
+    errors.status + errors.connect + errors.read + errors.write + errors.timeout))
+end
+"""
+
+
+class Asked(msgspec.Struct):
+    """What wrk found."""
+
+    requests: int
+    duration_us: int
+    p50_us: float
+    p90_us: float
+    p99_us: float
+    refused: int
+    cpu_s: float = 0.0  # of wrk itself
+
+
+def views(count: int, items: int, now_ms: int) -> EventColumns:
+    """Views by `control`, after one of every item, so that all are known."""
+    made = control.events(count, items, now_ms)
+    rows = np.concatenate((np.random.default_rng(2).permutation(items).astype(np.int32), made.item.codes))
+    n = len(rows)
+    users = np.concatenate((np.random.default_rng(3).integers(0, USERS, items, dtype=np.int32), made.user.codes))
+    return EventColumns(
+        now_ms - 500 * np.arange(n, 0, -1, dtype=np.int64), Coded(users, made.user.names), Coded.missing(n),
+        Coded(rows, made.item.names), Coded(np.zeros(n, np.int32), ["view"]), Coded.missing(n),
+        np.full(n, np.nan, np.float32),
+    )  # fmt: skip
+
+
+def delta(expert: LiveExpert, rows: np.ndarray, rng: np.random.Generator, stage: str, first: bool) -> Delta:
+    """Made weights as a learner sends them."""
+    network = {DENSE + name: array for name, array in expert.network.arrays().items()}
+    anchor = {ANCHOR_DENSE + name: array for name, array in expert.anchor_network.arrays().items()}
+    assert expert.prior is not None
+    values = rng.normal(0.0, 0.1, (len(rows), expert.settings.width)).astype(np.float32)
+    kept = expert.rows.table[rows].copy()
+    dense = network | anchor | {"prior": expert.prior.weights, "anchor_rows": rows, "anchor_values": kept}
+    notes = {"items": expert.items, "anchor": "whole" if first else "more", "stage": stage, "canary_share": 0.0}
+    return Delta("live-1", 1, 1, "made", rows, values, dense, notes)
+
+
+@contextmanager
+def shop(
+    items: int, experts: str | None = None, records: bool = False
+) -> Iterator[tuple[Recommender, LiveExpert | None]]:
+    """An engine on a made shop, its live model with made weights that answer."""
+    clock = FakeClock()
+    more = ("learner.mode=off", "engine.catch_up_judge_share=0", *((f"mixture.experts={experts}",) if experts else ()))
+    settings = load_settings(assignments=(*QUIET, *more)).settings
+    with tempfile.TemporaryDirectory() as folder, Recommender.open(folder, settings, clock) as engine:
+        if records:
+            made = control.records(items, clock.now_ms())
+            for start in range(0, items, 500):
+                engine.put_items(made[start : start + 500])
+        engine.import_columns(views(30_000, items, clock.now_ms()))
+        expert = engine._core.family(LiveExpert)
+        if expert is not None:
+            rng = np.random.default_rng(4)
+            rows = rng.permutation(items)[: min(LEARNED, items)].astype(np.int32)
+            expert.grow(items, 0)
+            apply(delta(expert, rows, rng, "live", first=True), expert)
+        yield engine, expert
+
+
+def lists_us(engine: Recommender, expert: LiveExpert | None, lists: int, stage: str | None) -> list[float]:
+    """Processor microseconds of plain lists, what deltas cost between them included."""
+    rng, took, spent = np.random.default_rng(5), [], 0.0
+    for n in range(lists + 20):
+        began = time.process_time()
+        if expert is not None and stage is not None and n % DELTA_LISTS == 0:
+            rows = rng.integers(0, expert.items, DELTA_ROWS).astype(np.int32)
+            made = delta(expert, np.unique(rows), rng, stage, first=False)
+            began = time.process_time()
+            apply(made, expert)
+            spent += time.process_time() - began
+        began = time.process_time()
+        engine.recommend(user=f"u{n * 7 % USERS}", k=K, explain=False)
+        took.append(1e6 * (time.process_time() - began) + 1e6 * spent / (n + 1))
+    return took[20:]
+
+
+def plain(options: argparse.Namespace) -> None:
+    """Plain lists by size, with the live model as it serves, in shadow, and without it."""
+    for items in options.sizes:
+        with shop(items) as (engine, expert):
+            for learning, stage in (("on", "live"), ("on, in shadow", "shadow"), ("off", None)):
+                took = lists_us(engine, expert, options.lists, stage)
+                told = {"items": items, "learning": learning, "p90": round(float(np.quantile(took, 0.9)))}
+                serve_ingest.tell("lists/plain", float(np.median(took)), "us CPU", **told)
+            engine._core.mixture.experts.remove(expert)
+        others = ",".join(name for name in Settings().mixture.experts if name != "live")
+        with shop(items, others) as (engine, _):
+            took = lists_us(engine, None, options.lists, None)
+            serve_ingest.tell("lists/plain", float(np.median(took)), "us CPU", items=items, learning="no live model")
+
+
+def wishes(options: argparse.Namespace) -> None:
+    """What each wish adds, all in turns on one engine."""
+    with shop(options.wished, records=True) as (engine, _):
+        taken: dict[str, list[float]] = {name: [] for name in control.WISHES}
+        for n in range(options.lists // 2 + 5):
+            for turn, (name, wish) in enumerate(control.WISHES.items()):
+                user = f"u{(n * len(taken) + turn) % USERS}"
+                began = time.process_time()
+                engine.recommend(user=user, k=K, **({"explain": False} | wish))
+                taken[name].append(1e6 * (time.process_time() - began))
+        base = float(np.median(taken["plain"][5:]))
+        for name, took in taken.items():
+            middle = float(np.median(took[5:]))
+            serve_ingest.tell(f"lists/{name}", middle, "us CPU", items=options.wished, over_plain=round(middle - base))
+
+
+def ask(port: int, path: str, connections: int, seconds: float) -> Asked:
+    """Ask for lists from so many connections, each as soon as its last was answered."""
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
+        file.write(ASK.replace("PATH", path))
+        file.flush()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", file.name, f"http://127.0.0.1:{port}"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    told = msgspec.json.decode(next(one for one in done.stdout.splitlines() if one.startswith("{")), type=Asked)
+    told.cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return told
+
+
+@contextmanager
+def sending(port: int, rate: int, items: int) -> Iterator[list[int]]:
+    """Send events at a rate, ten batches a second, until the end; the list holds how many were taken."""
+    sent, stop = [0], threading.Event()
+
+    def send() -> None:
+        rng, due = np.random.default_rng(6), time.perf_counter()
+        while rate and not stop.is_set():
+            rows = np.minimum(50.0 * rng.pareto(1.0, rate // 10), items - 1).astype(int)
+            users = rng.integers(0, USERS, rate // 10)
+            events = [{"user": f"u{users[n]}", "item": f"i{rows[n]}", "kind": "view"} for n in range(len(rows))]
+            body = msgspec.json.encode({"events": events})
+            address, kind = f"http://127.0.0.1:{port}/v1/events", {"Content-Type": "application/json"}
+            urllib.request.urlopen(urllib.request.Request(address, body, kind), timeout=60).read()
+            sent[0] += len(events)
+            due += 0.1
+            stop.wait(max(0.0, due - time.perf_counter()))
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        yield sent
+    finally:
+        stop.set()
+        thread.join()
+
+
+def http(options: argparse.Namespace) -> None:
+    """Lists over HTTP at one size, with and without learning beside them, and the floor."""
+    if not shutil.which("wrk"):
+        print("wrk must be installed to ask over HTTP: apt-get install wrk.", file=sys.stderr)
+        return
+    floor = serve_ingest.FLOOR.replace("/v1/events", "/v1/recommend")
+    with serve_ingest.served([sys.executable, "-c", floor]) as server:
+        report(server, "floor", 0, options)
+    items = options.wished
+    with tempfile.TemporaryDirectory() as folder:
+        given = (*QUIET, "engine.catch_up_judge_share=0")
+        with Recommender.open(folder, load_settings(assignments=(*given, "learner.mode=off")).settings) as engine:
+            engine.import_columns(views(30_000, items, int(1000 * time.time())))
+        for rate, stage in ((0, "live"), (options.rate, "live")):
+            with serve_ingest.served(serve_ingest.serving(Path(folder), *given, f"gate.start={stage}")) as server:
+                serve_ingest.wait_ready(server)
+                report(server, "with learning" if rate else "without learning", rate, options)
+
+
+def report(server: serve_ingest.Served, name: str, rate: int, options: argparse.Namespace) -> None:
+    """Ask, and print what both sides needed."""
+    with sending(server.port, rate, options.wished) as sent:
+        ask(server.port, "/v1/recommend", 2, 3.0)
+        before, learner_before, sent_before = *server.cpu_s(), sent[0]
+        for connections in options.connections:
+            began_s = time.perf_counter()
+            told = ask(server.port, "/v1/recommend", connections, options.seconds)
+            after, learner_after, now_sent = *server.cpu_s(), sent[0]
+            more: dict[str, Any] = {
+                "connections": connections, "not_200": told.refused, "p50_ms": round(told.p50_us / 1e3, 2),
+                "p90_ms": round(told.p90_us / 1e3, 2), "p99_ms": round(told.p99_us / 1e3, 2),
+                "server_us_a_list": round(1e6 * (after - before) / max(told.requests, 1)),
+                "learner_cpu_share": round((learner_after - learner_before) / (time.perf_counter() - began_s), 3),
+                "wrk_us_a_list": round(1e6 * told.cpu_s / max(told.requests, 1)),
+                "events_s": round((now_sent - sent_before) / (time.perf_counter() - began_s)),
+            }  # fmt: skip
+            serve_ingest.tell(f"lists/http/{name}", told.requests / (told.duration_us / 1e6), "lists/s", **more)
+            before, learner_before, sent_before = after, learner_after, now_sent
+
+
+def main() -> None:
+    """Measure what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--sizes", nargs="+", type=int, default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--wished", type=int, default=100_000, help="items of the shop of wishes and of HTTP")
+    parser.add_argument("--lists", type=int, default=200)
+    parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--rate", type=int, default=1000, help="events/s beside the lists")
+    parser.add_argument("--connections", nargs="+", type=int, default=[1, 4])
+    options = parser.parse_args()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    for part in options.only:
+        {"plain": plain, "wishes": wishes, "http": http}[part](options)
+
+
+if __name__ == "__main__":
+    main()
