@@ -18,6 +18,7 @@ from everbrook import __version__
 from everbrook.cli import (
     checking,
     demo,
+    doctor,
     experiments,
     explain,
     exporting,
@@ -59,6 +60,7 @@ COMMANDS: dict[str, tuple[ModuleType, str]] = {
     "resume": (gating, "let the gate make its moves again"),
     "override": (override, "say by hand whom the live weights serve"),
     "refit": (refitting, "fit the large model anew in the background; the gate lets it in"),
+    "doctor": (doctor, "look over a data directory and say what is wrong with it"),
     "settings": (setting, "show every setting, what it means and where its value came from"),
     "export": (exporting, "write the log's records to files"),
     "demo": (demo, "import MovieLens (or a made world), learn, serve, and say what to try"),

@@ -53,6 +53,16 @@ class Journal:
         self.id, self.first, self.basis = head.id, head.first, head.basis
         self._open(size)
 
+    @classmethod
+    def look(cls, path: Path) -> str | None:
+        """What is wrong with the journal in a file; None where nothing is, or there is none. Nothing is changed."""
+        journal = cls.__new__(cls)
+        journal._path, journal.damage = path, None
+        head, _, _ = journal._read()
+        if path.exists() and (head is None or head.format != FORMAT):
+            return f"the first line of '{path}' is damaged; all of it is left out"
+        return journal.damage
+
     @property
     def stop(self) -> int:
         """The number of the next entry."""

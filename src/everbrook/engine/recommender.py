@@ -68,6 +68,7 @@ class Recommender(Taking, Looking, Experimenting, People, Browsing):
         self._kept_events = 0
         self._allowance = Allowance(settings.engine.judge_core_share, settings.engine.judge_burst)
         self._opened_ms, self._lists = clock.now_ms(), 0
+        self._kept_ms = self._opened_ms
         self.errors: list[str] = []
         self._published = Snapshot("counts-0", 0, self._opened_ms, self._digest)
         self.live = Living(path, log, settings, self._lock, clock.now_ms)

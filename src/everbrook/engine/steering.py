@@ -24,6 +24,7 @@ from everbrook.state.numbering import numbering
 from everbrook.types import Arrays, Clock
 
 DECISIONS = 10  # shown
+LEAST_EVENTS = 10_000  # fewer are learned anew in less time than a checkpoint takes
 LOOKED_BACK = 200  # decisions among which the last fit is looked for
 _log = logging.getLogger("everbrook.engine")
 
@@ -48,6 +49,7 @@ class Steering:
     _lock: threading.RLock  # of lists and learning
     _keeping: threading.Lock  # of checkpoints; whoever wants both takes this one first
     _kept_events: int
+    _kept_ms: int
     _published: Snapshot
     _opened_ms: int
     _lists: int
@@ -206,10 +208,13 @@ class Steering:
 
     def _is_checkpoint_due(self) -> bool:
         """Whether whoever asks, under the lock, is the one to write a checkpoint; nobody else is told so then."""
-        events = self._core.events
-        is_due = events - self._kept_events >= self.settings.engine.checkpoint_events
+        engine, events, now_ms = self.settings.engine, self._core.events, self.clock.now_ms()
+        since, is_due = events - self._kept_events, False
+        if since >= min(engine.checkpoint_events, LEAST_EVENTS):
+            is_old = now_ms - self._kept_ms >= 1000.0 * engine.checkpoint_every_s > 0.0
+            is_due = since >= engine.checkpoint_events or is_old
         if is_due:
-            self._kept_events = events
+            self._kept_events, self._kept_ms = events, now_ms
         return is_due
 
     def _keep_or_note(self) -> None:

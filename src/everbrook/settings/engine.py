@@ -28,6 +28,12 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         int,
         Meta(description="Events between two checkpoints of what was learned.", ge=1, extra={"unit": "events"}),
     ] = 200_000
+    checkpoint_every_s: Annotated[
+        float,
+        Meta(description="Time after which a checkpoint is made though fewer events came, but at least some thousands; "
+                         "0: never. It bounds how long a start after a crash takes.",
+             ge=0.0, le=1e9, extra={"unit": "s"}),
+    ] = 30.0
     checkpoints: Annotated[int, Meta(description="Checkpoints kept.", ge=1, le=100, extra={"unit": "checkpoints"})] = 2
     judge_core_share: Annotated[
         float,
