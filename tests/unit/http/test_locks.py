@@ -72,6 +72,28 @@ def test_no_route_answers_without_a_key_and_each_wants_its_scope(client: Any, on
             assert answer.json()["error"]["type"] == "forbidden"
 
 
+OPEN = {"/healthz", "/readyz", "/docs", "/openapi.json", "/"}
+"""Asked without a key: whether it lives, how it is spoken to, and the page, which brings its visitor's key itself."""
+
+
+def test_every_route_and_method_of_the_application_is_locked_but_the_open_ones(client: Any) -> None:
+    app = build_app(None, SETTINGS)  # type: ignore[arg-type]  # no route is called
+    asked = [(method, route.path.replace("{id:text}", "x")) for route in app.routes for method in route.methods]  # type: ignore[attr-defined]
+    assert len(asked) > 40
+    answered = {path for method, path in asked if client.request(method, path).status_code != 401}
+    assert answered == OPEN
+    assert {one.path for one in operations() if one.scope == "open"} == OPEN
+
+
+def test_a_route_is_for_what_it_does() -> None:
+    for one in LOCKED:
+        if one.method == "get":
+            assert one.scope == "read", one
+        else:
+            looks = {"/v1/recommend"}
+            assert (one.scope == "read") == (one.path in looks), one
+
+
 def test_open_routes_answer_everybody(client: Any) -> None:
     for one in operations():
         if one.scope == "open" and "stream" not in one.path:
