@@ -13,6 +13,7 @@ from playwright.sync_api import Page, expect
 
 from conftest import Seen, Shop
 
+pytestmark = pytest.mark.timeout(600)
 Visit = Callable[..., tuple[Page, Seen]]
 KEYS = {"read": "read-secret-1", "write": "write-secret-2", "admin": "admin-secret-3"}
 SET = f"serve.keys={json.dumps([f'{scope}:{secret}' for scope, secret in KEYS.items()])}"
@@ -25,7 +26,7 @@ def locked(open_shop: Callable[..., Shop]) -> Shop:
 
 
 def _give(page: Page, secret: str) -> None:
-    page.get_by_label("Key").fill(secret)
+    page.get_by_placeholder("ek_…").fill(secret)
     page.get_by_role("button", name="Use it").click()
 
 

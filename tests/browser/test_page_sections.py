@@ -15,6 +15,7 @@ from playwright.sync_api import Page, expect
 
 from conftest import Seen, Shop
 
+pytestmark = pytest.mark.timeout(600)
 Visit = Callable[..., tuple[Page, Seen]]
 SECTIONS = ("now", "learning", "try", "backtests", "data", "made")
 SLOW_MS = 200_000  # processes that stand back behind everything else, on a crowded machine

@@ -276,6 +276,12 @@ export function TryIt() {
   }, [who.user, who.session, JSON.stringify(wishes)]);
 
   useEffect(() => {
+    if (!list || list.items.length || wishes.filter || wishes.query) return;
+    const wait = setTimeout(() => void ask(++serial.current, null).catch(() => {}), 1500); // items may come any moment
+    return () => clearTimeout(wait);
+  }, [list]);
+
+  useEffect(() => {
     setTold(null);
   }, [who.user, who.session]);
 
