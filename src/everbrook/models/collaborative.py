@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from everbrook.models.collaborative_items import ItemSimilarities
-from everbrook.models.collaborative_kernels import blend, own_apart
+from everbrook.models.collaborative_kernels import best_of_both, blend, own_apart
 from everbrook.models.neighbours_store import Answer, NeighbourStore, Shape
 from everbrook.settings.collaborative import CollaborativeSettings
 from everbrook.types import F32, I32, NO_ROW, Arrays, Query, Step
@@ -79,14 +79,8 @@ class Collaborative:
     def propose(self, query: Query, limit: int) -> I32:
         """Items by the greater of both probabilities."""
         found = self._find(query)
-        rows = np.concatenate((found.items.items, found.users.items))
-        best = np.concatenate((found.items.mass[:, 0], found.users.mass[:, 0]))
-        if len(best) > 2 * limit:  # each item stands there at most twice
-            kept = np.argpartition(-best, 2 * limit - 1)[: 2 * limit]
-            rows, best = rows[kept], best[kept]
-        order = np.lexsort((rows, -best))
-        _, first = np.unique(rows[order], return_index=True)
-        return rows[order][np.sort(first)][:limit]
+        items, users = found.items, found.users
+        return best_of_both(items.items, items.mass[:, 0], users.items, users.mass[:, 0], limit)
 
     def score(self, query: Query, rows: I32, mass: F32, rest: F32) -> None:
         """Both probabilities of the given items."""

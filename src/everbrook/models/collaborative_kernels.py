@@ -292,3 +292,42 @@ def brought(
                         best = alike
                         out[m] = y
             pull *= decay
+
+
+@njit(cache=True)
+def best_of_both(items: I32, mass: F32, users: I32, users_mass: F32, limit: int) -> I32:
+    """The items of the greatest probabilities by either of two answers, each once; equal ones in the order of rows.
+
+    Args:
+        items: (C,) of one answer, without repeats.
+        mass: (C,)
+        users: (U,) of the other, without repeats.
+        users_mass: (U,)
+        limit: how many.
+    """
+    n = len(items) + len(users)
+    rows, falling = np.empty(n, np.int32), np.empty(n)
+    for c in range(n):
+        own = c < len(items)
+        rows[c] = items[c] if own else users[c - len(items)]
+        falling[c] = -(mass[c] if own else users_mass[c - len(items)])
+    if n > 2 * limit > 0:  # each item stands there at most twice
+        last, kept = kth_smallest(falling.copy(), 2 * limit - 1), 0
+        for c in range(n):
+            if falling[c] <= last:
+                rows[kept], falling[kept] = rows[c], falling[c]
+                kept += 1
+        rows, falling = rows[:kept], falling[:kept]
+    by_row = np.argsort(rows)
+    order = by_row[np.argsort(falling[by_row], kind="mergesort")]
+    out, found = np.empty(limit, np.int32), 0
+    for place in order:
+        if found == limit:
+            break
+        known = False
+        for c in range(found):
+            known = known or out[c] == rows[place]
+        if not known:
+            out[found] = rows[place]
+            found += 1
+    return out[:found]
