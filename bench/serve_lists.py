@@ -225,11 +225,11 @@ def http(options: argparse.Namespace) -> None:
         report(server, "floor", 0, options)
     items = options.wished
     with tempfile.TemporaryDirectory() as folder:
-        given = (*QUIET, "engine.catch_up_judge_share=0")
-        with Recommender.open(folder, load_settings(assignments=(*given, "learner.mode=off")).settings) as engine:
+        given = (*QUIET, "engine.catch_up_judge_share=0", "gate.start=live")
+        with Recommender.open(folder, load_settings(assignments=given).settings) as engine:
             engine.import_columns(views(30_000, items, int(1000 * time.time())))
-        for rate, stage in ((0, "live"), (options.rate, "live")):
-            with serve_ingest.served(serve_ingest.serving(Path(folder), *given, f"gate.start={stage}")) as server:
+        for rate in (0, options.rate):
+            with serve_ingest.served(serve_ingest.serving(Path(folder), *given)) as server:
                 serve_ingest.wait_ready(server)
                 report(server, "with learning" if rate else "without learning", rate, options)
 
