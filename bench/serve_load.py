@@ -102,7 +102,7 @@ class Connection(asyncio.Protocol):
     def ask(self, path: str, body: bytes) -> asyncio.Future[tuple[int, bytes]]:
         """Send a request; its status and body come."""
         self._answer = asyncio.get_running_loop().create_future()
-        kind = "Host: x\r\nContent-Type: application/json\r\n"
+        kind = "Host: localhost\r\nContent-Type: application/json\r\n"
         head = f"POST {path} HTTP/1.1\r\n{kind}Content-Length: {len(body)}\r\n\r\n"
         self._transport.write(head.encode() + body)
         return self._answer
