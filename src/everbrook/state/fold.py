@@ -87,9 +87,8 @@ class State:
         scenario = self._scenario_rows(columns)
         weight = self.kinds.weigh(kind, value)
         rows = Rows(ts_ms, user, session, item, kind, weight)
-        before = self.histories.actors_of_sessions(session)
         known = self.histories.remember(rows, contexts, len(self.users), len(self.sessions))
-        self.remembered.note(rows, known.actor, before, self.histories)
+        self.remembered.note(rows, known.actor, self.histories, len(self.sessions))
         self.kinds.note(kind)
         self.births.note(ts_ms, item, len(self.items))
         self.counters.add(ts_ms, item, kind, scenario)
@@ -157,8 +156,8 @@ class State:
         if row == NO_ROW:
             return Removed(NO_ROW)
         actor = self.histories.actor_of(row, NO_ROW, named=True)
-        self.remembered.forget(actor)
         events, session_rows = self.histories.forget(row)
+        self.remembered.forget(actor, session_rows)
         sessions = tuple(self.sessions.id(session_row) for session_row in session_rows)
         for session in sessions:
             self.sessions.forget(session)
@@ -284,6 +283,7 @@ class State:
         for name, part in self._parts().items():
             part.load(within(arrays, name))
         self.births.load(arrays["first_ms"])
+        self.remembered.follow(self.histories.session_actors)
 
     def _parts(self) -> dict[str, IdMap | Kinds | Histories | Remembered | Counters | Catalogue | People]:
         return {

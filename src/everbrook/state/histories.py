@@ -114,10 +114,10 @@ class Histories:
         """(A, 4) the actors as `blocks` lays them out; the caller must not write into it."""
         return self._actors
 
-    def actors_of_sessions(self, session_rows: I32) -> I32:
-        """(B,) to whom each session leads; NO_ROW where to nobody, or there is none."""
-        known = (session_rows >= 0) & (session_rows < len(self._session_actors))
-        return np.where(known, self._session_actors[np.where(known, session_rows, 0)], NO_ROW).astype(np.int32)
+    @property
+    def session_actors(self) -> I32:
+        """(S,) to whom each session leads, NO_ROW where to nobody; the caller must not write into it."""
+        return self._session_actors
 
     @property
     def n_bytes(self) -> int:

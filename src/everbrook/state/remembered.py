@@ -68,7 +68,7 @@ def put(
 
 @njit(cache=True)
 def remember(
-    first: int, most: int, ts_ms: I64, item: I32, kind: I16, weight: F32, actor: I32, visit: I32, last: I32,
+    first: int, most: int, ts_ms: I64, item: I32, kind: I16, weight: F32, actor: I32, session: I32, led: I32,
     owners: I32, rows: I32, slots: I64, control: I64, free: I32, sizes: I32,
 ) -> int:  # fmt: skip
     """Go through events from `first` on: take over a guest who was joined, then keep what was met.
@@ -80,14 +80,14 @@ def remember(
         if not has_room(rows, slots, control, sizes):
             return b
         now = actor[b]
-        if visit[b] >= 0:
-            guest = last[visit[b]]
+        if session[b] >= 0:
+            guest = led[session[b]]
             if guest >= 0 and guest != now and owners[guest, OWNER] == GONE and rows[guest, SIZE] >= 0:
                 base = UNIT * int(rows[guest, START])
                 for i in range(rows[guest, COUNT]):
                     put(rows, slots, control, free, sizes, most, now, slots[base + i, 0], slots[base + i, 1])
                 release(rows, slots, free, guest)
-            last[visit[b]] = now
+            led[session[b]] = now
         says = UNWANTED if weight[b] < 0.0 else GOOD if weight[b] > 0.0 else SEEN
         put(rows, slots, control, free, sizes, most, now, ts_ms[b] << 16 | kind[b], int(item[b]) << 32 | says)
     return len(ts_ms)
@@ -109,46 +109,49 @@ class Remembered:
         self._control: I64 = np.zeros(3, np.int64)
         self._free: I32 = np.full(len(self._sizes), -1, np.int32)
         self._rows: I32 = _empty(max(16, actors))
+        self._led: I32 = np.full(16, NO_ROW, np.int32)  # to whom each session led when it was last met
         self._slots: I64 = np.empty((UNIT * units + 4 * int(self._sizes[-1]), 2), np.int64)
 
     @property
     def n_bytes(self) -> int:
         """Memory that is held, in bytes."""
-        return self._rows.nbytes + self._slots.nbytes
+        return self._rows.nbytes + self._slots.nbytes + self._led.nbytes
 
-    def note(self, events: Rows, actor: I32, before: I32, histories: Histories) -> None:
+    def note(self, events: Rows, actor: I32, histories: Histories, sessions: int) -> None:
         """Keep what was met in events that the histories have taken in.
 
         Args:
             events: in log order.
-            actor: (B,) whose they are now.
-            before: (B,) to whom each event's session led before any of them; NO_ROW where to nobody, or there is none.
+            actor: (B,) whose they are.
             histories: know who was joined.
+            sessions: how many session rows there are.
         """
         if not self.most or not len(actor):
             return
-        _, first, visit = np.unique(events.session, return_index=True, return_inverse=True)
-        visits: I32 = np.where(events.session >= 0, visit, NO_ROW).astype(np.int32)
-        last: I32 = before[first].astype(np.int32)
-        self._widen(histories.n_actors)
+        if histories.n_actors > len(self._rows):
+            wider = _empty(max(histories.n_actors, int(_GROWTH * len(self._rows))))
+            wider[: len(self._rows)] = self._rows
+            self._rows = wider
+        if sessions > len(self._led):
+            led = np.full(max(sessions, int(_GROWTH * len(self._led))), NO_ROW, np.int32)
+            led[: len(self._led)] = self._led
+            self._led = led
         done = 0
         while True:
             done = remember(
-                done, self.most, events.ts_ms, events.item, events.kind, events.weight, actor, visits, last,
-                histories.table, self._rows, self._slots, self._control, self._free, self._sizes,
+                done, self.most, events.ts_ms, events.item, events.kind, events.weight, actor, events.session,
+                self._led, histories.table, self._rows, self._slots, self._control, self._free, self._sizes,
             )  # fmt: skip
             if done == len(actor):
                 return
             used = UNIT * int(self._control[UNITS])
-            wider = np.empty((int(_GROWTH * len(self._slots)) + 4 * int(self._sizes[-1]), 2), np.int64)
-            wider[:used] = self._slots[:used]
-            self._slots = wider
+            slots = np.empty((int(_GROWTH * len(self._slots)) + 4 * int(self._sizes[-1]), 2), np.int64)
+            slots[:used] = self._slots[:used]
+            self._slots = slots
 
-    def _widen(self, actors: int) -> None:
-        if actors > len(self._rows):
-            wider = _empty(max(actors, int(_GROWTH * len(self._rows))))
-            wider[: len(self._rows)] = self._rows
-            self._rows = wider
+    def follow(self, led: I32) -> None:
+        """Take over to whom each session leads, from histories that were loaded."""
+        self._led = np.concatenate((led, np.full(16, NO_ROW, np.int32))).astype(np.int32)
 
     def of(self, actor: int) -> Met:
         """What an actor has met; nothing where nobody knows who it is."""
@@ -161,8 +164,9 @@ class Remembered:
             (items & _LOW).astype(np.int32),
         )  # fmt: skip
 
-    def forget(self, actor: int) -> int:
-        """Drop what an actor has met; how many entries that were."""
+    def forget(self, actor: int, session_rows: list[int]) -> int:
+        """Drop what an actor has met, and that sessions led there; how many entries that were."""
+        self._led[[row for row in session_rows if row < len(self._led)]] = NO_ROW
         n = len(self.of(actor).items)
         if n:
             release(self._rows, self._slots, self._free, actor)
