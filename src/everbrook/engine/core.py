@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -237,8 +238,8 @@ class Core:
         if not mask.any():
             return
         for family in self.mixture.experts:
-            if isinstance(family, Prepares):
-                family.prepare(step, mask)
+            if _prepares(type(family)):
+                family.prepare(step, mask)  # type: ignore[attr-defined]  # as was asked
 
     def _judge(self, step: Step, b: int, judging: Judging, on_judged: OnJudged | None) -> float | None:
         query = step.query(b)
@@ -270,6 +271,12 @@ class Core:
         if self.guard is not None:
             self.guard.load(parts["guard"])
         self.grow()
+
+
+@cache
+def _prepares(kind: type) -> bool:
+    """Whether a class is a `Prepares`: to ask a protocol costs more than most families take for an event."""
+    return issubclass(kind, Prepares)
 
 
 def _uniform(counters: np.ndarray, seed: int) -> F64:

@@ -7,6 +7,7 @@ import errno
 import resource
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from everbrook.settings import Settings
     from everbrook.settings.serve import ServeSettings
 
+SWITCH_S = 0.001  # after so long a thread lets others have the interpreter: the log's waits for the loop's turn by turn
 OWN_FILES = 512  # that are no connections
 
 OnReady = Callable[[str], None]
@@ -75,6 +77,7 @@ def serve(engine: Recommender, settings: Settings, on_ready: OnReady) -> None:
             on_ready(f"http://{shown}:{port}")
 
         server = build_server(engine, settings, keyring, listens)
+        sys.setswitchinterval(SWITCH_S)
         with _signals_end_quietly():
             server.run(sockets=[listening])
     finally:
