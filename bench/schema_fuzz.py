@@ -49,7 +49,7 @@ SELDOM = {("delete", "/v1/users/{id}"): 0.02, ("get", "/docs"): 0.1, ("get", "/o
 """Shares of the requests that others get: forgetting a person writes every file anew."""
 SPOILED = 0.5  # share of the right bodies in which one thing is made wrong
 STRANGE = (
-    None, True, -1, 0, 1e308, 10**30, "", "x" * 300, "\x00", "\U0001f600", "u1", "i1", [], {}, [[]], [None] * 50, 
+    None, True, -1, 0, 1e308, 10**30, "", "x" * 300, "\x00", "\U0001f600", "u1", "i1", [], {}, [[]], [None] * 50,
     "noon", "price < 3", "((", "2026-01-01T00:00:00Z", 1e-320, 2**63, {"filter": "price", "by": -1}, "__proto__",
 )  # fmt: skip
 ASSIGNMENTS = ['mixture.experts=["popularity", "transitions", "content", "live"]', "learner.mode=inside"]
