@@ -87,7 +87,7 @@ export function Chart(props: {
       const options: uPlot.Options = {
         width: Math.max(200, box.clientWidth),
         height,
-        padding: [10, 12, 0, 0],
+        padding: [10, 26, 0, 0],
         legend: { show: false },
         cursor: { points: { size: 7 }, drag: { x: false, y: false } },
         scales: {
