@@ -30,6 +30,21 @@ def test_every_route_is_described_and_every_description_has_its_route() -> None:
     assert routes == {(one.method, one.path) for one in operations()}
 
 
+AGREED = """
+post /v1/events, post /v1/items, post /v1/users, get /v1/items/{id}, patch /v1/items/{id}, delete /v1/items/{id},
+get /v1/users/{id}, patch /v1/users/{id}, delete /v1/users/{id}, post /v1/recommend, get /v1/items/{id}/similar,
+get /v1/trending, get /v1/explain, get /v1/status, get /v1/versions, post /v1/rollback, post /v1/pause, post /v1/resume,
+get /v1/experiments, post /v1/experiments, get /v1/stream, get /healthz, get /readyz, get /metrics, get /openapi.json,
+get /docs, get /
+"""
+
+
+def test_every_route_that_was_agreed_on_is_described() -> None:
+    agreed = {tuple(one.split()) for one in AGREED.split(",")}
+    assert len(agreed) == 27
+    assert agreed <= {(method, path) for path, methods in document()["paths"].items() for method in methods}
+
+
 def test_the_description_names_its_version_and_dialect() -> None:
     assert document()["openapi"] == "3.1.0"
     assert document()["info"]["version"] == __version__
