@@ -27,7 +27,7 @@ WAIT_MS = 30_000
 READY_S = 400.0  # on a crowded machine, with kernels to compile
 FAST = (  # few experts: the page is what is tested
     'mixture.experts=["popularity", "transitions", "content", "live"]', "live.width=16",
-    "engine.refit_every_s=0", "engine.live_events=100",
+    "engine.refit_every_s=0", "engine.refit_niceness=0", "engine.live_events=100",
 )
 expect.set_options(timeout=WAIT_MS)
 

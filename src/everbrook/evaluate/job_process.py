@@ -28,7 +28,6 @@ from everbrook.events.log_follower import LogFollower
 from everbrook.events.records import ItemChange
 
 TOLD_S = 0.25  # between two signs of life
-NICENESS = 15
 DAY_MS = 86_400_000
 
 Tell = Callable[[dict[str, Any]], None]
@@ -125,7 +124,7 @@ def main() -> int:
     """Do what standard input says; gives the exit code."""
     parent = os.getppid()
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
-    os.nice(NICENESS)
+    os.nice(order.settings.engine.refit_niceness)
 
     def tell(told: dict[str, Any]) -> None:
         if os.getppid() != parent:
