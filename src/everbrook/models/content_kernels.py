@@ -11,6 +11,7 @@ import math
 import numpy as np
 from numba import njit
 
+from everbrook.models.neighbours_kernels import kth_smallest
 from everbrook.types import F32, F64, I32, I64, Bool
 
 END = -1
@@ -198,10 +199,8 @@ def nearest_of(
 
 
 @njit(cache=True)
-def near_numbers(
-    table: F32, known: Bool, recent: I32, pull: F64, rows: I32, width: float, out: F32
-) -> None:  # fmt: skip
-    """How near rows of numbers, (N, names), lie to the weighted mean of the recent ones: 0 to 1 for each of `rows`."""
+def middle_of(table: F32, known: Bool, recent: I32, pull: F64) -> tuple[F64, F64, int]:
+    """The weighted mean of recent rows of numbers, (names,); its weights; how many names have any."""
     names = table.shape[1]
     middle, weight = np.zeros(names), np.zeros(names)
     for r in range(len(recent)):
@@ -215,14 +214,62 @@ def near_numbers(
         if weight[k] > 0:
             middle[k] /= weight[k]
             asked += 1
+    return middle, weight, asked
+
+
+@njit(cache=True)
+def apart(table: F32, known: Bool, row: int, middle: F64, weight: F64) -> tuple[int, float]:
+    """How many numbers a row shares with the middle, and the sum of their squared differences."""
+    shared, squares = 0, 0.0
+    for k in range(table.shape[1]):
+        if weight[k] > 0 and known[row, k]:
+            shared += 1
+            squares += (table[row, k] - middle[k]) ** 2
+    return shared, squares
+
+
+@njit(cache=True)
+def near_numbers(
+    table: F32, known: Bool, recent: I32, pull: F64, rows: I32, width: float, out: F32
+) -> None:  # fmt: skip
+    """How near rows of numbers, (N, names), lie to the weighted mean of the recent ones: 0 to 1 for each of `rows`."""
+    middle, weight, asked = middle_of(table, known, recent, pull)
     for m in range(len(rows)):
         out[m] = 0
         if rows[m] < 0 or rows[m] >= len(table):
             continue
-        shared, squares = 0, 0.0
-        for k in range(names):
-            if weight[k] > 0 and known[rows[m], k]:
-                shared += 1
-                squares += (table[rows[m], k] - middle[k]) ** 2
+        shared, squares = apart(table, known, rows[m], middle, weight)
         if shared > 0:
             out[m] = shared / asked * math.exp(-squares / (2 * shared * width * width))
+
+
+@njit(cache=True)
+def nearest_numbers(
+    table: F32, known: Bool, recent: I32, pull: F64, left_out: I32, width: float, top: int
+) -> I32:  # fmt: skip
+    """Rows, ascending, among which are the `top` nearest and all that are level with the last of them.
+
+    By logarithms, and by the greatest of each block: as many blocks as are wanted hold a row that is at least so near.
+    """
+    middle, weight, asked = middle_of(table, known, recent, pull)
+    N, nowhere = len(table), -1e300
+    block = 64 if 128 * top <= N else 1
+    logs, peaks = np.full(N, nowhere), np.full((N + block - 1) // block, nowhere)
+    for row in range(N):
+        shared, squares = apart(table, known, row, middle, weight)
+        if shared > 0:
+            logs[row] = math.log(shared / asked) - squares / (2 * shared * width * width)
+    for row in left_out:
+        if 0 <= row < N:
+            logs[row] = nowhere
+    for row in range(N):
+        peaks[row // block] = max(peaks[row // block], logs[row])
+    floor = nowhere
+    if len(peaks) > top:
+        floor = kth_smallest(peaks, len(peaks) - top) - 1e-5  # more than rounding
+    found, count = np.empty(N, np.int32), 0
+    for row in range(N):
+        if logs[row] > nowhere and logs[row] >= floor:
+            found[count] = row
+            count += 1
+    return found[:count].copy()

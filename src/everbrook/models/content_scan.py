@@ -117,6 +117,19 @@ class NumberScan(Scan):
         kernels.near_numbers(table, known, np.ascontiguousarray(recent, np.int32), pull, wanted, self.width, out)
         return out
 
+    def alike(self, recent: I32, decay: float, left_out: I32, top: int) -> tuple[I32, F32]:
+        """See `Scan.alike`; the bell curve is computed only where it may be among the highest."""
+        if self.empty or not len(recent):
+            return np.empty(0, np.int32), np.empty(0, np.float32)
+        table, known = self.numbers.table()
+        pull = decay ** np.arange(len(recent), dtype=np.float64)
+        own = np.ascontiguousarray(left_out, np.int32)
+        rows = kernels.nearest_numbers(table, known, np.ascontiguousarray(recent, np.int32), pull, own, self.width, top)
+        found = self.likeness(recent, pull, rows)
+        floor = np.partition(found, -top)[-top] if top < len(found) else 0.0
+        kept = np.flatnonzero((found > 0) & (found >= floor))[:top]
+        return rows[kept], np.minimum(found[kept], np.float32(1))
+
 
 def _mean(table: F32, known: np.ndarray, recent: I32, pull: F64) -> F32 | None:
     """The direction of some rows' weighted sum; None where there is none."""
