@@ -252,21 +252,24 @@ def nearest_numbers(
     By logarithms, and by the greatest of each block: as many blocks as are wanted hold a row that is at least so near.
     """
     middle, weight, asked = middle_of(table, known, recent, pull)
-    N, nowhere = len(table), -1e300
+    N, nowhere, names = len(table), np.float32(-1e30), table.shape[1]
     block = 64 if 128 * top <= N else 1
-    logs, peaks = np.full(N, nowhere), np.full((N + block - 1) // block, nowhere)
+    logs, peaks = np.empty(N, np.float32), np.full((N + block - 1) // block, -1e30)
+    shares, steepness = np.zeros(names + 1), np.zeros(names + 1)
+    for shared in range(1, names + 1):
+        shares[shared] = math.log(shared / max(asked, 1))
+        steepness[shared] = 1.0 / (2 * shared * width * width)
     for row in range(N):
         shared, squares = apart(table, known, row, middle, weight)
-        if shared > 0:
-            logs[row] = math.log(shared / asked) - squares / (2 * shared * width * width)
+        logs[row] = np.float32(shares[shared] - squares * steepness[shared]) if shared > 0 else nowhere
     for row in left_out:
         if 0 <= row < N:
             logs[row] = nowhere
     for row in range(N):
-        peaks[row // block] = max(peaks[row // block], logs[row])
-    floor = nowhere
+        peaks[row // block] = max(peaks[row // block], np.float64(logs[row]))
+    floor = -1e30
     if len(peaks) > top:
-        floor = kth_smallest(peaks, len(peaks) - top) - 1e-5  # more than rounding
+        floor = kth_smallest(peaks, len(peaks) - top) - 1e-3  # more than rounding
     found, count = np.empty(N, np.int32), 0
     for row in range(N):
         if logs[row] > nowhere and logs[row] >= floor:
