@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from everbrook.metrics.anytime import LEAST_PEOPLE, Rate, difference, rate_of
+from everbrook.metrics.anytime import LEAST_PEOPLE, Rate, boundary, difference, rate_of
 
 PEOPLE, LISTS, EVERY, ALPHA = 600, 12_000, 300, 0.05
 
@@ -50,6 +50,16 @@ def test_a_real_difference_is_found_and_the_bounds_hold_it() -> None:
     found, missed, _ = told.mean(axis=0)
     assert found > 0.8
     assert missed <= 0.1
+
+
+def test_a_brownian_motion_stays_within_the_boundary() -> None:
+    rng = np.random.default_rng(4)
+    information = np.geomspace(10.0, 1e7, 400)
+    steps = rng.normal(size=(3000, 400)) * np.sqrt(np.diff(information, prepend=0.0))
+    walks = np.abs(steps.cumsum(axis=1))
+    beyond = (walks > np.array([boundary(one, ALPHA) for one in information])).any(axis=1).mean()
+    assert 0.01 < beyond <= ALPHA  # close to what is allowed, so that the bound is not wider than it must be
+    assert ((walks > 1.96 * np.sqrt(information)).any(axis=1)).mean() > 0.3
 
 
 def test_a_rate_and_its_variance_are_those_of_drawing_people_anew() -> None:
