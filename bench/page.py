@@ -122,6 +122,7 @@ def under_load(pid: int, client: freshness.Client, options: argparse.Namespace) 
     freshness.caught_up(client)
     learner = freshness.learner(client)["pid"]
     shares: dict[int, list[tuple[float, float]]] = {0: [], options.pages: []}
+    rates, digests = [], 0
     for turn in range(2 * options.rounds):
         pages = options.pages if turn % 2 else 0
         close = look(options.port, pages)
@@ -130,25 +131,30 @@ def under_load(pid: int, client: freshness.Client, options: argparse.Namespace) 
         spent_s = time.perf_counter() - begun
         server_s, learner_s = (freshness.cpu_s(one) - was for one, was in zip((pid, learner), before, strict=True))
         shares[pages].append((server_s / spent_s, learner_s / spent_s))
-        close()
+        digests += close()
+        rates.append(options.seconds * options.rate / spent_s)
     load_1m = os.getloadavg()[0]
     for place, name in enumerate(("server", "learner")):
         without, with_them = (statistics.mean(one[place] for one in shares[pages]) for pages in (0, options.pages))
-        more = {"rate": options.rate, "pages": options.pages, "rounds": options.rounds, "load_1m": round(load_1m, 1)}
+        more = {
+            "rate": round(statistics.mean(rates)), "digests": digests, "pages": options.pages,
+            "rounds": options.rounds, "load_1m": round(load_1m, 1),
+        }  # fmt: skip
         data.tell(f"page/{name}_cpu_without", without, "cores", **more)
         data.tell(f"page/{name}_cpu_with", with_them, "cores", **more)
         data.tell(f"page/{name}_cpu_of_pages", with_them - without, "cores", **more)
 
 
-def look(port: int, pages: int) -> Callable[[], None]:
-    """Open so many streams and read them, as pages do."""
+def look(port: int, pages: int) -> Callable[[], int]:
+    """Open so many streams and read them, as pages do; what is returned closes them and tells how much was read."""
     answers = [urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/stream", timeout=60) for _ in range(pages)]
     ended = threading.Event()
+    read_lines: list[int] = []
 
     def read(answer: object) -> None:
         try:
-            while not ended.is_set() and answer.readline():  # type: ignore[attr-defined]
-                pass
+            while not ended.is_set() and (line := answer.readline()):  # type: ignore[attr-defined]
+                read_lines.append(line.startswith(b"data: "))
         except (OSError, ValueError, AttributeError):  # it was closed meanwhile
             return
 
@@ -156,12 +162,13 @@ def look(port: int, pages: int) -> Callable[[], None]:
     for thread in threads:
         thread.start()
 
-    def close() -> None:
+    def close() -> int:
         ended.set()
         for thread in threads:
             thread.join(5.0)
         for answer in answers:
             answer.close()
+        return sum(read_lines)
 
     return close
 
