@@ -136,6 +136,17 @@ def put_items(server: Served) -> None:
         urllib.request.urlopen(request, timeout=60).read()
 
 
+def first_events(server: Served) -> None:
+    """Events one at a time, waited for: what is loaded at first use is loaded then."""
+    for n in range(10):
+        events = [{"user": f"u{m}", "item": f"i{m}", "id": f"first-{n}-{m}"} for m in range(100 if n % 2 else 1)]
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{server.port}/v1/events", json.dumps({"events": events}).encode(),
+            {"Content-Type": "application/json"},
+        )  # fmt: skip
+        urllib.request.urlopen(request, timeout=120).read()
+
+
 def measure(server: Served, what: str, size: int, asked: argparse.Namespace, **more: Any) -> float:
     """Send batches of one size as fast as they are taken; prints and gives the events a second."""
     connections = asked.connections or (8 if size > 1 else 48)
@@ -167,6 +178,7 @@ def ingest(asked: argparse.Namespace, parts: list[str]) -> None:
         with tempfile.TemporaryDirectory() as folder, served(serving(Path(folder) / "data", *sets)) as server:
             wait_ready(server)
             put_items(server)
+            first_events(server)
             for name, size in (("batches", 100), ("singles", 1)):
                 if name in parts:
                     rate = measure(server, f"{name}-{mode}", size, asked)
