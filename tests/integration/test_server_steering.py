@@ -138,6 +138,7 @@ def test_what_was_learned_inside_can_be_gone_back_to_over_http(server: Serving) 
 
 
 def test_everything_that_the_board_shows_is_measured(server: Serving, repository: Path) -> None:
+    server.until(lambda status: "gate" in status["live"])
     board = json.loads((repository / "deploy/grafana.json").read_text(encoding="utf-8"))
     asked = " ".join(target["expr"] for panel in board["panels"] for target in panel.get("targets", ()))
     named = set(re.findall(r"\b(?:everbrook|process)_\w+", asked))
