@@ -1,0 +1,51 @@
+"""A learner that dies in a loop is started later and later, each death is told, and who asks is answered at once."""
+
+from __future__ import annotations
+
+import logging
+import re
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from everbrook.engine import supervisor as supervising
+from everbrook.engine.learner_link import Link
+from everbrook.engine.supervisor import Supervisor
+from everbrook.errors import NotReadyError
+from everbrook.settings import Settings
+
+
+def _dying() -> tuple[Link, subprocess.Popen[bytes]]:
+    """A real process that ends by itself at once."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        command = [sys.executable, "-S", "-c", "raise SystemExit(3)"]
+        return Link(ours), subprocess.Popen(command, pass_fds=[theirs.fileno()])
+
+
+def test_a_learner_that_dies_in_a_loop_is_started_later_and_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(supervising, "_spawn", _dying)
+    learner = msgspec.structs.replace(Settings().learner, restart_backoff_s=0.01, restart_backoff_max_s=0.04)
+    watched = Supervisor(tmp_path, msgspec.structs.replace(Settings(), learner=learner), on_delta=lambda _: None)
+    with caplog.at_level(logging.WARNING, "everbrook.engine"):
+        watched.start(0)
+        until = time.monotonic() + 60.0
+        while len(watched.errors) < 5:
+            assert time.monotonic() < until
+            time.sleep(0.005)
+        with pytest.raises(NotReadyError):
+            watched.command("standing", timeout_s=0.2)
+        watched.stop()
+    waits = [re.findall(r"exit code 3; it is started again in ([\d.]+) s", text)[0] for text in watched.errors[:5]]
+    assert waits == ["0.01", "0.02", "0.04", "0.04", "0.04"]
+    status = watched.status()
+    assert (status["state"], status["pid"]) == ("stopped", None)
+    assert status["starts"] >= 5
+    assert sum("exit code 3" in record.getMessage() for record in caplog.records) >= 5
