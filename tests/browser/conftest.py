@@ -56,10 +56,38 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
 class Shop:
     """A server as a process, on a small made world."""
 
-    process: subprocess.Popen[str]
-    address: str
     data: Path
     world: World
+    assignments: tuple[str, ...]
+    address: str = ""
+    process: subprocess.Popen[str] | None = None
+
+    def start(self, port: str = "0") -> None:
+        """Serve, and learn the address."""
+        given = [part for one in self.assignments for part in ("--set", one)]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("EVERBROOK_")}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "everbrook.cli.main", "serve", "--data", str(self.data), "--port", port, *given],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment,
+        )  # fmt: skip
+        assert self.process.stdout is not None
+        found = re.search(r"http://[\d.:]+", self.process.stdout.readline())
+        assert found, "the server must tell its address"
+        self.address = found[0]
+
+    def stop(self) -> None:
+        """End, whatever it takes."""
+        if self.process is None:
+            return
+        self.process.terminate()
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(10)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        self.process = None
 
 
 def settings_of(*more: str) -> Settings:
@@ -79,30 +107,16 @@ def open_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...
             with Recommender.open(data, settings_of(*more)) as engine:
                 engine.put_items(world.item_changes())
                 engine.import_columns(world.all_events())
-        assignments = [part for one in (*FAST, *more) for part in ("--set", one)]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("EVERBROOK_")}
-        process = subprocess.Popen(
-            [sys.executable, "-m", "everbrook.cli.main", "serve", "--data", str(data), "--port", "0", *assignments],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment,
-        )
-        assert process.stdout is not None
-        found = re.search(r"http://[\d.:]+", process.stdout.readline())
-        assert found, "the server must tell its address"
-        shops.append(Shop(process, found[0], data, world))
+        shop = Shop(data, world, (*FAST, *more))
+        shops.append(shop)
+        shop.start()
         if not (more or empty):
-            _await_learner(found[0])
-        return shops[-1]
+            _await_learner(shop.address)
+        return shop
 
     yield opened
     for shop in shops:
-        shop.process.terminate()
-        try:
-            shop.process.wait(30)
-        except subprocess.TimeoutExpired:
-            shop.process.kill()
-            shop.process.wait(10)
-        if shop.process.stdout is not None:
-            shop.process.stdout.close()
+        shop.stop()
 
 
 def _await_learner(address: str) -> None:
