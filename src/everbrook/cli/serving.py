@@ -42,16 +42,16 @@ def run(arguments: argparse.Namespace) -> int:
     has_keys = bool(read_keys(data_path(arguments) / KEYS_FILE))
     check_address(settings.serve, has_keys)  # before the log is read, which may take a while
     began_s = time.perf_counter()
-    with Recommender.open(data_path(arguments), settings, beside=True) as engine:
+
+    def ready(address: str) -> None:
         say(_log, "Ready.", took_s=round(time.perf_counter() - began_s, 2))
+        print(f"Everbrook answers on {address} (docs: {address}/docs)", flush=True)
+
+    with Recommender.open(data_path(arguments), settings, beside=True) as engine:
         engine.start_learner()
         engine.start_refits()
-        serve(engine, settings, _tell)
+        serve(engine, settings, ready)
         say(_log, "Stopping: what was accepted is answered.")
     end_spans()
     say(_log, "Stopped.")
     return 0
-
-
-def _tell(address: str) -> None:
-    print(f"Everbrook answers on {address} (docs: {address}/docs)", flush=True)
