@@ -6,8 +6,8 @@ import { go } from "../state";
 import { STAGE_WORDS, advice, liveVerdict } from "../verdict";
 import type { Digest, Reading } from "../types";
 
-const TARGETS = { list: 10, weights: 300 }; // ms, at the median
-const TARGETS_99 = { list: 50, weights: 1000 };
+const TARGETS = { list: 10, weights: 80 }; // ms, at the median
+const TARGETS_99 = { list: 50, weights: 250 };
 
 function Freshness(props: { name: string; text: string; p50: number | null; p99: number | null; target: number; target99: number; values: (number | null)[]; color: string; quiet: string }) {
   const fine = props.p50 === null || props.p50 <= props.target;
