@@ -76,6 +76,30 @@ function useGlide(keys: string[]) {
   return box;
 }
 
+/** A list that comes while a row is being pressed waits until it is let go: what was pressed is what is meant. */
+function usePress() {
+  const held = useRef(false);
+  const waiting = useRef<(() => void)[]>([]);
+  useEffect(() => {
+    const letGo = () => {
+      held.current = false;
+      const all = waiting.current.splice(0);
+      setTimeout(() => all.forEach((one) => one()), 0); // after the click that follows
+    };
+    addEventListener("pointerup", letGo);
+    addEventListener("pointercancel", letGo);
+    return () => {
+      removeEventListener("pointerup", letGo);
+      removeEventListener("pointercancel", letGo);
+      letGo();
+    };
+  }, []);
+  return {
+    press: () => { held.current = true; },
+    released: () => (held.current ? new Promise<void>((free) => waiting.current.push(free)) : Promise.resolve()),
+  };
+}
+
 /** Reasons that say the same are one. */
 function joined(reasons: Reason[]): Reason[] {
   const found = new Map<string, Reason>();
@@ -86,7 +110,7 @@ function joined(reasons: Reason[]): Reason[] {
   return [...found.values()].filter((one, at) => !at || one.share >= 0.01);
 }
 
-function Row(props: { one: Listed; place: number; was: number | null; top: number; fresh: boolean; onAct: (action: Action) => void; onOpen: () => void; busy: boolean }) {
+function Row(props: { one: Listed; place: number; was: number | null; top: number; fresh: boolean; onAct: (action: Action) => void; onOpen: () => void }) {
   const { one, place, was } = props;
   const step = was === null ? null : was - place;
   const title = one.title ?? one.id;
@@ -111,7 +135,7 @@ function Row(props: { one: Listed; place: number; was: number | null; top: numbe
       </span>
       <span class="acts">
         {ACTIONS.map((action) => (
-          <button type="button" key={action.kind} class={`act ${action.kind}`} title={action.text} aria-label={`${action.text}: ${title}`} disabled={props.busy} onClick={() => props.onAct(action)}>
+          <button type="button" key={action.kind} class={`act ${action.kind}`} title={action.text} aria-label={`${action.text}: ${title}`} onClick={() => props.onAct(action)}>
             <Icon name={action.icon} size={18} />
           </button>
         ))}
@@ -244,20 +268,24 @@ export function TryIt() {
   const [told, setTold] = useState<Told | null>(null);
   const [busy, setBusy] = useState(false);
   const [open, setOpen] = useState<string | null>(null);
-  const serial = useRef(0);
+  const serial = useRef(0); // of lists asked for
+  const acted = useRef(0); // of what was done: it tells its times, whatever is wished meanwhile
+  const { press, released } = usePress();
   const ready = who.user === undefined || who.user !== "";
   const scenarios = digest.value?.scenarios ?? [];
   const wish = (change: Partial<Wishes>) => setWishes((before) => ({ ...before, ...change }));
 
   async function ask(own: number, compared: List | null): Promise<number> {
     const next = await post<List>("/v1/recommend", bodyOf(who, wishes));
-    if (own !== serial.current) return 0;
+    await released();
     const places = new Map((compared ?? next).items.map((one, at) => [one.id, at]));
+    const moved = next.items.filter((one, at) => places.get(one.id) !== at).length;
+    if (own !== serial.current) return moved;
     setWas(places);
     setFresh(compared !== null);
     setList(next);
     setError(null);
-    return next.items.filter((one, at) => places.get(one.id) !== at).length;
+    return moved;
   }
 
   async function look(own: number) {
@@ -282,11 +310,13 @@ export function TryIt() {
   }, [list]);
 
   useEffect(() => {
+    acted.current++;
     setTold(null);
   }, [who.user, who.session]);
 
   async function act(one: { id: string; title?: string | null }, place: number | null, action: Action) {
     const own = ++serial.current;
+    const turn = ++acted.current;
     const since = performance.now();
     const before = list;
     const text = `${one.title ?? one.id} ${action.done}`;
@@ -299,18 +329,18 @@ export function TryIt() {
       };
       const receipt = await post<{ offset: number }>("/v1/events", { events: [event] });
       const moved = await ask(own, before);
-      if (own !== serial.current) return;
+      if (turn !== acted.current) return;
       const list_ms = performance.now() - since;
       setTold({ text, list_ms, weights_ms: null, version: null, waits: true, moved });
-      setBusy(false);
+      if (own === serial.current) setBusy(false);
       void look(own).catch(() => {});
       const learned = await get<{ reached: boolean; version: string | null; offset: number | null }>(`/v1/learned${query({ offset: receipt.offset, wait_ms: 8000 })}`);
-      if (own !== serial.current) return;
+      if (turn !== acted.current) return;
       const weights_ms = learned.reached ? performance.now() - since : null;
       const again = learned.reached ? await ask(own, before) : moved;
       setTold({ text, list_ms, weights_ms, version: learned.version, waits: false, moved: again });
     } catch (failure) {
-      if (own !== serial.current) return;
+      if (turn !== acted.current) return;
       setBusy(false);
       setTold(null);
       say(words(failure), "bad");
@@ -370,9 +400,9 @@ export function TryIt() {
               {wishes.filter ? <p>No item passes the filter.</p> : <><p>An empty installation: send items and events, or let made people come.</p><div class="row center"><Button tone="main" onClick={() => go("made")}>Play made traffic</Button></div></>}
             </Empty>
           ) : (
-            <ol class={`list ${busy ? "busy" : ""}`} ref={box} aria-label="Recommended items" aria-busy={busy}>
+            <ol class={`list ${busy ? "busy" : ""}`} ref={box} aria-label="Recommended items" aria-busy={busy} onPointerDown={press}>
               {list.items.map((one, place) => (
-                <Row key={one.id} one={one} place={place} was={was.get(one.id) ?? null} top={top} fresh={fresh} busy={busy} onOpen={() => setOpen(one.id)} onAct={(action) => act(one, place, action)} />
+                <Row key={one.id} one={one} place={place} was={was.get(one.id) ?? null} top={top} fresh={fresh} onOpen={() => setOpen(one.id)} onAct={(action) => act(one, place, action)} />
               ))}
             </ol>
           )}
