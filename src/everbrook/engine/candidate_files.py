@@ -12,10 +12,10 @@ from pathlib import Path
 import msgspec
 
 from everbrook.engine.keeping import Snapshot
+from everbrook.engine.kept_arrays import read_kept, write_kept
 from everbrook.engine.learning_files import read_arrays
 from everbrook.engine.refit_process import FOLDER, MODEL, WEIGHTS, Outcome
 from everbrook.engine.trial import Trial
-from everbrook.engine.trial_file import read_trial, write_trial
 from everbrook.errors import DataError, EverbrookError
 from everbrook.models.sequence import SequenceModel
 from everbrook.models.sequence_file import load
@@ -66,7 +66,7 @@ class CandidateFiles:
         """
         self._whose = f"{outcome.id}:{outcome.offset}:{outcome.digest} against {shot.version}:{shot.published_ms}"
         try:
-            kept = read_trial(self._folder / TRIAL, self._whose)
+            kept = read_kept(self._folder / TRIAL, self._whose, "The evidence of a trial")
             if kept is not None:
                 trial.load(kept)
         except DataError as error:
@@ -85,7 +85,7 @@ class CandidateFiles:
             return
         self._kept_events, self._kept_s = trial.judged, time.monotonic()
         try:
-            write_trial(self._folder / TRIAL, self._whose, trial.state())
+            write_kept(self._folder / TRIAL, self._whose, trial.state())
         except EverbrookError as error:  # the trial goes on in memory
             self._note_error(f"The evidence of a trial was not kept: {error.message}")
 

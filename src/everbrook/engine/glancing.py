@@ -5,24 +5,28 @@ Reading alone; nothing here changes anything.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 import time
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from everbrook.engine.core import Core
 from everbrook.engine.keeping import Snapshot
+from everbrook.engine.kept_arrays import read_kept, write_kept
 from everbrook.engine.living import Living
 from everbrook.engine.marks import Marks
 from everbrook.engine.quality import SPANS, Quality
 from everbrook.engine.refitting import Refitting
 from everbrook.engine.standing import standing
-from everbrook.errors import UnknownNameError
+from everbrook.errors import DataError, UnknownNameError
 from everbrook.events.log import Log
 from everbrook.types import NO_ROW, Clock
 
 FAMILIES = ("popularity", "transitions")
+QUALITY = "quality.safetensors"
 PATIENCE_S = 0.2  # with a learner that is busy
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -30,6 +34,7 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 class Glancing:
     """The part of a recommender that tells how it stands, for who looks all the time."""
 
+    path: Path
     log: Log
     clock: Clock
     live: Living
@@ -43,14 +48,38 @@ class Glancing:
     _live_before: dict[str, Any] | None = None  # how the live model stood when it last answered
     _asking: threading.Thread | None = None  # who asks it
 
+    def note_error(self, text: str) -> None:
+        """Remember a background failure; see `Steering`."""
+        raise NotImplementedError
+
     def update(self, stop: int | None = None) -> int:
         """Learn what the log has; see `Recommender`."""
         raise NotImplementedError
 
     @cached_property
     def quality(self) -> Quality:
-        """How right lists were lately."""
-        return Quality(self._core.mixture)
+        """How right lists were lately; it goes on from what the last checkpoint's moment kept."""
+        found = Quality(self._core.mixture)
+        try:
+            kept = read_kept(self.path / QUALITY, _whose(found), "What is kept of the quality of lists")
+        except DataError as error:
+            self.note_error(f"The lines of quality begin anew: {error.message}")
+            return found
+        if kept is not None:
+            names = self._core.state.scenarios.names()
+            found.load(kept, {name: row for row, name in enumerate(names)})
+        return found
+
+    def keep_quality(self) -> None:
+        """Write how right lists were, for whoever opens the directory next.
+
+        Raises:
+            StorageError: the disk refused; what was there stands as it was.
+        """
+        with self._lock:
+            parts = self.quality.parts(self._core.state.scenarios.names())
+        if parts:
+            write_kept(self.path / QUALITY, _whose(self.quality), parts)
 
     @cached_property
     def _marks(self) -> Marks:
@@ -137,6 +166,12 @@ class Glancing:
     def _ask_live(self) -> None:
         told = self.live.status()
         self._live_before = (self._live_before or {}) | told if "note" in told else told
+
+
+def _whose(quality: Quality) -> str:
+    """Of which systems, so that sums of others are never read as theirs."""
+    names = "\n".join((*quality.systems, "", *quality.voices, "", *(f"{name} {span}" for name, span in SPANS.items())))
+    return hashlib.sha256(names.encode()).hexdigest()[:16]
 
 
 def resident_bytes(pid: int | None) -> int:

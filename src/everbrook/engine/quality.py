@@ -2,21 +2,23 @@
 
 Each live event's list is made before the event is learned; what became of a sample of these is summed here in bins of
 time, overall and by scenario, in rings of fixed size. The live weights and the anchor are both asked, whichever of them
-serves, so that learning is seen against standing still on the same events. In memory alone: a restart begins anew.
+serves, so that learning is seen against standing still on the same events. Kept with each checkpoint, so that the lines
+go on over a restart; a process that is killed loses what came since the last.
 """
 
 from __future__ import annotations
 
 import math
 import threading
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
 from everbrook.models.live_expert import LiveExpert
 from everbrook.rank.mixture import Judgement, Mixture
-from everbrook.types import F32, F64, I64, NO_ROW, Step
+from everbrook.types import F32, F64, I64, NO_ROW, Arrays, Step
 
 TOP = 20  # hits are among so many
 SPANS = {"hour": (5_000, 720), "days": (300_000, 576)}  # length of a bin in ms, and how many are kept
@@ -92,10 +94,7 @@ class Quality:
         length_ms, count = SPANS[span]
         ring = self._rings.get((span, scenario))
         if ring is None:
-            ring = self._rings[span, scenario] = _Ring(
-                np.full(count, -1, np.int64), np.zeros(count, np.float32),
-                np.zeros((count, len(self.systems), 4), np.float32), np.zeros((count, len(self.voices)), np.float32),
-            )  # fmt: skip
+            ring = self._rings[span, scenario] = self._empty(span)
         number = now_ms // length_ms
         at = number % count
         if ring.stamps[at] != number:
@@ -149,6 +148,44 @@ class Quality:
             kind: {name: _rounded(own) for name, own in sums.items() if own.max(initial=0.0) >= LEAST}
             for kind, sums in found.items()
         }
+
+    def parts(self, scenarios: Sequence[str]) -> Arrays:
+        """Copies of the bins that hold something, by span, field and scenario's name; see `load`.
+
+        Args:
+            scenarios: names by row.
+        """
+        found: Arrays = {}
+        with self._lock:
+            for (span, row), ring in self._rings.items():
+                held, name = ring.stamps >= 0, "" if row == NO_ROW else scenarios[row]
+                for field in fields(_Ring):
+                    found[f"{span}/{field.name}/{name}"] = getattr(ring, field.name)[held]
+        return found
+
+    def load(self, parts: Arrays, rows: Mapping[str, int]) -> None:
+        """Go on from what `parts` gave; a scenario that is unknown now is left out.
+
+        Args:
+            parts: of the same systems and voices.
+            rows: of the scenarios, by name.
+        """
+        with self._lock:
+            for key, stamps in parts.items():
+                span, field, name = key.split("/", 2)
+                row = NO_ROW if not name else rows.get(name)
+                if field == "stamps" and row is not None:
+                    ring = self._rings[span, row] = self._empty(span)
+                    places = stamps % SPANS[span][1]
+                    for one in fields(_Ring):
+                        getattr(ring, one.name)[places] = parts[f"{span}/{one.name}/{name}"]
+
+    def _empty(self, span: str) -> _Ring:
+        count, width = SPANS[span][1], len(self.systems)
+        return _Ring(
+            np.full(count, -1, np.int64), np.zeros(count, np.float32),
+            np.zeros((count, width, 4), np.float32), np.zeros((count, len(self.voices)), np.float32),
+        )  # fmt: skip
 
     def best(self, mixture: Mixture, family: str) -> str | None:
         """The column of a family with the least loss in hindsight; None where the mixture has no such family."""

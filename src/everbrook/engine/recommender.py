@@ -75,7 +75,9 @@ class Recommender(Taking, Looking, Experimenting, People, Browsing):
         self.refitting = Refitting(path, settings, self._digest, clock.now_ms, Owner(self))
         self._attach()
         self.live.learn_inside()
+        self._is_open = False
         self._recover(beside)
+        self._is_open = True
         self._end_erasures()
 
     @classmethod
@@ -171,7 +173,8 @@ class Recommender(Taking, Looking, Experimenting, People, Browsing):
 
     def _judged(self, step: Step, b: int, found: Judgement) -> None:
         self.refitting.note(step, b)
-        self.quality.note(self._core.mixture, step, b, found, self.clock.now_ms())
+        if self._is_open:  # what is learned on opening was judged in its own time
+            self.quality.note(self._core.mixture, step, b, found, self.clock.now_ms())
 
     # -- lists out -----------------------------------------------------------------------------------------------
 
@@ -265,6 +268,13 @@ class Recommender(Taking, Looking, Experimenting, People, Browsing):
             self._swap(snapshot, expert)  # whoever sees the version finds it in the log
         say(_log, "Published.", version=snapshot.version, offset=offset, action=action, because=because)
         return snapshot
+
+    def checkpoint(self) -> Path:
+        """Write everything learned, cut at one offset, and how right lists were."""
+        kept = super().checkpoint()
+        with self._keeping:
+            self.keep_quality()
+        return kept
 
     def _attach(self) -> None:
         self.live.attach(self._core.family(LiveExpert))

@@ -1,7 +1,7 @@
 """A refitted model on trial: judged on live events beside the published one, until the gate has decided.
 
 Neither of the two changes while they are compared, so that events are noted when they happen and scored later, beside
-the lists and not in their way. What was found so far is kept in a file (`trial_file`), and a process that comes after
+the lists and not in their way. What was found so far is kept in a file (`kept_arrays`), and a process that comes after
 goes on with it: the evidence is valid at any time, so that it may be interrupted at any time.
 """
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from everbrook import Recommender
+from everbrook.engine.glancing import QUALITY
 from everbrook.engine.quality import MOST_PER_S, SPANS, Quality
 from everbrook.errors import UnknownNameError
 from everbrook.rank.mixture import Judgement, Mixture
@@ -71,6 +72,29 @@ def test_live_and_anchor_are_asked_about_the_same_events(tmp_path: Path, judged:
     assert systems["live"]["awake"] == systems["anchor"]["awake"]
     assert sum(systems["live"]["awake"]) > 30
     assert sum(systems["live"]["log_loss"]) != pytest.approx(sum(systems["anchor"]["log_loss"]), abs=1e-3)
+
+
+def test_the_lines_go_on_over_a_restart_by_the_names_of_scenarios(tmp_path: Path) -> None:
+    told = _played(tmp_path / "data", 60)
+    with Recommender.open(tmp_path / "data", SETTINGS, FakeClock(told["now_ms"])) as engine:
+        for name, scenario in (("all", None), ("home", "home")):
+            found = engine.learning(scenario=scenario)
+            for part in ("ts_ms", "events", "systems", "weights"):
+                assert found[part] == told[name][part]
+        engine.ingest([{"user": "u1", "item": "i1", "scenario": "home"}])
+        assert sum(engine.learning(scenario="home")["events"]) == sum(told["home"]["events"]) + 1
+
+
+def test_lines_of_other_systems_or_a_damaged_file_are_not_taken_up(tmp_path: Path) -> None:
+    told = _played(tmp_path / "data", 20)
+    with Recommender.open(tmp_path / "data", COUNTS, FakeClock(told["now_ms"])) as engine:
+        assert engine.learning()["events"] == []
+        assert not engine.errors
+    _played(tmp_path / "other", 20)
+    (tmp_path / "other" / QUALITY).write_bytes(b"not arrays")
+    with Recommender.open(tmp_path / "other", SETTINGS, FakeClock(told["now_ms"])) as engine:
+        assert engine.learning()["events"] == []
+        assert "The lines of quality begin anew" in engine.errors[-1]
 
 
 def test_an_unknown_span_or_scenario_is_told(tmp_path: Path) -> None:

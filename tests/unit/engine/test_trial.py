@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from everbrook.engine import trial as trials
+from everbrook.engine.kept_arrays import read_kept, write_kept
 from everbrook.engine.trial import Trial
-from everbrook.engine.trial_file import read_trial, write_trial
 from everbrook.errors import DataError
 from everbrook.learn.gate_moves import Move
 from everbrook.models.sequence import SequenceModel
@@ -122,8 +122,8 @@ def test_a_trial_that_goes_on_from_what_was_kept_decides_as_one_that_was_never_s
         move = decided(trial, n, n + 1)
         if move is not None:
             break
-        write_trial(path, "one against other", trial.state())
-        kept, judged = read_trial(path, "one against other"), trial.judged
+        write_kept(path, "one against other", trial.state())
+        kept, judged = read_kept(path, "one against other", "The evidence of a trial"), trial.judged
         assert kept is not None
         trial = Trial(RIGHT, OTHER, SETTINGS)
         trial.load(kept)
@@ -133,18 +133,18 @@ def test_a_trial_that_goes_on_from_what_was_kept_decides_as_one_that_was_never_s
 
 def test_evidence_about_others_and_evidence_that_is_damaged_are_not_taken(tmp_path: Path) -> None:
     path, trial = tmp_path / "trial.safetensors", Trial(RIGHT, OTHER, SETTINGS)
-    assert read_trial(path, "one against other") is None
+    assert read_kept(path, "one against other", "The evidence of a trial") is None
     decided(trial, 0, 3)
-    write_trial(path, "one against other", trial.state())
-    assert read_trial(path, "one against a third") is None
+    write_kept(path, "one against other", trial.state())
+    assert read_kept(path, "one against a third", "The evidence of a trial") is None
     body = bytearray(path.read_bytes())
     body[-1] ^= 1
     path.write_bytes(body)
     with pytest.raises(DataError, match="must be as it was written, of format 1; "):
-        read_trial(path, "one against other")
+        read_kept(path, "one against other", "The evidence of a trial")
     path.write_bytes(body[:100])
     with pytest.raises(DataError, match="must be a safetensors file; got "):
-        read_trial(path, "one against other")
+        read_kept(path, "one against other", "The evidence of a trial")
 
 
 def test_evidence_of_another_shape_is_refused() -> None:

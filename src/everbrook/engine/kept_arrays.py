@@ -1,6 +1,6 @@
-"""The file in which a trial's evidence is kept, so that a restart goes on with it: whole or not there, and whose it is.
+"""Small files of arrays with which a restart goes on: whole or not there, and about whom.
 
-Not the candidate itself, which is a model's file beside it.
+The evidence of a trial (not the candidate, which is a model's file beside it), and how right lists were.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from everbrook.types import Arrays
 FORMAT = 1
 
 
-def write_trial(path: Path, whose: str, arrays: Arrays) -> None:
-    """Write a trial's evidence, in the place of what was there.
+def write_kept(path: Path, whose: str, arrays: Arrays) -> None:
+    """Write arrays, in the place of what was there.
 
     Args:
         path: the file.
-        whose: names the two that are compared; evidence about any others is worth nothing.
-        arrays: what `Trial.state` gave.
+        whose: whom they are about; about any others they are worth nothing.
+        arrays: by name.
 
     Raises:
         StorageError: the disk refused; what was there stands as it was.
@@ -38,12 +38,13 @@ def write_trial(path: Path, whose: str, arrays: Arrays) -> None:
         write_durably(path, save(dense, {"everbrook": head}))
 
 
-def read_trial(path: Path, whose: str) -> Arrays | None:
-    """What `write_trial` wrote; None where there is nothing, or it is about others.
+def read_kept(path: Path, whose: str, what: str) -> Arrays | None:
+    """What `write_kept` wrote; None where there is nothing, or it is about others.
 
     Args:
         path: the file.
         whose: as it was written.
+        what: how errors call it, capitalised.
 
     Raises:
         DataError: the file is damaged, or of another format.
@@ -55,9 +56,9 @@ def read_trial(path: Path, whose: str) -> Arrays | None:
             head = json.loads((file.metadata() or {}).get("everbrook", "{}"))
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
     except (SafetensorError, OSError, ValueError) as error:
-        raise DataError(f"The evidence of a trial must be a safetensors file; got '{path}': {error}.") from error
+        raise DataError(f"{what} must be a safetensors file; got '{path}': {error}.") from error
     if head.get("format") != FORMAT or head.get("crc32") != _crc(arrays):
-        raise DataError(f"The evidence of a trial must be as it was written, of format {FORMAT}; '{path}' is not.")
+        raise DataError(f"{what} must be as it was written, of format {FORMAT}; '{path}' is not.")
     return arrays if head.get("whose") == whose else None
 
 
