@@ -53,6 +53,9 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PIP) --no-build-isolation -e '.[dev]' >&2
 	@if command -v npm >/dev/null; then $(MAKE) $(PAGE) >&2 || echo "The page was not built; make page says why." >&2; \
 	  else echo "No Node.js: the server answers at / with how to build its page (make page)." >&2; fi
+	@# Modules as bytecode, once and on all cores: else each process compiles PyTorch and all else anew where the environment
+	@# keeps Python from writing it. Files that are no Python of this version stay as they are.
+	@$(PY) -m compileall -q -j 0 $(VENV)/lib src >/dev/null 2>&1 || true
 	@touch $(STAMP)
 	@echo "Set up." >&2
 
