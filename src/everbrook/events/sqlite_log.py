@@ -30,6 +30,7 @@ from everbrook.events.records import Record
 from everbrook.settings.log import LogSettings
 
 SEGMENT_FOLDER = "segments"
+READING = 0.25  # of the memory for SQLite's pages; the newest records are kept beside it (`log_tail`)
 
 
 class SqliteLog:
@@ -46,10 +47,12 @@ class SqliteLog:
             self._opened = opened.pop_all()
 
     def _open_parts(self, opened: ExitStack, settings: LogSettings) -> None:
-        database = opened.enter_context(closing(connect(self._path, settings.cache_mb, write=True)))
+        reading_mb = max(1, round(READING * settings.cache_mb))
+        writing_mb = max(1, settings.cache_mb - reading_mb)
+        database = opened.enter_context(closing(connect(self._path, writing_mb, write=True)))
         entries = read_segments(database)
         clear_strays(self._segment_folder, entries)
-        reading = connect(self._path, settings.cache_mb, write=False)
+        reading = connect(self._path, reading_mb, write=False)
         damaged = self.health.damaged if self._lenient else None
         self._reader = opened.enter_context(closing(LogReader(self._path, self._segment_folder, reading, damaged)))
         with_ids = [self._reader.segment(entry) for entry in entries if entry.ids_size_bytes]
