@@ -7,6 +7,7 @@ count with the error of their code, which is known, has no sign, and is far belo
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,40 @@ from everbrook.types import F32, I32
 LEAST_ROWS = 8_192
 """Fewer rows are multiplied as they are: that costs no more."""
 _MOST_FOUND = 16_384  # rows looked at as they are; where more may be among the best, coding gains nothing
+_MOST_PICKED = 8  # parts of the rows whose codes lie together too
 _ALL = np.empty(0, np.int32)
+
+
+@dataclass(slots=True)
+class _Coded:
+    """Codes of some rows, side by side."""
+
+    codes: live_scan.I8  # (P, M, 64)
+    scales: F32  # (M,)
+    slack: F32  # (M,)
+    _most: F32 = field(default_factory=lambda: np.zeros(0, np.float32))
+
+    def changed(self) -> None:
+        """Codes are other ones now."""
+        self._most = np.zeros(0, np.float32)
+
+    def most(self, rows: int) -> F32:
+        """(G,) the greatest slack of each group of the first rows."""
+        if len(self._most) != -(-rows // live_scan.GROUP):
+            self._most = live_scan.widest(self.slack, rows)
+        return self._most
+
+    def take(self, to: I32, other: _Coded, rows: I32) -> None:
+        """Let places have what others' rows have."""
+        for panel in range(len(self.codes)):
+            self.codes[panel, to] = other.codes[panel, rows]
+        self.scales[to], self.slack[to] = other.scales[rows], other.slack[rows]
+        self.changed()
+
+
+def _room_for(width: int, rows: int) -> _Coded:
+    codes = np.zeros((-(-width // live_scan.PANEL), rows, live_scan.PANEL), np.int8)
+    return _Coded(codes, np.zeros(rows, np.float32), np.zeros(rows, np.float32))
 
 
 class RowCodes:
@@ -32,10 +66,10 @@ class RowCodes:
         self.width = width
         self._levels = live_scan.state_levels(width)
         self._table: F32 | None = None  # whose rows were coded
+        self._origin: object = None  # of the table: one that only became longer keeps it
         self._count = 0
-        self._codes = np.zeros((-(-width // live_scan.PANEL), 0, live_scan.PANEL), np.int8)
-        self._scales: F32 = np.zeros(0, np.float32)
-        self._slack: F32 = np.zeros(0, np.float32)
+        self._all = _room_for(width, 0)
+        self._picked: dict[int, tuple[I32, _Coded]] = {}  # by the identity of the rows
         self._moved: list[I32] = []
         self._scores: F32 = np.zeros(0, np.float32)  # of a scan; its content means nothing afterwards
         self._found: I32 = np.zeros(_MOST_FOUND, np.int32)
@@ -47,31 +81,52 @@ class RowCodes:
         else:
             self._moved.append(np.array(rows, np.int32))
 
-    def keep_up(self, table: F32, kept: tuple[I32, F32], count: int) -> None:
+    def keep_up(self, table: F32, kept: tuple[I32, F32], count: int, origin: object = None) -> None:
         """Code what is not coded as it is now.
 
         Args:
             table: (N, D)
             kept: (N,) where a row has another value and (R, D) those values; see `live_kernels.lifts`.
             count: how many rows there are.
+            origin: what a table that only became longer has in common with the one before; None: nothing.
         """
-        if table is not self._table or count < self._count:
-            self._table, self._count, self._moved = table, 0, []
-        if count > len(self._scales):
+        same = table is self._table or (origin is not None and origin is self._origin)
+        if not same or count < self._count:
+            self._count, self._moved = 0, []
+        self._table, self._origin = table, origin
+        if self._count == 0:
+            self._picked = {}
+        if count > len(self._all.scales):
             self._make_room(max(count, len(table)))
         rows = [*self._moved, np.arange(self._count, count, dtype=np.int32)]
         self._moved, self._count = [], count
-        changed = np.concatenate(rows) if len(rows) > 1 else rows[0]
+        changed = np.unique(np.concatenate(rows)) if len(rows) > 1 else rows[0]
         if len(changed):
             changed = changed[changed < count]
-            live_scan.code_rows(table, *kept, changed, self._levels, self._codes, self._scales, self._slack)
+            every = self._all
+            live_scan.code_rows(table, *kept, changed, self._levels, every.codes, every.scales, every.slack)
+            every.changed()
+            for rows_of, picked in self._picked.values():
+                to, same_rows = live_scan.where(rows_of, changed)
+                picked.take(to, every, same_rows)
 
     def _make_room(self, rows: int) -> None:
-        codes = np.zeros((len(self._codes), rows, live_scan.PANEL), np.int8)
-        scales, slack = np.zeros(rows, np.float32), np.zeros(rows, np.float32)
-        n = self._count
-        codes[:, :n], scales[:n], slack[:n] = self._codes[:, :n], self._scales[:n], self._slack[:n]
-        self._codes, self._scales, self._slack = codes, scales, slack
+        room, n = _room_for(self.width, rows), self._count
+        room.codes[:, :n], room.scales[:n] = self._all.codes[:, :n], self._all.scales[:n]
+        room.slack[:n] = self._all.slack[:n]
+        self._all = room
+
+    def _of(self, rows: I32) -> _Coded:
+        """The codes of some rows side by side: to read them from all over a large table takes longer than to scan."""
+        held = self._picked.get(id(rows))
+        if held is not None and held[0] is rows:
+            return held[1]
+        if len(self._picked) >= _MOST_PICKED:
+            del self._picked[next(iter(self._picked))]
+        picked = _room_for(self.width, len(rows))
+        picked.take(np.arange(len(rows), dtype=np.int32), self._all, rows)
+        self._picked[id(rows)] = rows, picked
+        return picked
 
     def best(
         self, state: F32, kept: tuple[I32, F32], rows: I32, log_prior: F32, limit: int
@@ -81,28 +136,27 @@ class RowCodes:
         Args:
             state: (D,)
             kept: see `keep_up`.
-            rows: (M,) ascending; all that are coded where M is their number.
+            rows: (M,) ascending, never written to, kept by who asks; all that are coded where M is their number.
             log_prior: (M,)
             limit: how many of the best.
         """
         M = len(rows)
-        if self._table is None or not 0 < limit <= M // (2 * live_scan.BLOCK):
+        if self._table is None or not 0 < limit <= M // (2 * live_scan.GROUP):
             return None
         if len(self._scores) < M:
             self._scores = np.empty(M, np.float32)
+        every = self._count == M
+        coded = self._all if every else self._of(rows)
         log_all, places, scores = live_scan.answer(
-            self._codes, self._scales, self._slack, self._levels, self._table, *kept, state,
-            _ALL if self._count == M else rows, log_prior, limit, self._scores[:M], self._found,
+            coded.codes, coded.scales, coded.slack, coded.most(M), self._levels, self._table, *kept, state,
+            _ALL if every else rows, log_prior, limit, self._scores[:M], self._found,
         )  # fmt: skip
         return (log_all, rows[places[best_rows(scores, limit)]]) if len(places) else None
 
     def lifts(self, state: F32, rows: I32) -> F32:
-        """(M,) products of some rows with a state, as the codes say."""
-        coded = np.zeros(len(self._codes) * live_scan.PANEL, np.int16)
-        sizes = live_scan.coded_state(state, self._levels, coded)
-        out, peaks = np.empty(len(rows), np.float32), np.empty((3, -(-len(rows) // live_scan.BLOCK)), np.float32)
-        none = np.zeros(len(rows), np.float32)
-        live_scan.scan(self._codes, self._scales, self._slack, coded, sizes, rows, none, out, peaks)
+        """(M,) products of some rows, never written to, with a state, as the codes say."""
+        out, coded = np.empty(len(rows), np.float32), self._of(rows)
+        live_scan.coded_lifts(coded.codes, coded.scales, state, self._levels, out)
         return out
 
 

@@ -14,19 +14,20 @@ from numpy.typing import NDArray
 
 from everbrook.models.live_kernels import lifts
 from everbrook.models.neighbours_kernels import kth_smallest
-from everbrook.types import F32, F64, I32
+from everbrook.types import F32, I32
 
 I8 = NDArray[np.int8]
 I16 = NDArray[np.int16]
 
 PANEL = 64  # numbers of a row that lie side by side: a fixed count lets the compiler unroll
-BLOCK = 64  # rows that share a peak
-HEAVY = 1e-4  # share of the denominator from which a part is computed from the row itself
-FAINT = 25.0  # parts of the denominator that are so many nats below the greatest count as nothing
-_STEPS = 16  # table entries for each power of 2
-_POWERS = np.exp2(-np.arange(int(FAINT * 1.4427) * _STEPS + 2 * _STEPS) / _STEPS).astype(np.float32)
-_PER_NAT = np.float32(_STEPS / math.log(2.0))
-_STEP_NATS = np.float32(math.log(2.0) / _STEPS)
+GROUP = 64  # rows that share a peak: they lie far apart, so that peaks are taken of many groups at a time
+HEAVY = 5e-4  # share of the denominator from which a part is computed from the row itself
+FAINT = 80.0  # parts of the denominator that are so many nats below the greatest count as one so far below
+_PER_NAT = np.float32(1.0 / math.log(2.0))
+_POWER = tuple(  # of 2 ** -x for -0.5 <= x <= 0.5, to 2e-7: interpolated at Chebyshev's points
+    np.float32(c)
+    for c in (1.0000000755, -0.6931472067, 0.2402210736, -0.0555032721, 0.0096760371, -0.0013400432)
+)
 _SUMS = {"contract", "reassoc"}  # what lets the compiler add several numbers at a time
 
 
@@ -79,74 +80,79 @@ def code_rows(
         )
 
 
-@njit(cache=True)
-def _products(codes: I8, state: I16, start: int, stop: int, out: I32) -> None:
-    for i in range(start, stop):
-        total = np.int32(0)
-        for d in range(PANEL):
-            total += np.int32(codes[0, i, d]) * np.int32(state[d])
-        out[i - start] = total
-    for panel in range(1, codes.shape[0]):
-        for i in range(start, stop):
-            total = np.int32(0)
-            for d in range(PANEL):
-                total += np.int32(codes[panel, i, d]) * np.int32(state[panel * PANEL + d])
-            out[i - start] += total
+# Each of the loops below does one thing to arrays that begin at 0, for then the compiler does eight at a time.
 
 
 @njit(cache=True)
-def _products_of(codes: I8, state: I16, rows: I32, start: int, stop: int, out: I32) -> None:
-    for m in range(start, stop):
-        row = rows[m]
+def _products(codes: I8, state: I16, out: I32) -> None:
+    for i in range(len(out)):
         total = np.int32(0)
         for d in range(PANEL):
-            total += np.int32(codes[0, row, d]) * np.int32(state[d])
-        for panel in range(1, codes.shape[0]):
-            for d in range(PANEL):
-                total += np.int32(codes[panel, row, d]) * np.int32(state[panel * PANEL + d])
-        out[m - start] = total
+            total += np.int32(codes[i, d]) * np.int32(state[d])
+        out[i] = total
 
 
-@njit(cache=True, fastmath=_SUMS)
+@njit(cache=True)
+def _rough(products: I32, scales: F32, step: float, log_prior: F32, scores: F32) -> None:
+    factor = np.float32(step)
+    for i in range(len(products)):
+        scores[i] = np.float32(products[i]) * (scales[i] * factor) + log_prior[i]
+
+
+@njit(cache=True)
+def _raise(scores: F32, slack: F32, norm: float, highs: F32) -> None:
+    factor = np.float32(norm)
+    for i in range(len(scores)):
+        highs[i] = np.maximum(highs[i], scores[i] + slack[i] * factor)
+
+
+@njit(cache=True)
+def widest(slack: F32, rows: int) -> F32:
+    """(G,) the greatest slack of each group of M rows; see `scan`."""
+    most = np.zeros((rows + GROUP - 1) // GROUP, np.float32)
+    for start in range(0, rows, len(most)):
+        part = slack[start : min(start + len(most), rows)]
+        for i in range(len(part)):
+            most[i] = np.maximum(most[i], part[i])
+    return most
+
+
+@njit(cache=True)
 def scan(
-    codes: I8, scales: F32, slack: F32, state: I16, sizes: tuple[float, float], rows: I32, log_prior: F32, scores: F32,
-    peaks: F32,
+    codes: I8, scales: F32, slack: F32, state: I16, sizes: tuple[float, float], log_prior: F32, scores: F32, highs: F32
 ) -> float:  # fmt: skip
-    """Rough logarithms of the parts of the denominator, and between what the greatest of each block must lie.
+    """Rough logarithms of the parts of the denominator, and what the greatest of each group cannot exceed.
+
+    The rows of group g are g, g + G, g + 2 G and so on, where G is the number of groups.
 
     Args:
-        codes: (P, N, 64)
-        scales: (N,)
-        slack: (N,)
+        codes: (P, M, 64)
+        scales: (M,)
+        slack: (M,)
         state: (P * 64,) coded.
         sizes: what a level of the state stands for, and the state's length.
-        rows: (M,) which rows; none of them is given where it is the first M.
         log_prior: (M,)
         scores: (M,), out.
-        peaks: (3, blocks), out: the lower and the upper end of each block's greatest score, and its greatest error.
+        highs: (G,), out.
 
     Returns:
-        The greatest score.
+        The greatest of the upper ends.
     """
-    products = np.empty(BLOCK, np.int32)
-    step, norm, top = np.float32(sizes[0]), np.float32(sizes[1]), np.float32(-1e30)
-    for block in range(peaks.shape[1]):
-        start, stop = block * BLOCK, min((block + 1) * BLOCK, len(log_prior))
-        low, high, most = np.float32(-1e30), np.float32(-1e30), np.float32(0.0)
-        if len(rows):
-            _products_of(codes, state, rows, start, stop, products)
-        else:
-            _products(codes, state, start, stop, products)
-        for i in range(start, stop):
-            row = rows[i] if len(rows) else i
-            score = np.float32(products[i - start]) * (scales[row] * step) + log_prior[i]
-            reach = slack[row] * norm
-            scores[i] = score
-            top = score if score > top else top
-            low = score - reach if score - reach > low else low
-            high = score + reach if score + reach > high else high
-            most = reach if reach > most else most
-        peaks[0, block], peaks[1, block], peaks[2, block] = low, high, most
+    G, M = len(highs), len(log_prior)
+    products, part = np.empty(G, np.int32), np.empty(G, np.int32)
+    highs[:] = np.float32(-1e30)
+    for start in range(0, M, G):
+        stop = min(start + G, M)
+        _products(codes[0, start:stop], state[:PANEL], products[: stop - start])
+        for panel in range(1, codes.shape[0]):
+            _products(codes[panel, start:stop], state[panel * PANEL : (panel + 1) * PANEL], part[: stop - start])
+            products += part
+        found = scores[start:stop]
+        _rough(products[: stop - start], scales[start:stop], sizes[0], log_prior[start:stop], found)
+        _raise(found, slack[start:stop], sizes[1], highs)
+    top = highs[0]
+    for g in range(G):
+        top = max(top, highs[g])
     return np.float64(top)
 
 
@@ -155,44 +161,53 @@ def total_of(scores: F32, top: float) -> float:
     """The sum of exp(score - top), to a relative 1e-6, where no score is above `top`."""
     total = 0.0
     for start in range(0, len(scores), 1024):
-        part = np.float32(0.0)
-        for i in range(start, min(start + 1024, len(scores))):
-            part += _exp(np.float32(top) - scores[i])
-        total += np.float64(part)
+        total += np.float64(_total(scores[start : min(start + 1024, len(scores))], np.float32(top)))
+    return total
+
+
+@njit(cache=True, fastmath=_SUMS)
+def _total(scores: F32, top: np.float32) -> np.float32:
+    total = np.float32(0.0)
+    for i in range(len(scores)):
+        total += _exp(top - scores[i])
     return total
 
 
 @njit(cache=True, fastmath=_SUMS)
 def _exp(below: np.float32) -> np.float32:
-    """exp(-below) for below >= 0, by a table and a polynomial; nothing beyond FAINT. No branches: loops vectorise."""
+    """exp(-below) for below >= 0: a power of 2, by its bits, times a polynomial. No branches: loops vectorise."""
     steps = min(below, np.float32(FAINT)) * _PER_NAT
-    whole = np.int32(steps)
-    rest = (steps - np.float32(whole)) * _STEP_NATS
-    one, third = np.float32(1.0), np.float32(1.0 / 3.0)
-    near = one - rest * (one - rest * (np.float32(0.5) - rest * np.float32(0.5) * third))
-    return _POWERS[whole] * near
+    whole = np.int32(steps + np.float32(0.5))
+    rest = steps - np.float32(whole)
+    near = _POWER[4] + rest * _POWER[5]
+    near = _POWER[0] + rest * (_POWER[1] + rest * (_POWER[2] + rest * (_POWER[3] + rest * near)))
+    power: np.float32 = np.int32((np.int32(127) - whole) << np.int32(23)).view(np.float32)
+    return near * power
 
 
 @njit(cache=True)
-def worth_it(scores: F32, peaks: F32, floor: float, found: I32) -> int:
-    """Places of all whose score may reach a floor; gives how many, or -1 where `found` has no room.
+def worth_it(scores: F32, highs: F32, most: F32, norm: float, floor: float, found: I32) -> int:
+    """Places of all whose score may reach a floor, ascending; gives how many, or -1 where `found` has no room.
 
     Args:
         scores: (M,)
-        peaks: (3, blocks) see `scan`.
+        highs: (G,) see `scan`.
+        most: (G,) see `widest`.
+        norm: the state's length.
         floor: what the upper end of a score must reach.
         found: out.
     """
-    count = 0
-    for block in range(peaks.shape[1]):
-        if peaks[1, block] < floor:
+    count, G = 0, len(highs)
+    for g in range(G):
+        if highs[g] < floor:
             continue
-        for i in range(block * BLOCK, min((block + 1) * BLOCK, len(scores))):
-            if scores[i] + peaks[2, block] >= floor:
+        for i in range(g, len(scores), G):
+            if scores[i] + most[g] * norm >= floor:
                 if count == len(found):
                     return -1
                 found[count] = i
                 count += 1
+    found[:count].sort()
     return count
 
 
@@ -216,24 +231,56 @@ def coded_state(state: F32, levels: int, coded: I16) -> tuple[float, float]:
 
 
 @njit(cache=True)
+def coded_lifts(codes: I8, scales: F32, state: F32, levels: int, out: F32) -> None:
+    """(M,) products of coded rows with a state, as the codes say."""
+    coded = np.zeros(codes.shape[0] * PANEL, np.int16)
+    sizes = coded_state(state, levels, coded)
+    products, part = np.empty(len(out), np.int32), np.empty(len(out), np.int32)
+    _products(codes[0, : len(out)], coded[:PANEL], products)
+    for panel in range(1, codes.shape[0]):
+        _products(codes[panel, : len(out)], coded[panel * PANEL : (panel + 1) * PANEL], part)
+        products += part
+    _rough(products, scales, sizes[0], np.zeros(len(out), np.float32), out)
+
+
+@njit(cache=True)
+def where(rows: I32, wanted: I32) -> tuple[I32, I32]:
+    """Places of rows that are wanted, and the row at each.
+
+    Args:
+        rows: (M,) ascending, repeats allowed.
+        wanted: in any order.
+    """
+    places, found, count = np.empty(len(rows), np.int32), np.empty(len(rows), np.int32), 0
+    for row in wanted:
+        at = np.searchsorted(rows, row)
+        while at < len(rows) and rows[at] == row and count < len(places):
+            places[count], found[count] = at, row
+            count += 1
+            at += 1
+    return places[:count], found[:count]
+
+
+@njit(cache=True)
 def answer(
-    codes: I8, scales: F32, slack: F32, levels: int, table: F32, place: I32, buffer: F32, state: F32, rows: I32,
-    log_prior: F32, limit: int, scores: F32, found: I32,
+    codes: I8, scales: F32, slack: F32, most: F32, levels: int, table: F32, place: I32, buffer: F32, state: F32,
+    rows: I32, log_prior: F32, limit: int, scores: F32, found: I32,
 ) -> tuple[float, I32, F32]:  # fmt: skip
     """The denominator, and all rows that may be among the best with their scores; none where `found` has no room.
 
     Args:
-        codes: (P, N, 64) see `code_rows`.
-        scales: (N,)
-        slack: (N,)
+        codes: (P, M, 64) see `code_rows`; may be longer.
+        scales: (M,) the same.
+        slack: (M,) the same.
+        most: (G,) see `widest`.
         levels: see `state_levels`.
         table: (N, D)
         place: (N,) where a row has another value, in `buffer`; may be shorter, negative for none.
         buffer: (R, D)
         state: (D,)
-        rows: (M,) see `scan`.
+        rows: (M,) whose codes these are; none of them is given where it is the first M.
         log_prior: (M,)
-        limit: how many of the best are wanted; at most a row for each block.
+        limit: how many of the best are wanted; at most a row for each group.
         scores: (M,) scratch.
         found: scratch.
 
@@ -242,12 +289,15 @@ def answer(
     """
     coded = np.zeros(codes.shape[0] * PANEL, np.int16)
     sizes = coded_state(state, levels, coded)
-    peaks = np.empty((3, (len(log_prior) + BLOCK - 1) // BLOCK), np.float32)
-    top = scan(codes, scales, slack, coded, sizes, rows, log_prior, scores, peaks)
+    G = len(most)
+    highs = np.empty(G, np.float32)
+    top = scan(codes, scales, slack, coded, sizes, log_prior, scores, highs)
     rough = total_of(scores, top)
-    lows: F64 = peaks[0].astype(np.float64)
-    floor = kth_smallest(lows, len(lows) - limit)  # as many blocks have a row above it
-    count = worth_it(scores, peaks, min(floor, top + math.log(HEAVY * rough)), found)
+    lows = np.empty(G)
+    for g in range(G):
+        lows[g] = highs[g] - 2.0 * most[g] * sizes[1]
+    floor = kth_smallest(lows, G - limit)  # as many groups have a row above it
+    count = worth_it(scores, highs, most, sizes[1], min(floor, top + math.log(HEAVY * rough)), found)
     if count < 0:
         return 0.0, np.empty(0, np.int32), np.empty(0, np.float32)
     places = found[:count].copy()

@@ -143,3 +143,33 @@ def replace_start(settings: LiveSettings, start: float) -> LiveSettings:
     return LiveSettings(**{name: getattr(settings, name) for name in settings.__struct_fields__} | {"start": start})
 
 
+
+
+def test_part_of_the_rows_is_kept_up_with_rows_that_move_between_lists() -> None:
+    table, state, log_prior = world(64)
+    codes, none = RowCodes(64), (NOTHING, table)
+    rows = np.sort(np.random.default_rng(1).permutation(N)[: N - 500]).astype(np.int32)
+    others = np.sort(np.repeat(np.setdiff1d(np.arange(N, dtype=np.int32), rows), 3))
+    for turn in range(3):
+        codes.keep_up(table, none, N)
+        found = codes.best(state, none, rows, log_prior[rows], 40)
+        assert found is not None
+        log_all, best = plain(table[rows], state, log_prior[rows], 40)
+        assert found[0] == pytest.approx(log_all, abs=1e-4)
+        np.testing.assert_array_equal(found[1], rows[best])
+        np.testing.assert_allclose(codes.lifts(state, others), table[others] @ state, atol=0.05)
+        moved = np.concatenate((rows[turn::97], others[:6], rows[turn::194]))
+        codes.mark(moved)
+        table[moved] *= np.float32(-1.5)
+
+
+def test_a_table_that_only_became_longer_is_not_coded_anew() -> None:
+    table, state, log_prior = world(64)
+    codes, every, origin = RowCodes(64), np.arange(N, dtype=np.int32), object()
+    codes.keep_up(table[: N // 2].copy(), (NOTHING, table), N // 2, origin)
+    longer = table.copy()
+    longer[7] = 0.0  # nobody said so: it must still be there as it was coded
+    codes.keep_up(longer, (NOTHING, longer), N, origin)
+    np.testing.assert_allclose(codes.lifts(state, every), table @ state, atol=0.05)
+    codes.keep_up(longer.copy(), (NOTHING, longer), N, object())
+    np.testing.assert_allclose(codes.lifts(state, every.copy()), longer @ state, atol=0.05)
