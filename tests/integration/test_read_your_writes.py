@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -100,9 +101,10 @@ def test_a_stop_answers_what_was_accepted(tmp_path: Path) -> None:
             pool.submit(served.asking(), "/v1/events", {"events": [{"user": "u", "item": "i", "id": f"e{n}"}]})
             for n in range(4)
         ]
-        until = threading.Event()
-        while log.health.waiting_bytes == 0 or len(served.server.server_state.tasks) < 4:  # type: ignore[attr-defined]
-            assert not until.wait(0.005)
+        end = time.monotonic() + LIMIT_S
+        while log._writer._queue.qsize() < 4:  # type: ignore[attr-defined]
+            assert time.monotonic() < end
+            time.sleep(0.005)
         served.server.should_exit = True
         go_on.set()
         assert [answer.result(LIMIT_S)[0] for answer in answers] == [200] * 4

@@ -123,10 +123,7 @@ def test_answered_requests_hold_no_bytes(engine: Recommender, asgi_client: Any) 
     for size in (1, 50, 200):
         client.post("/v1/events", json=_events(1000 * size, size))
     client.post("/v1/events", content=b"{")
-    guard = app.middleware_stack
-    while not hasattr(guard, "_bodies"):
-        guard = guard.app  # type: ignore[union-attr]
-    assert guard._bodies.held_bytes == 0
+    assert app.state.gate.bodies.held_bytes == 0
 
 
 @pytest.fixture

@@ -8,26 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from everbrook.engine.allowance import Allowance
 from everbrook.engine.building import new_core
 from everbrook.engine.core import Core, Judging, OnJudged
-from everbrook.engine.learning import LiveLearning
 from everbrook.engine.publishing import share
 from everbrook.engine.trail import Trail
 from everbrook.events.log import Readable
-from everbrook.learn.fit import Fitted, Hooks, Lesson, Progress, fit
 from everbrook.models.live_expert import LiveExpert
-from everbrook.models.sequence import SequenceModel
 from everbrook.models.sequence_expert import SequenceExpert
 from everbrook.settings import Settings
 from everbrook.settings.engine import EngineSettings
 from everbrook.state.numbering import number
 from everbrook.types import Arrays
 
-OnProgress = Callable[[Progress], None]
+if TYPE_CHECKING:
+    from everbrook.engine.learning import LiveLearning
+    from everbrook.learn.fit import Fitted, Hooks, Progress
+    from everbrook.models.sequence import SequenceModel
+
+OnProgress = Callable[["Progress"], None]
 LARGE_BACKLOG = 10_000  # events; what a server that keeps up takes in at once is less
 
 
@@ -50,6 +53,8 @@ def learn_model(trail: Trail, items: int, settings: Settings, hooks: Hooks | Non
         settings: of the model and the fit.
         hooks: progress, stop and checkpoint.
     """
+    from everbrook.learn.fit import Lesson, fit  # PyTorch is there where something is fitted, and not to serve
+
     stop = trail.events
     cut = stop - int(stop * settings.fit.validation)
     validation = trail.histories(0, stop, wanted_from=cut) if cut < stop else None
@@ -68,6 +73,9 @@ def relearn(
         progress: told how the fit goes.
         rows: the numbering to keep to, where there is one; see `everbrook.state.numbering`.
     """
+    from everbrook.engine.learning import LiveLearning
+    from everbrook.learn.fit import Hooks
+
     core = new_core(settings, trail=True)
     if rows is not None:
         number(core.state, rows)
@@ -101,7 +109,7 @@ def relearn(
 
 def catch_up(
     core: Core, log: Readable, stop: int, settings: Settings, on_judged: OnJudged | None = None,
-    allowance: Allowance | None = None,
+    allowance: Allowance | None = None, behind: int | None = None,
 ) -> None:  # fmt: skip
     """Take in the log up to an offset, its events judged as live ones or, where many wait, as a backlog.
 
@@ -112,8 +120,9 @@ def catch_up(
         settings: all of them.
         on_judged: told of each judged live event.
         allowance: bounds how many are judged of what is no large backlog; None bounds nothing.
+        behind: how many records wait, where this is a part of them; None where it is all.
     """
-    behind = stop - core.offset
+    behind = stop - core.offset if behind is None else behind
     live = behind <= settings.engine.live_events
     share = settings.mixture.judge_share if live else catch_up_share(settings.engine, behind)
     bounded = allowance if behind <= LARGE_BACKLOG else None
@@ -178,6 +187,8 @@ def refit(
         earlier: None begins anew.
         hooks: progress, stop and checkpoint.
     """
+    from everbrook.learn.fit import Lesson, fit
+
     if earlier is None:
         return learn_model(trail, items, settings, hooks).model
     if settings.fit.refit == "anew":

@@ -4,28 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-
-import msgspec
+from functools import cached_property
+from weakref import WeakKeyDictionary
 
 from everbrook.engine.admission import check_names
 from everbrook.engine.allowance import Allowance
 from everbrook.engine.fitting import catch_up
 from everbrook.engine.steering import Steering
+from everbrook.engine.turns import Receipt, Then, Turns
 from everbrook.events.log import Appended
 from everbrook.events.records import Event
 from everbrook.events.sqlite_log import SqliteLog
 from everbrook.rank.mixture import Judgement
 from everbrook.types import Step
-
-AT_ONCE = 2000  # more records than this are learned on another thread, so that an event loop goes on
-
-
-class Receipt(msgspec.Struct, frozen=True):
-    """That records are durable and in the next list."""
-
-    accepted: int
-    duplicates: int
-    offset: int  # the log's end after them
 
 
 class Taking(Steering):
@@ -39,18 +30,43 @@ class Taking(Steering):
     def _taken(self, appended: Appended) -> Receipt:
         raise NotImplementedError
 
-    async def ingest_soon(self, events: Sequence[Event]) -> Receipt:
-        """Take in a batch of checked events from an event loop, which goes on until they are durable; see `ingest`."""
+    def ingest_then(self, events: Sequence[Event], then: Then) -> None:
+        """Take in a batch of checked events from an event loop, which goes on until they are durable; see `ingest`.
+
+        Args:
+            events: the batch.
+            then: called in the running loop, with the receipt or with what went wrong.
+
+        Raises:
+            EverbrookError: they are not taken at all; `then` is not called.
+        """
         if self.settings.state.closed:
             check_names(events, self.settings.state)
         assert isinstance(self.log, SqliteLog)  # what a data directory has
-        appended = await self.log.append_async(events)
-        if appended.stop - self._core.offset > AT_ONCE:
-            return await asyncio.get_running_loop().run_in_executor(None, self._taken, appended)
-        _, is_due = self._advance(appended.stop)  # the first of those that shared a commit learns for all
-        if is_due:
-            asyncio.get_running_loop().run_in_executor(None, self._keep_or_note)
-        return Receipt(appended.accepted, len(appended.duplicates), appended.stop)
+        turns = self._turns_here()
+
+        def committed(found: Appended | Exception) -> None:
+            if isinstance(found, Appended):
+                turns.wait(found, then)
+            else:
+                then(found)
+
+        self.log.append_then(events, committed)
+
+    async def ingest_soon(self, events: Sequence[Event]) -> Receipt:
+        """The same, for who awaits it."""
+        future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+
+        def told(found: Receipt | Exception) -> None:
+            if future.done():  # whoever waited has gone
+                return
+            if isinstance(found, Exception):
+                future.set_exception(found)
+            else:
+                future.set_result(found)
+
+        self.ingest_then(events, told)
+        return await future
 
     def update(self, stop: int | None = None) -> int:
         """Learn what the log has up to an offset, in its order; whoever comes first learns for all who wait.
@@ -70,6 +86,39 @@ class Taking(Steering):
         with self._lock:
             end = self.log.end if stop is None else stop
             if self._core.offset < end:
-                catch_up(self._core, self.log, self.log.end, self.settings, self._judged, self._allowance)
-                self.live.follow(self._core.offset, most=self.settings.engine.live_events)
+                self._catch_up(self.log.end)
             return self._core.offset, self._is_checkpoint_due()
+
+    def _catch_up(self, stop: int, behind: int | None = None) -> None:
+        catch_up(self._core, self.log, stop, self.settings, self._judged, self._allowance, behind)
+        self.live.follow(self._core.offset, most=self.settings.engine.live_events)
+
+    # -- in an event loop ----------------------------------------------------------------------------------------
+
+    @cached_property
+    def _all_turns(self) -> WeakKeyDictionary[asyncio.AbstractEventLoop, Turns]:
+        return WeakKeyDictionary()
+
+    def _turns_here(self) -> Turns:
+        loop = asyncio.get_running_loop()
+        turns = self._all_turns.get(loop)
+        if turns is None:
+            turns = self._all_turns[loop] = Turns(lambda: self.log.end - self._core.offset, self._take_in)
+        return turns
+
+    def _take_in(self, most: int | None) -> int:
+        """Take in the next records of the log, at most so many (None: all); the offset reached."""
+        if most is None:
+            return self.update()
+        with self._lock:
+            end = self.log.end
+            behind = end - self._core.offset
+            if behind > 0:
+                self._catch_up(min(end, self._core.offset + most), behind)
+            reached, is_due = self._core.offset, self._is_checkpoint_due()
+        if is_due:
+            asyncio.get_running_loop().run_in_executor(None, self._keep_or_note)
+        return reached
+
+
+__all__ = ["Receipt", "Taking", "Then"]

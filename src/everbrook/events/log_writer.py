@@ -31,7 +31,29 @@ RECORD_BYTES = 300  # of memory, about, beside a record's JSON
 _encode = msgspec.json.Encoder().encode
 _NAMES = {record: name for name, record in RECORD_TYPES.items()}
 
-AppendFuture: TypeAlias = "Future[Appended] | asyncio.Future[Appended]"
+Then: TypeAlias = Callable[[Appended | Exception], None]
+"""Told what became of records; it raises nothing."""
+
+
+class Waiter:
+    """Somebody in an event loop who is told there, without a future of his own.
+
+    Args:
+        loop: where he waits.
+        then: told what became of his records.
+    """
+
+    __slots__ = ("loop", "then")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, then: Then) -> None:
+        self.loop, self.then = loop, then
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """Where he waits."""
+        return self.loop
+
+
+AppendFuture: TypeAlias = "Future[Appended] | asyncio.Future[Appended] | Waiter"
 
 
 class Write(msgspec.Struct):
@@ -315,7 +337,7 @@ def _settle(outcomes: Sequence[tuple[Any, Any]]) -> None:
     """Answer those who wait: threads one by one, each event loop with one call."""
     by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Any, Any]]] = {}
     for future, outcome in outcomes:
-        if isinstance(future, asyncio.Future):
+        if isinstance(future, (Waiter, asyncio.Future)):
             by_loop.setdefault(future.get_loop(), []).append((future, outcome))
         else:
             _answer(future, outcome)
@@ -326,7 +348,9 @@ def _settle(outcomes: Sequence[tuple[Any, Any]]) -> None:
 
 def _answer_all(answers: Sequence[tuple[Any, Any]]) -> None:
     for future, outcome in answers:
-        if not future.done():
+        if isinstance(future, Waiter):
+            future.then(outcome)
+        elif not future.done():
             _answer(future, outcome)
 
 

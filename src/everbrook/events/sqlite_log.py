@@ -25,7 +25,7 @@ from everbrook.events.log_directory import DirectoryLock, prepare_directory
 from everbrook.events.log_files import disk_errors
 from everbrook.events.log_health import Health
 from everbrook.events.log_reader import ALL_TYPES, READ_EVENTS, LogReader
-from everbrook.events.log_writer import LogWriter, encode_write
+from everbrook.events.log_writer import LogWriter, Then, Waiter, encode_write
 from everbrook.events.records import Record
 from everbrook.settings.log import LogSettings
 
@@ -110,6 +110,15 @@ class SqliteLog:
         except OverloadedError as error:
             future.set_exception(error)
         return future
+
+    def append_then(self, records: Sequence[Record], then: Then) -> None:
+        """Begin to add checked records from an event loop; `then` is called in it when they are durable, or refused.
+
+        Raises:
+            NotReadyError: the log is closed.
+            OverloadedError: too much waits already.
+        """
+        self._writer.put(encode_write(records, Waiter(asyncio.get_running_loop(), then)))
 
     async def append_async(self, records: Sequence[Record]) -> Appended:
         """Add checked records from an event loop, which goes on meanwhile."""

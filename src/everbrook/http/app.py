@@ -12,7 +12,10 @@ from starlette.routing import Route
 
 from everbrook.engine.spans import is_on
 from everbrook.errors import EverbrookError
+from everbrook.http.direct import Direct
+from everbrook.http.direct import Route as DirectRoute
 from everbrook.http.failures import from_everbrook, from_router
+from everbrook.http.gate import Gate
 from everbrook.http.guard import Guard, locked
 from everbrook.http.keys import Keyring
 from everbrook.http.made_traffic import MadeTraffic
@@ -57,7 +60,8 @@ def build_app(engine: Recommender, settings: Settings, keyring: Keyring | None =
     routes.sort(key=lambda route: route.path.endswith("}"))  # an id takes any text: what stands behind one comes first
     opened = frozenset(one.path for one in operations() if one.scope == "open") | open_paths()
     watchers = (watching.meter, watching.lately, RequestLines(settings.serve))
-    middleware = [Middleware(Guard, settings=settings.serve, keyring=keyring, open_paths=opened, watchers=watchers)]
+    gate = Gate(settings.serve, keyring, opened, watchers)
+    middleware = [Middleware(Guard, gate=gate)]
     shortcuts = {
         (one.method.upper(), one.path): locked(one, getattr(room, one.call))
         for room in rooms for one in room.operations if "{" not in one.path
@@ -80,5 +84,10 @@ def build_app(engine: Recommender, settings: Settings, keyring: Keyring | None =
         for room in rooms:
             room.close()
 
-    app.state.close = close
+    app.state.close, app.state.gate = close, gate
+    directly = {
+        (one.method.upper(), one.path): DirectRoute(one, getattr(room, one.direct))
+        for room in rooms for one in room.operations if one.direct
+    }
+    app.state.direct = None if is_on() else Direct(gate, directly, settings.serve.body_limit_bytes)
     return app

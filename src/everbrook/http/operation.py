@@ -25,6 +25,8 @@ class Operation:
         errors: statuses besides those that every route has.
         example: a body.
         media: type of the answer's content.
+        direct: the room's method that answers a whole body of it without a task (`everbrook.http.direct`); empty where
+            there is none.
     """
 
     method: str
@@ -38,3 +40,4 @@ class Operation:
     errors: tuple[int, ...] = ()
     example: Any = None
     media: str = "application/json"
+    direct: str = ""

@@ -2,7 +2,8 @@
 
 uvicorn's protocol with limits: the head of a request has a size, a request has a time to arrive, an answer a time to be
 read, and there are only so many connections. What overruns is answered in the house's form and cut; the others notice
-nothing. None of it costs a timer a request: one look a second goes over all connections.
+nothing. None of it costs a timer a request: one look a second goes over all connections. What can be answered directly
+(`everbrook.http.direct`) is, and the rest goes to the application.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import msgspec
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from everbrook.http.direct import Direct, Exchange
 from everbrook.http.failures import ErrorBody, Failure
 from everbrook.settings.serve import ServeSettings
 
@@ -29,13 +31,20 @@ EVICTED = 16  # one in so many connections goes where there are too many
 
 
 class Listening(uvicorn.Config):
-    """uvicorn's configuration, with our limits."""
+    """uvicorn's configuration, with our limits.
 
-    def __init__(self, app: Any, serve: ServeSettings, **options: Any) -> None:
+    Args:
+        app: the application.
+        serve: the limits.
+        direct: what is answered without it; nothing where None.
+        options: uvicorn's own.
+    """
+
+    def __init__(self, app: Any, serve: ServeSettings, direct: Direct | None = None, **options: Any) -> None:
         super().__init__(
             app, http=PatientProtocol, timeout_keep_alive=serve.idle_timeout_s, backlog=serve.backlog, **options
         )
-        self.serve = serve
+        self.serve, self.direct = serve, direct
 
 
 class PatientProtocol(HttpToolsProtocol):
@@ -48,6 +57,7 @@ class PatientProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._since_s = self.loop.time()  # when the connection opened, or the request in arrival began
         self._arriving = self._in_head = False  # a request is; its head is
+        self._is_first = False  # of the requests in the bytes that came
         self._answered: Any = None  # the request that is being answered, which need not be the last that was read
         self._unread_s: float | None = None  # since when the client leaves an answer unread
         self._closing_s: float | None = None
@@ -75,7 +85,7 @@ class PatientProtocol(HttpToolsProtocol):
         """Bytes have come."""
         if self.transport.is_closing():
             return
-        self._unset_keepalive_if_required()
+        self._is_first = True
         if not self._arriving:
             self._arriving, self._since_s, self._head_bytes = True, self.loop.time(), 0
             self._in_head = True
@@ -101,16 +111,54 @@ class PatientProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head of a request is whole."""
         self._in_head = False
-        super().on_headers_complete()
+        exchange = self._exchange()
+        self._is_first = False
+        if exchange is None:
+            super().on_headers_complete()
+        else:
+            self.cycle = self._answered = exchange  # type: ignore[assignment]  # it answers to the same names
+
+    def _exchange(self) -> Exchange | None:
+        """The request whose head has come as one that is answered directly, where that may be."""
+        direct, before = self.config.direct, self.cycle
+        if direct is None or not self._is_first or (before is not None and not before.response_complete):
+            return None
+        if self.pipeline or self.flow.write_paused or self.parser.get_http_version() != "1.1":
+            return None
+        keep_alive = self.parser.should_keep_alive()
+        return direct.exchange(self, self.parser.get_method(), self.url, self.scope, keep_alive)  # type: ignore[arg-type]
+
+    def on_body(self, body: bytes) -> None:
+        """A part of a request's body has come."""
+        if isinstance(self.cycle, Exchange):
+            self.cycle.take(body)
+        else:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """A request has arrived whole."""
         self._arriving = False
-        super().on_message_complete()
+        if isinstance(self.cycle, Exchange):
+            self.cycle.handle()
+        else:
+            super().on_message_complete()
+
+    def send_whole(self, exchange: Exchange, told: bytes) -> None:
+        """Send the answer of an exchange, head and body."""
+        if not exchange.disconnected and not self.transport.is_closing():
+            self.transport.write(told)
+            if not exchange.keep_alive:
+                self.transport.close()
+        self.on_response_complete()
 
     def on_response_complete(self) -> None:
-        """An answer has been sent."""
-        super().on_response_complete()
+        """An answer has been sent: those that wait behind it come next. No timer is set, since `look` looks."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
         if len(self.pipeline) > BEHIND:  # no more is read before these are answered
             self.flow.pause_reading()
         if not self._arriving:
@@ -123,6 +171,8 @@ class PatientProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone: nothing that was read from it is answered any more."""
         for cycle in (self._answered, *(waiting for waiting, _ in self.pipeline)):
+            if isinstance(cycle, Exchange) and not cycle.response_complete:
+                cycle.leave()
             if cycle is not None:
                 cycle.disconnected = True
                 cycle.message_event.set()
@@ -154,8 +204,8 @@ class PatientProtocol(HttpToolsProtocol):
             self._cut()
         elif self._arriving and now_s - self._since_s > limits.receive_timeout_s:
             self.refuse(408, "too_slow", f"A request must arrive within {limits.receive_timeout_s:g} s; it did not.")
-        elif self.cycle is None and not self._arriving and now_s - self._since_s > limits.idle_timeout_s:
-            self.transport.close()  # it never said anything; afterwards uvicorn's own timer holds
+        elif self.is_idle and not self._arriving and now_s - self._since_s > limits.idle_timeout_s:
+            self.transport.close()
 
     def _cut(self) -> None:
         """Let go at once: what lies unsent is thrown away by the kernel too."""

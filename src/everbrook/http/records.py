@@ -10,7 +10,8 @@ from starlette.responses import Response
 
 from everbrook.engine.spans import span
 from everbrook.events.log_intake import EventBatch, ItemBatch, UserBatch, decode_events, decode_items, decode_users
-from everbrook.events.records import IdText, ItemChange, UserChange
+from everbrook.events.records import Event, IdText, ItemChange, UserChange
+from everbrook.http.direct import Answer
 from everbrook.http.failures import json_response
 from everbrook.http.operation import Operation
 from everbrook.http.room import Room
@@ -55,6 +56,7 @@ class Records(Room):
             "Records of what users did: durable before it is answered, seen by the next list.", "write",
             takes=EventBatch, gives=Receipt, errors=(400, 413, 422, 503),
             example={"events": [{"user": "u1", "item": "i9", "kind": "view", "ts": 1767225600000, "id": "e-1"}]},
+            direct="take_events",
         ),
         Operation(
             "post", "/v1/items", "post_items",
@@ -97,13 +99,23 @@ class Records(Room):
 
     async def post_events(self, request: Request) -> Response:
         """Keep a batch of events, durably, before answering."""
-        body = await self.body(request)
-        tolerance_ms = int(self.settings.log.future_tolerance_s * 1000)
-        events = decode_events(body, self.engine.clock.now_ms(), tolerance_ms)
-        self.check_count(len(events))
+        events = self._events(await self.body(request))
         with span("ingest", events=len(events)):
             receipt = await self.engine.ingest_soon(events)
         return json_response(receipt)
+
+    def take_events(self, body: bytes, answer: Answer) -> None:
+        """The same, without a task."""
+        self.engine.ingest_then(
+            self._events(body),
+            lambda found: answer(found if isinstance(found, Exception) else msgspec.json.encode(found)),
+        )
+
+    def _events(self, body: bytes) -> list[Event]:
+        tolerance_ms = int(self.settings.log.future_tolerance_s * 1000)
+        events = decode_events(body, self.engine.clock.now_ms(), tolerance_ms)
+        self.check_count(len(events))
+        return events
 
     async def post_items(self, request: Request) -> Response:
         """Insert or change items."""

@@ -17,7 +17,7 @@ import uvicorn
 from everbrook.errors import BusyError, SettingError
 from everbrook.http.address import announce, url_of, withdraw
 from everbrook.http.app import build_app
-from everbrook.http.guard import check_address
+from everbrook.http.gate import check_address
 from everbrook.http.keys import FILE as KEYS_FILE
 from everbrook.http.keys import Keyring
 from everbrook.http.patience import Listening, look_at_all
@@ -98,7 +98,7 @@ def build_server(
     """
     app = build_app(engine, settings, keyring)
     config = Listening(
-        app, settings.serve, ws="none", lifespan="off", log_config=None,
+        app, settings.serve, app.state.direct, ws="none", lifespan="off", log_config=None,
         access_log=False, server_header=False, date_header=False, proxy_headers=False,
         timeout_graceful_shutdown=settings.serve.stop_timeout_s,
     )

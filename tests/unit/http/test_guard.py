@@ -15,7 +15,8 @@ from starlette.routing import Route
 
 from everbrook.errors import EverbrookError, SettingError
 from everbrook.http.failures import from_everbrook
-from everbrook.http.guard import Guard, check_address, read_body
+from everbrook.http.gate import Gate, check_address
+from everbrook.http.guard import Guard, read_body
 from everbrook.settings.serve import ServeSettings
 
 
@@ -38,7 +39,7 @@ def _app(settings: ServeSettings | None = None) -> Starlette:
             Route("/echo", _echo, methods=["POST"]), Route("/break", _break),
             Route("/healthz", _echo, methods=["POST"]),
         ],
-        middleware=[Middleware(Guard, settings=settings or ServeSettings())],
+        middleware=[Middleware(Guard, gate=Gate(settings or ServeSettings()))],
         exception_handlers={EverbrookError: from_everbrook},
     )
 

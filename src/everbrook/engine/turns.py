@@ -1,0 +1,96 @@
+"""Taking in what was committed in turns, in an event loop: a slice of the log at a time, for others have their turns.
+
+Those who wait for their records to be in every list are told as soon as their last one is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import TypeAlias
+
+import msgspec
+
+from everbrook.events.log import Appended
+
+SLICE_RECORDS = 200  # taken in at once: some milliseconds
+AT_ONCE = 4096  # where more wait than this, another thread takes them in
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """That records are durable and in the next list."""
+
+    accepted: int
+    duplicates: int
+    offset: int  # the log's end after them
+
+
+Then: TypeAlias = Callable[[Receipt | Exception], None]
+"""Told of the receipt, or of what went wrong; it raises nothing."""
+
+
+def receipt_of(appended: Appended) -> Receipt:
+    """What a caller is told of a batch that is in every list."""
+    return Receipt(appended.accepted, len(appended.duplicates), appended.stop)
+
+
+class Turns:
+    """Those who wait in one event loop. Everything here is called in it.
+
+    Args:
+        behind: how many records wait to be taken in.
+        take: takes in at most so many (None: all); gives the offset that is reached.
+    """
+
+    def __init__(self, behind: Callable[[], int], take: Callable[[int | None], int]) -> None:
+        self._behind, self._take = behind, take
+        self._reached = 0
+        self._waiting: deque[tuple[Appended, Then]] = deque()
+        self._is_going = False  # a turn is due, or another thread takes in
+
+    def wait(self, appended: Appended, then: Then) -> None:
+        """Tell somebody when his records are in every list; those of one commit are taken in together."""
+        if appended.stop <= self._reached and not self._waiting:
+            then(receipt_of(appended))
+            return
+        self._waiting.append((appended, then))
+        if not self._is_going:
+            self._go()
+
+    def _go(self) -> None:
+        self._is_going = False
+        if self._behind() > AT_ONCE:
+            self._is_going = True
+            aside = asyncio.get_running_loop().run_in_executor(None, self._take, None)
+            aside.add_done_callback(self._came)
+            return
+        try:
+            self._reached = self._take(SLICE_RECORDS)
+        except Exception as error:  # noqa: BLE001  whatever failed, those who wait must hear of it
+            self._fail(error)
+            return
+        self._tell()
+
+    def _came(self, aside: asyncio.Future[int]) -> None:
+        """The other thread is done."""
+        self._is_going = False
+        error = aside.exception()
+        if isinstance(error, Exception):
+            self._fail(error)
+            return
+        self._reached = aside.result()
+        self._tell()
+
+    def _tell(self) -> None:
+        while self._waiting and self._waiting[0][0].stop <= self._reached:
+            appended, then = self._waiting.popleft()
+            then(receipt_of(appended))
+        if self._waiting and not self._is_going:
+            self._is_going = True
+            asyncio.get_running_loop().call_soon(self._go)
+
+    def _fail(self, error: Exception) -> None:
+        failed, self._waiting = self._waiting, deque()
+        for _, then in failed:
+            then(error)

@@ -1,0 +1,193 @@
+"""Requests that are answered without a task: their whole body is in memory, their route takes bytes and gives bytes.
+
+What a request costs between the socket and the engine is otherwise more than an event costs inside it. Such a request
+comes through the same gate and leaves in the same form as one on the ordinary way, which is taken by whatever is
+unusual: other routes, questions behind '?', chunked bodies, bodies over the limit, 'Expect', requests behind one that
+is not answered yet, pages of other sites, and everything while traces are made.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Protocol, TypeAlias
+
+from starlette.requests import Request
+
+from everbrook.errors import EverbrookError
+from everbrook.http.failures import from_everbrook, from_the_unexpected
+from everbrook.http.gate import REQUEST_ID, Gate, check_scope, request_id_of
+from everbrook.http.operation import Operation
+
+Outcome: TypeAlias = bytes | Exception
+"""The JSON of a success, or what went wrong."""
+Answer: TypeAlias = Callable[[Outcome], None]
+"""Takes the outcome of a request, once, in the loop; at once or later."""
+Call: TypeAlias = Callable[[bytes, Answer], None]
+"""Handles a body: gives its outcome, or raises what went wrong."""
+
+UNUSUAL = frozenset({b"expect", b"transfer-encoding", b"upgrade", b"origin"})
+"""Headers of requests that go the ordinary way."""
+_CLOSE = b"connection: close\r\n"
+_OK = (
+    b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\ncontent-type: application/json\r\n" + REQUEST_ID
+    + b": %b\r\n%b\r\n%b"
+)  # fmt: skip
+
+
+class Connection(Protocol):
+    """Where an answer goes."""
+
+    def send_whole(self, exchange: Exchange, told: bytes) -> None:
+        """Send the answer of an exchange, head and body."""
+        ...
+
+
+class _Unheard:
+    """An event that nobody waits for."""
+
+    def set(self) -> None:
+        """Nothing."""
+
+
+class Exchange:
+    """One request and its answer. It stands where uvicorn keeps what a connection is at, and answers to its names.
+
+    Args:
+        gate: the rules.
+        connection: where the answer goes.
+        route: what is asked for.
+        scope: of the request, as ASGI has it, with its path.
+        headers: of the request, names in lower case.
+        keep_alive: whether the connection stays open afterwards.
+    """
+
+    __slots__ = (
+        "_began_s", "_body", "_call", "_connection", "_gate", "_refusal", "_request_id", "_scope", "disconnected",
+        "keep_alive", "response_complete",
+    )  # fmt: skip
+    message_event = _Unheard()
+
+    def __init__(
+        self, gate: Gate, connection: Connection, route: Route, scope: dict[str, Any], headers: dict[bytes, bytes],
+        keep_alive: bool,
+    ) -> None:  # fmt: skip
+        self._gate, self._connection, self._call, self._scope = gate, connection, route.call, scope
+        self.keep_alive, self.disconnected, self.response_complete = keep_alive, False, False
+        self._body: bytes | bytearray = b""
+        self._refusal: EverbrookError | None = None
+        self._request_id, self._began_s = request_id_of(headers), time.perf_counter()
+        try:
+            gate.let_in(scope, headers)
+            check_scope(route.operation, scope)
+        except EverbrookError as refusal:  # told when the request has arrived; its body is not kept
+            self._refusal = refusal
+
+    @property
+    def response_started(self) -> bool:
+        """Whether any of the answer has been sent."""
+        return self.response_complete
+
+    def take(self, part: bytes) -> None:
+        """More of the body has come."""
+        if self._refusal is not None:
+            return
+        try:
+            self._gate.bodies.hold(self._scope, len(part))
+        except EverbrookError as refusal:
+            self._refusal, self._body = refusal, b""
+            return
+        if not self._body:
+            self._body = part
+            return
+        if isinstance(self._body, bytes):
+            self._body = bytearray(self._body)
+        self._body += part
+
+    def handle(self) -> None:
+        """The whole request has come."""
+        try:
+            if self._refusal is not None:
+                raise self._refusal
+            self._call(bytes(self._body), self.answer)
+        except Exception as error:  # noqa: BLE001  the last wall: no fault may reach a client in another form
+            self.answer(error)
+
+    def answer(self, outcome: Outcome) -> None:
+        """Send the outcome, and tell the watchers; a second one is not heard."""
+        if self.response_complete:
+            return
+        status, told = 200, outcome if isinstance(outcome, bytes) else b""
+        close = b"" if self.keep_alive else _CLOSE
+        if isinstance(outcome, Exception):
+            status, told = self._failed(outcome, close)
+        else:
+            told = _OK % (len(outcome), self._request_id, close, outcome)
+        self.response_complete, self._body = True, b""
+        self._gate.bodies.let_go(self._scope)
+        self._gate.note(self._scope, status, time.perf_counter() - self._began_s, self._request_id.decode())
+        self._connection.send_whole(self, told)
+
+    def _failed(self, error: Exception, close: bytes) -> tuple[int, bytes]:
+        request = Request(self._scope)
+        if isinstance(error, EverbrookError):
+            response = from_everbrook(request, error)
+        else:
+            response = from_the_unexpected(request, error, self._request_id.decode())
+        status = response.status_code
+        headers = b"".join(b"%b: %b\r\n" % pair for pair in [*response.raw_headers, (REQUEST_ID, self._request_id)])
+        line = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n".encode()
+        return status, b"%b%b%b\r\n%b" % (line, headers, close, bytes(response.body))
+
+    def leave(self) -> None:
+        """The client has gone: what has come of its body is let go; what it asked for whole is done all the same."""
+        self._gate.bodies.let_go(self._scope)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What is answered directly."""
+
+    operation: Operation
+    call: Call
+
+
+class Direct:
+    """The routes that are answered directly.
+
+    Args:
+        gate: the rules, which the ordinary way shares.
+        routes: by method in capitals and path.
+        body_limit_bytes: larger bodies go the ordinary way, which refuses them.
+    """
+
+    def __init__(self, gate: Gate, routes: Mapping[tuple[str, str], Route], body_limit_bytes: int) -> None:
+        self._gate, self._limit_bytes = gate, body_limit_bytes
+        self._routes = {(method.encode(), path.encode()): route for (method, path), route in routes.items()}
+
+    def exchange(
+        self, connection: Connection, method: bytes, url: bytes, scope: dict[str, Any], keep_alive: bool
+    ) -> Exchange | None:
+        """Begin an exchange with a request whose head has come; None where it must go the ordinary way.
+
+        Args:
+            connection: where the answer goes.
+            method: in capitals.
+            url: as it was asked for.
+            scope: as ASGI has it, with the headers.
+            keep_alive: whether the connection stays open afterwards.
+        """
+        route = self._routes.get((method, url))
+        if route is None:
+            return None
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        length = headers.get(b"content-length", b"")
+        if not length.isdigit() or int(length) > self._limit_bytes or not UNUSUAL.isdisjoint(headers):
+            return None
+        scope["method"], scope["path"] = method.decode(), route.operation.path
+        return Exchange(self._gate, connection, route, scope, headers, keep_alive)
+
+
+__all__ = ["Answer", "Call", "Connection", "Direct", "Exchange", "Outcome", "Route"]
