@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 
 from everbrook.models.neighbours_kernels import kth_smallest
+from everbrook.models.powers import raise_all
 from everbrook.types import F32, F64, I32, I64
 
 FIRST_ROOM = 8
@@ -235,10 +236,14 @@ def ask(
     for item in mine:
         if 0 <= item < len(votes) and votes[item] > 0:
             votes[item] = -votes[item]
+    raised = np.empty(found, np.float32)
+    for c in range(found):
+        raised[c] = abs(votes[items[c]]) / peak
+    raise_all(raised, sharpness)
     for c in range(found):
         vote = votes[items[c]]
         votes[items[c]] = 0
-        parts[c, 1 if vote < 0 else 0] = (abs(vote) / peak) ** sharpness
+        parts[c, 1 if vote < 0 else 0] = raised[c]
     left = least_rest + (1.0 - least_rest) * kappa / (kappa + evidence + 1e-30)
     return found, blend(parts, returns[SHARE], left), left if found else np.nan
 

@@ -10,6 +10,7 @@ import numpy as np
 from numba import njit
 
 from everbrook.models.neighbours_kernels import NEXT_GROUP, NONE, alive, kth_smallest
+from everbrook.models.powers import raise_all
 from everbrook.types import F32, F64, I32, I64
 
 # Places in the vector of float settings.
@@ -17,6 +18,7 @@ MATCH_DECAY, DISTANCE_DECAY, BEFORE_FACTOR, RARITY_POWER, SIZE_POWER, SHARPNESS,
 
 FAINT = 0.005  # votes below this part of the best are dropped
 COUNTS = 1024  # groups of an item up to which rarity is kept during a query: most items have few
+LENGTHS = 1024  # of groups up to which what similarity is divided by is kept during a query
 COLUMNS = 2  # without and with the asker's own items
 
 
@@ -38,22 +40,37 @@ def latest(items: I32, known: int, limit: int) -> I32:
 
 
 @njit(cache=True)
+def slot_of(group: int, newest: int, slots: int) -> int:
+    """group % slots for a group that is alive, without a division; see `newest_slots`."""
+    return group - newest if group >= newest else group - newest + slots
+
+
+@njit(cache=True)
+def newest_slots(at: I64, slots: int) -> int:
+    """The group that has slot 0 in the newest round of slots."""
+    return (max(at[NEXT_GROUP], 1) - 1) // slots * slots
+
+
+@njit(cache=True)
 def gather(
     at: I64, pool: I64, blocks: I64, sizes: I32, counts: I64, lengths: I32,
     recent: I32, own: int, sample: int, floats: F64, near: F32, first: I32, touched: I64,
 ) -> int:  # fmt: skip
     """Similarity of every group that shares an item, by the place of the item; returns how many were touched."""
-    slots = len(lengths)
+    slots, newest = len(lengths), newest_slots(at, len(lengths))
     found = 0
     for p in range(len(recent)):
         pull = np.float32((len(recent) - p) / len(recent))
         item = recent[p]
         size = sizes[item]
-        for back in range(min(counts[item], size, sample)):
-            group = pool[blocks[item] + (counts[item] - 1 - back) % size]
+        taken = min(counts[item], size, sample)
+        entry = (counts[item] - 1) % size if taken else 0
+        for _ in range(taken):
+            group = pool[blocks[item] + entry]
+            entry = entry - 1 if entry else size - 1
             if group == own or not alive(at, group, slots):
                 continue
-            slot = group % slots
+            slot = slot_of(group, newest, slots)
             if first[slot] == NONE:
                 first[slot] = p
                 near[slot] = np.float32(0)
@@ -61,9 +78,16 @@ def gather(
                 found += 1
             near[slot] += pull
     if floats[SIZE_POWER] > 0:
+        shrunk = np.zeros(LENGTHS, np.float32)
         for j in range(found):
-            slot = touched[j] % slots
-            near[slot] /= np.float32(max(1, lengths[slot]) ** floats[SIZE_POWER])
+            slot = slot_of(touched[j], newest, slots)
+            length = max(1, lengths[slot])
+            if length >= LENGTHS:
+                near[slot] /= np.float32(length ** floats[SIZE_POWER])
+            else:
+                if shrunk[length] == 0:
+                    shrunk[length] = np.float32(length ** floats[SIZE_POWER])
+                near[slot] /= shrunk[length]
     return found
 
 
@@ -72,10 +96,10 @@ def nearest(at: I64, near: F32, touched: I64, found: int, slots: int, k: int) ->
     """The k most similar of the touched groups; among equals the newer."""
     if found <= k:
         return touched[:found].copy()
-    keys = np.empty(found, np.float64)
-    oldest = at[NEXT_GROUP] - slots
+    keys, newest = np.empty(found, np.float64), newest_slots(at, slots)
+    oldest, part = at[NEXT_GROUP] - slots, 1e-6 / slots
     for j in range(found):
-        keys[j] = np.float64(near[touched[j] % slots]) + 1e-6 * ((touched[j] - oldest) / slots)
+        keys[j] = np.float64(near[slot_of(touched[j], newest, slots)]) + part * (touched[j] - oldest)
     floor = kth_smallest(keys.copy(), found - k)
     best = np.empty(k, np.int64)
     kept = 0
@@ -90,23 +114,26 @@ def nearest(at: I64, near: F32, touched: I64, found: int, slots: int, k: int) ->
 def shared_place(members: I32, slot: int, low: int, length: int, item: int) -> int:
     """Where in the group the item stands; its end where the item was pushed out."""
     width = members.shape[1]
+    column = (length - 1) % width
     for q in range(length - 1, low - 1, -1):
-        if members[slot, q % width] == item:
+        if members[slot, column] == item:
             return q
+        column = column - 1 if column else width - 1
     return length
 
 
 @njit(cache=True)
 def vote(
-    members: I32, lengths: I32, recent: I32, best: I64, near: F32, first: I32, floats: F64, votes: F32, items: I32
-) -> tuple[int, float]:
+    at: I64, members: I32, lengths: I32, recent: I32, best: I64, near: F32, first: I32, floats: F64, votes: F32,
+    items: I32,
+) -> tuple[int, float]:  # fmt: skip
     """Add up what the neighbours have; `votes` must be zeros. Returns how many items, and the neighbours' weight."""
     slots, width = members.shape
-    fading = floats[DISTANCE_DECAY] ** np.arange(width + 1)
+    fading, newest = floats[DISTANCE_DECAY] ** np.arange(width + 1), newest_slots(at, slots)
     found = 0
     total = 0.0
     for group in best:
-        slot = group % slots
+        slot = slot_of(group, newest, slots)
         place = first[slot]
         weight = near[slot] * max(0.0, 1.0 - floats[MATCH_DECAY] * place)
         if weight <= 0:
@@ -115,8 +142,10 @@ def vote(
         length = lengths[slot]
         low = max(0, length - width)
         shared = shared_place(members, slot, low, length, recent[place])
+        column = low % width
         for q in range(low, length):
-            item = members[slot, q % width]
+            item = members[slot, column]
+            column = column + 1 if column + 1 < width else 0
             part = weight * fading[abs(q - shared)]
             if q < shared:
                 part *= floats[BEFORE_FACTOR]
@@ -139,12 +168,13 @@ def ask(
         (C,) items, (C, 2) their probabilities without and with `mine`, and (2,) what is left to the base.
     """
     slots, width = members.shape
+    newest = newest_slots(at, slots)
     found = gather(at, pool, blocks, sizes, counts, lengths, recent, own, sample, floats, near, first, touched)
     best = nearest(at, near, touched, found, slots, k)
     items = np.empty(len(best) * width, np.int32)
-    C, weight = vote(members, lengths, recent, best, near, first, floats, votes, items)
+    C, weight = vote(at, members, lengths, recent, best, near, first, floats, votes, items)
     for j in range(found):
-        first[touched[j] % slots] = NONE
+        first[slot_of(touched[j], newest, slots)] = NONE
     mass = np.empty((C, COLUMNS), np.float32)
     peak, known = 0.0, np.zeros(COUNTS)
     rarest = np.inf if floats[RARITY_POWER] < 0.0 else 1.000001 * np.log(1.0 + at[NEXT_GROUP]) ** floats[RARITY_POWER]
@@ -171,10 +201,13 @@ def ask(
     mass = mass[:C]
     mark(mine, place, 1)
     totals = np.zeros(COLUMNS)
+    parts = np.empty(C, np.float32)
     for c in range(C):
-        part = (mass[c, 1] / peak) ** floats[SHARPNESS]
-        mass[c, 0] = 0.0 if place[items[c]] else part
-        mass[c, 1] = part
+        parts[c] = mass[c, 1] / peak
+    raise_all(parts, floats[SHARPNESS])
+    for c in range(C):
+        mass[c, 0] = 0.0 if place[items[c]] else parts[c]
+        mass[c, 1] = parts[c]
         totals[0] += mass[c, 0]
         totals[1] += mass[c, 1]
     mark(mine, place, 0)
