@@ -164,7 +164,7 @@ def test_part_of_the_rows_is_kept_up_with_rows_that_move_between_lists() -> None
 
 
 def test_a_table_that_only_became_longer_is_not_coded_anew() -> None:
-    table, state, log_prior = world(64)
+    table, state, _ = world(64)
     codes, every, origin = RowCodes(64), np.arange(N, dtype=np.int32), object()
     codes.keep_up(table[: N // 2].copy(), (NOTHING, table), N // 2, origin)
     longer = table.copy()
