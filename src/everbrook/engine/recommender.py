@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from everbrook.engine.admission import check_names
 from everbrook.engine.allowance import Allowance
@@ -36,13 +36,15 @@ from everbrook.events.log_intake import check_events, check_items, check_users
 from everbrook.events.records import Event, ItemChange, UserChange, Version, VersionAction
 from everbrook.events.sqlite_log import SqliteLog
 from everbrook.models.live_expert import LiveExpert
-from everbrook.models.sequence import SequenceModel
 from everbrook.models.sequence_expert import SequenceExpert
 from everbrook.rank.lists import make_list
 from everbrook.rank.mixture import Judgement
 from everbrook.rank.requests import Recommend, Recommendation
 from everbrook.settings import Settings
 from everbrook.types import Clock, Step
+
+if TYPE_CHECKING:
+    from everbrook.models.sequence import SequenceModel
 
 _log = logging.getLogger("everbrook.engine")
 
@@ -74,7 +76,8 @@ class Recommender(Taking, Looking, Experimenting, People, Browsing):
         self.live = Living(path, log, settings, self._lock, clock.now_ms)
         self.refitting = Refitting(path, settings, self._digest, clock.now_ms, Owner(self))
         self._attach()
-        self.live.learn_inside()
+        if not (beside and settings.learner.mode == "process"):
+            self.live.learn_inside()
         self._is_open = False
         self._recover(beside)
         self._is_open = True
@@ -284,12 +287,16 @@ class Recommender(Taking, Looking, Experimenting, People, Browsing):
         self._published = snapshot
 
     def _recover(self, beside: bool) -> None:
-        snapshot = recover(self.path, self._core, self.log.end, self._digest, self.live.learning)
-        if snapshot is not None:
+        found = recover(self.path, self._core, self.log.end, self._digest)
+        left = {} if found is None else found.live
+        if found is not None:
             self._kept_events = self._core.events
             self._attach()
-            self._swap(snapshot, ready(self._core, snapshot.model))
-        self.live.take_up(beside)
+            self._swap(found.snapshot, ready(self._core, found.snapshot.model))
+        if beside and self.settings.learner.mode == "process":
+            self.live.wait_for_process(left)
+        else:
+            self.live.take_up(left)
         if beside:
             self._sqlite_log().check_aside()
         self.update()
