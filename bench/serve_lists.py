@@ -23,6 +23,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +31,15 @@ import msgspec
 import numpy as np
 
 from everbrook import Recommender
-from everbrook.engine.learning import ANCHOR_DENSE, DENSE
 from everbrook.engine.publishing import apply
 from everbrook.events.columns import Coded, EventColumns
-from everbrook.learn.deltas import Delta
+from everbrook.learn.deltas import ANCHOR_NETWORK, NETWORK, Delta
 from everbrook.models.live_expert import LiveExpert
+from everbrook.models.live_network import LiveNetwork
 from everbrook.settings import Settings, load_settings
+from everbrook.settings.live import LiveSettings
 from everbrook.testing.clock import FakeClock
+from everbrook.types import Arrays
 
 sys.path.insert(0, str(Path(__file__).parent))
 import control
@@ -91,10 +94,16 @@ def views(count: int, items: int, now_ms: int) -> EventColumns:
     )  # fmt: skip
 
 
+@cache
+def _network(settings: LiveSettings) -> Arrays:
+    return LiveNetwork(settings).arrays()
+
+
 def delta(expert: LiveExpert, rows: np.ndarray, rng: np.random.Generator, stage: str, first: bool) -> Delta:
     """Made weights as a learner sends them."""
-    network = {DENSE + name: array for name, array in expert.network.arrays().items()}
-    anchor = {ANCHOR_DENSE + name: array for name, array in expert.anchor_network.arrays().items()}
+    made = _network(expert.settings)
+    network = {NETWORK + name: array for name, array in made.items()}
+    anchor = {ANCHOR_NETWORK + name: array for name, array in made.items()}
     assert expert.prior is not None
     values = rng.normal(0.0, 0.1, (len(rows), expert.settings.width)).astype(np.float32)
     kept = expert.rows.table[rows].copy()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -17,9 +18,11 @@ from everbrook.engine.learning_files import read_arrays
 from everbrook.engine.refit_process import FOLDER, MODEL, WEIGHTS, Outcome
 from everbrook.engine.trial import Trial
 from everbrook.errors import DataError, EverbrookError
-from everbrook.models.sequence import SequenceModel
 from everbrook.models.sequence_file import load
 from everbrook.types import Arrays
+
+if TYPE_CHECKING:
+    from everbrook.models.sequence import SequenceModel
 
 TRIAL = "trial.safetensors"
 KEEP_S = 5.0  # between two writings of the evidence; a process that is killed loses what came since

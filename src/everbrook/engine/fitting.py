@@ -35,6 +35,19 @@ LARGE_BACKLOG = 10_000  # events; what a server that keeps up takes in at once i
 
 
 @dataclass(frozen=True, slots=True)
+class Most:
+    """How much is taken in at once, so that whoever waits for the lock or the loop waits for milliseconds.
+
+    Args:
+        records: of the log.
+        lists: made to learn from.
+    """
+
+    records: int
+    lists: int
+
+
+@dataclass(frozen=True, slots=True)
 class Relearned:
     """What learning anew gave."""
 
@@ -109,7 +122,7 @@ def relearn(
 
 def catch_up(
     core: Core, log: Readable, stop: int, settings: Settings, on_judged: OnJudged | None = None,
-    allowance: Allowance | None = None, behind: int | None = None,
+    allowance: Allowance | None = None, most: Most | None = None,
 ) -> None:  # fmt: skip
     """Take in the log up to an offset, its events judged as live ones or, where many wait, as a backlog.
 
@@ -120,9 +133,9 @@ def catch_up(
         settings: all of them.
         on_judged: told of each judged live event.
         allowance: bounds how many are judged of what is no large backlog; None bounds nothing.
-        behind: how many records wait, where this is a part of them; None where it is all.
+        most: bounds what is taken in by this call; the rest of the way is left for others. None goes all the way.
     """
-    behind = stop - core.offset if behind is None else behind
+    behind = stop - core.offset
     live = behind <= settings.engine.live_events
     share = settings.mixture.judge_share if live else catch_up_share(settings.engine, behind)
     bounded = allowance if behind <= LARGE_BACKLOG else None
@@ -130,6 +143,8 @@ def catch_up(
         share = min(share, bounded.share_of(behind))
     judged, judging_s = core.judged, core.judging_s
     judging = Judging(share=share, exclude_seen=settings.rank.exclude_seen)
+    if most is not None:
+        stop = core.offset + judging.within(min(behind, most.records), core.events, most.lists)
     follow(core, log, stop, judging, settings.engine.chunk, on_judged=on_judged if live else None)
     if bounded is not None:
         bounded.spent(core.judged - judged, core.judging_s - judging_s)

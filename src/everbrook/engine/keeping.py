@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
 from everbrook.engine.core import Core
-from everbrook.engine.learning import LiveLearning
 from everbrook.learn.checkpoints import load_newest, prune, save_checkpoint
-from everbrook.models.sequence import SequenceModel
 from everbrook.models.sequence_file import load as load_model
 from everbrook.models.sequence_file import save as save_model
 from everbrook.settings import Settings
 from everbrook.types import Arrays
+
+if TYPE_CHECKING:
+    from everbrook.engine.learning import LiveLearning
+    from everbrook.models.sequence import SequenceModel
 
 FOLDER = "checkpoints"
 MODEL_FILE = "model.safetensors"
@@ -44,6 +48,11 @@ class Snapshot:
     published_ms: int
     settings: str  # digest
     model: SequenceModel | None = None  # None: the counting experts answer alone
+    file: Path | None = None  # where the model lies that is still to be loaded
+
+    def loaded(self) -> Snapshot:
+        """The same with its model, which brings PyTorch and takes seconds."""
+        return self if self.file is None else replace(self, model=load_model(self.file)[0], file=None)
 
 
 def version_name(model: SequenceModel | None, offset: int) -> str:
@@ -94,16 +103,29 @@ def write(path: Path, found: Cut, checkpoints: int) -> Path:
     }  # fmt: skip
     extra: dict[str, Callable[[Path], None]] = {}
     model = snapshot.model
+    waiting = snapshot.file
     if model is not None:
         extra[MODEL_FILE] = lambda file: save_model(model, file)
+    elif waiting is not None:
+        extra[MODEL_FILE] = lambda file: _copy(waiting, file)
     kept = save_checkpoint(path / FOLDER, found.offset, found.parts, notes, extra)
     prune(path / FOLDER, checkpoints)
     return kept
 
 
-def recover(
-    path: Path, core: Core, end: int, digest: str, learning: LiveLearning | None = None
-) -> Snapshot | None:
+def _copy(source: Path, target: Path) -> None:
+    shutil.copyfile(source, target)
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What a checkpoint had besides the core."""
+
+    snapshot: Snapshot  # what was published then
+    live: dict[str, Arrays]  # parts of a live model that learned in the process; empty where none did
+
+
+def recover(path: Path, core: Core, end: int, digest: str, later: bool = False) -> Recovered | None:
     """Fill a core from the newest whole checkpoint that was made under the same settings.
 
     Args:
@@ -111,7 +133,7 @@ def recover(
         core: one that has seen nothing.
         end: of the log; a checkpoint beyond it is of another log.
         digest: of the settings.
-        learning: filled too, where it was kept.
+        later: whether the large model is left where it lies, for `Snapshot.loaded`.
 
     Returns:
         What was published then; None where there is no such checkpoint.
@@ -120,10 +142,9 @@ def recover(
     if found is None or found.offset > end:
         return None
     core.load(found.parts)
-    kept = {name.removeprefix(LIVE): arrays for name, arrays in found.parts.items() if name.startswith(LIVE)}
-    if learning is not None and kept:
-        learning.load(kept)
-    file = found.path / MODEL_FILE
-    model = load_model(file)[0] if file.exists() else None
-    notes = found.notes
-    return Snapshot(notes["version"], notes["model_offset"], notes["published_ms"], digest, model)
+    live = {name.removeprefix(LIVE): arrays for name, arrays in found.parts.items() if name.startswith(LIVE)}
+    file, notes = found.path / MODEL_FILE, found.notes
+    shot = Snapshot(notes["version"], notes["model_offset"], notes["published_ms"], digest)
+    if file.exists():
+        shot = replace(shot, file=file)
+    return Recovered(shot if later else shot.loaded(), live)

@@ -144,4 +144,9 @@ class LearnerCheckpoints:
         return [read_index(path)["notes"] for path in stay]
 
     def _paths(self) -> list[Path]:
-        return sorted(path for path in self._folder.glob(f"{PREFIX}*") if path.is_dir() and not path.suffix)
+        return folders(self._folder)
+
+
+def folders(folder: Path) -> list[Path]:
+    """The checkpoints that were written to their end, oldest first; nothing of them is looked at."""
+    return sorted(path for path in folder.glob(f"{PREFIX}*") if path.is_dir() and not path.suffix)

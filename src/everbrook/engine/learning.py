@@ -17,7 +17,7 @@ from everbrook.engine.learning_files import read_arrays, write_arrays
 from everbrook.events.columns import EventColumns
 from everbrook.events.log import Run
 from everbrook.events.records import Deletion, ItemChange, UserChange
-from everbrook.learn.deltas import Delta
+from everbrook.learn.deltas import ANCHOR_NETWORK, NETWORK, Delta
 from everbrook.learn.drift import Drift
 from everbrook.learn.gate import Gate
 from everbrook.learn.gate_moves import Move
@@ -27,9 +27,6 @@ from everbrook.settings import Settings
 from everbrook.state import State
 from everbrook.state.influence import Influence
 from everbrook.types import NO_ROW, Arrays, Step
-
-DENSE = "network/"
-ANCHOR_DENSE = "anchor/"
 
 
 class LiveLearning:
@@ -149,7 +146,7 @@ class LiveLearning:
             return None
         order = np.argsort(-changes, kind="stable")
         rows = rows[order]
-        network = {DENSE + name: array for name, array in weights.network.arrays().items()}
+        network = {NETWORK + name: array for name, array in weights.network.arrays().items()}
         notes = {
             "stage": stage, "canary_share": self.settings.gate.canary_share, "items": self.learner.items,
             "anchor": "", "events": self.events, "clock_ms": int(self._place[0]),
@@ -169,7 +166,7 @@ class LiveLearning:
         theirs = reference.overlay.rows().copy() if whole else rows
         found: Arrays = {"anchor_rows": theirs, "anchor_values": reference.rows_of(table, theirs)}
         if whole:
-            found |= {ANCHOR_DENSE + name: array for name, array in reference.network.arrays().items()}
+            found |= {ANCHOR_NETWORK + name: array for name, array in reference.network.arrays().items()}
             found["anchor.network"] = np.zeros(0, np.float32)
         return found
 

@@ -7,22 +7,33 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from everbrook.engine.fitting import TYPES
 from everbrook.engine.learner_loop import READS_ONLY
-from everbrook.engine.learning import LiveLearning
 from everbrook.engine.learning_files import read_arrays
 from everbrook.engine.log_lines import say
 from everbrook.engine.publishing import adopt, apply, share, take_over
-from everbrook.engine.resuming import keep_for_process, newest_kept, resumed
+from everbrook.engine.resuming import (
+    keep_for_process,
+    keep_parts_for_process,
+    newest_kept,
+    newest_weights,
+    offset_of,
+    resumed,
+)
 from everbrook.engine.supervisor import Supervisor
 from everbrook.errors import NotReadyError
 from everbrook.events.log import Log
 from everbrook.events.records import Version
 from everbrook.learn.deltas import Delta
+from everbrook.learn.gate import Gate
 from everbrook.models.live_expert import LiveExpert
 from everbrook.settings import Settings
+from everbrook.types import Arrays
+
+if TYPE_CHECKING:
+    from everbrook.engine.learning import LiveLearning
 
 _log = logging.getLogger("everbrook.engine")
 FILE = "online.safetensors"  # of a learner's checkpoint
@@ -59,6 +70,8 @@ class Living:
         self.learning: LiveLearning | None = None
         self.supervisor: Supervisor | None = None
         self.stamp: LiveStamp | None = None
+        self._left: dict[str, Arrays] = {}  # what a live model in here had learned, for the process to go on from
+        self._adopted: Path | None = None  # the checkpoint of the process from which lists are made until it sends
         self.errors: list[str] = []
         self.on_drift: Callable[[str], None] = lambda _: None  # told why the large model should be fitted anew
 
@@ -78,22 +91,48 @@ class Living:
     def learn_inside(self, learning: LiveLearning | None = None) -> None:
         """Learn in this process, from a learner that has already learned or from nothing."""
         if self._expert is not None and self._settings.learner.mode != "off" and self.supervisor is None:
+            from everbrook.engine.learning import LiveLearning  # with PyTorch, which nothing needs that only serves
+
             self.learning = learning or LiveLearning(self._settings)
             self._shared()
 
-    def take_up(self, beside: bool) -> None:
-        """Go on from what a learner's process left, where that is further than what was learned in here.
+    def take_up(self, left: dict[str, Arrays]) -> None:
+        """Go on from what a learner left, this process or one that only learned: from what is further.
 
         Args:
-            beside: a process will be started: it takes it up itself, and nothing is learned in here until then.
+            left: parts of a live model that learned in a process like this one; empty where none did.
         """
+        if self.learning is not None and left:
+            self.learning.load(left)
         if self.learning is None or self._settings.learner.mode != "process":
             return
         if newest_kept(self._path, self._settings, self._log.end) >= max(self.learning.offset, 1):
-            if beside:
-                self.learning, self.stamp = None, None
-            else:
-                self.learn_inside(resumed(self._path, self._settings, self._log.end))
+            self.learn_inside(resumed(self._path, self._settings, self._log.end))
+
+    def wait_for_process(self, left: dict[str, Arrays]) -> None:
+        """Make lists from what a learner left until a process sends what it learns; nothing is learned in here.
+
+        Args:
+            left: see `take_up`.
+        """
+        if self._expert is None:
+            return
+        self._left = left
+        folder, parts = newest_weights(self._path, self._settings, self._log.end)
+        if offset_of(left) > offset_of(parts):
+            folder, parts = None, left
+        if parts:
+            self._adopt(parts)
+            self._adopted = folder
+
+    def _adopt(self, parts: dict[str, Arrays]) -> None:
+        gate, place = Gate(self._settings.gate), parts["place"]["place"]
+        gate.load(parts["gate"])
+        assert self._expert is not None  # whoever calls has looked
+        stage = gate.stage if place[1] else "off"
+        adopt(parts["online"], self._expert, stage, self._settings.gate.canary_share)
+        offset = int(place[0])
+        self.stamp = LiveStamp(f"live-{offset}", offset, self._now_ms())
 
     def start_process(self) -> bool:
         """Let a process beside this one learn instead; whether one was started."""
@@ -109,12 +148,15 @@ class Living:
 
     def _hand_over(self) -> None:
         """Let the process go on from what was learned in here, and the lists from what it will send."""
-        learning, self.learning = self.learning, None
-        if learning is not None and learning.offset > newest_kept(self._path, self._settings, self._log.end):
-            keep_for_process(self._path, self._settings, learning)
-        self.stamp = None
-        if self._expert is not None:
-            self._expert.begin()
+        (learning, self.learning), (left, self._left) = (self.learning, None), (self._left, {})
+        if learning is not None:
+            if learning.offset > newest_kept(self._path, self._settings, self._log.end):
+                keep_for_process(self._path, self._settings, learning)
+            self.stamp = None
+            if self._expert is not None:
+                self._expert.begin()
+        elif left and offset_of(left) > newest_kept(self._path, self._settings, self._log.end):
+            self._adopted = keep_parts_for_process(self._path, self._settings, left)
 
     def follow(self, end: int, most: int | None = None) -> None:
         """Learn what the log has up to an offset, where learning is inside; or tell the process.
@@ -161,11 +203,15 @@ class Living:
     def _on_ready(self, ready: dict[str, Any]) -> None:
         """A new process goes on from a checkpoint: whoever has no weights yet takes them from there."""
         checkpoint = ready.get("checkpoint")
-        if self.stamp is not None or checkpoint is None:
+        adopted, self._adopted = self._adopted, None
+        if self.stamp is not None and (adopted is None or checkpoint == str(adopted.absolute())):
             return
-        arrays = read_arrays(Path(checkpoint) / FILE)
+        arrays = None if checkpoint is None else read_arrays(Path(checkpoint) / FILE)
         with self._lock:
-            if self._expert is not None:
+            if self._expert is not None and adopted is not None:  # it goes on from elsewhere
+                self._expert.begin()
+                self.stamp = None
+            if self._expert is not None and arrays is not None:
                 adopt(arrays, self._expert)
 
     def _on_move(self, move: dict[str, Any]) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from everbrook.engine.keeping import Snapshot
 from everbrook.engine.refit_process import FOLDER
 from everbrook.errors import DataError
-from everbrook.models.sequence import SequenceModel
 from everbrook.models.sequence_file import load, notes_of, save
+
+if TYPE_CHECKING:
+    from everbrook.models.sequence import SequenceModel
 
 FILE = "previous.safetensors"
 
@@ -22,6 +24,7 @@ class Previous:
 
     def keep(self, shot: Snapshot) -> None:
         """Keep a model whose place another one takes; nothing where there was none."""
+        shot = shot.loaded()
         if shot.model is not None:
             self._file.parent.mkdir(exist_ok=True)
             notes = {"version": shot.version, "offset": shot.offset, "published_ms": shot.published_ms}

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from everbrook.engine.core import Core
-from everbrook.engine.learning import ANCHOR_DENSE, DENSE, LiveLearning
-from everbrook.learn.deltas import Delta
+from everbrook.learn.deltas import ANCHOR_NETWORK, NETWORK, Delta
 from everbrook.learn.live_arrays import within
 from everbrook.models.live_expert import LiveExpert
-from everbrook.models.sequence import SequenceModel
 from everbrook.models.sequence_expert import SequenceExpert
 from everbrook.types import Arrays
+
+if TYPE_CHECKING:
+    from everbrook.engine.learning import LiveLearning
+    from everbrook.models.sequence import SequenceModel
 
 
 def share(learning: LiveLearning, expert: LiveExpert) -> None:
@@ -23,19 +27,27 @@ def share(learning: LiveLearning, expert: LiveExpert) -> None:
     expert.changed(stage, learning.settings.gate.canary_share, learning.learner.asker.prior.weights)
 
 
-def adopt(arrays: Arrays, expert: LiveExpert) -> None:
+def adopt(arrays: Arrays, expert: LiveExpert, stage: str = "off", canary_share: float = 0.0) -> None:
     """Let an expert begin with what a learner's checkpoint holds.
 
     Args:
         arrays: the state of an `OnlineLearner`.
         expert: one that has nothing.
+        stage: whom the live weights served then; none where there was no anchor for the others.
+        canary_share: share of the actors that they serve in a canary.
     """
     table = arrays["weights/table"]
     expert.grow(len(table), 0)
     expert.rows.table[: len(table)] = table
     expert.codes.moved(None)
     expert.network.load(within(arrays, "weights/network/"))
-    expert.changed("off", 0.0, arrays["asker/prior"])
+    if arrays["weights/anchor/moment"][0]:
+        rows, values = arrays["weights/anchor/rows"], arrays["weights/anchor/values/0"]
+        expert.anchor.replace(rows, values, max(expert.items, len(table)))
+        expert.anchor_network.load(within(arrays, "weights/anchor/network/"))
+    else:
+        stage = "off"
+    expert.changed(stage, canary_share, arrays["asker/prior"])
 
 
 def apply(delta: Delta, expert: LiveExpert) -> None:
@@ -48,11 +60,11 @@ def apply(delta: Delta, expert: LiveExpert) -> None:
     expert.grow(items, 0)
     delta.apply(expert.rows.table)
     expert.codes.moved(delta.rows)
-    expert.network.load(within(delta.dense, DENSE))
+    expert.network.load(within(delta.dense, NETWORK))
     if delta.notes["anchor"] == "whole":
         expert.codes.moved(expert.anchor.rows)
         expert.anchor.replace(delta.dense["anchor_rows"], delta.dense["anchor_values"], items)
-        expert.anchor_network.load(within(delta.dense, ANCHOR_DENSE))
+        expert.anchor_network.load(within(delta.dense, ANCHOR_NETWORK))
     elif delta.notes["anchor"] == "more":
         expert.anchor.add(delta.dense["anchor_rows"], delta.dense["anchor_values"], items)
     if delta.notes["anchor"] in ("whole", "more"):

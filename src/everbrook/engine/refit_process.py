@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -23,13 +23,15 @@ from everbrook.engine.fitting import TYPES, learn_model, refit, relearn
 from everbrook.engine.learning_files import read_arrays, write_arrays
 from everbrook.engine.trail import Trail
 from everbrook.events.log_follower import LogFollower
-from everbrook.learn.fit import Hooks, Progress
-from everbrook.models.sequence import SequenceModel
 from everbrook.models.sequence_file import save
 from everbrook.rank.mixture import Mixture
 from everbrook.settings import Settings
 from everbrook.state.numbering import number
 from everbrook.types import Arrays
+
+if TYPE_CHECKING:
+    from everbrook.learn.fit import Progress
+    from everbrook.models.sequence import SequenceModel
 
 FOLDER = "refit"
 MODEL = "model.safetensors"
@@ -96,6 +98,8 @@ def _fitted(
     log: LogFollower, order: Order, tell: Tell
 ) -> tuple[SequenceModel | None, int, int, int, dict[str, float]]:
     """A model that has learned everything: validated on the last events, then gone on over them."""
+    from everbrook.learn.fit import Hooks
+
     settings = order.settings
     trail, offset, items = fold(log, settings, _rows(order))
     if trail.events < settings.engine.least_fit_events:

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
@@ -25,9 +25,11 @@ from everbrook.engine.trial import Trial
 from everbrook.errors import NotReadyError
 from everbrook.events.records import VersionAction
 from everbrook.learn.gate_moves import Move
-from everbrook.models.sequence import SequenceModel
 from everbrook.settings import Settings
 from everbrook.types import Arrays, Step
+
+if TYPE_CHECKING:
+    from everbrook.models.sequence import SequenceModel
 
 LOOK_S = 0.2  # between two looks at what there is to do
 AGAIN_S = 600.0  # before a fit by itself is tried again after one that failed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from everbrook.engine.core import Core
 from everbrook.engine.decisions import last_decisions
@@ -18,10 +18,12 @@ from everbrook.engine.standing import standing
 from everbrook.errors import NotFoundError, NotReadyError, StorageError, unknown_name
 from everbrook.events.log import Log
 from everbrook.events.records import ItemChange, Version, VersionAction
-from everbrook.models.sequence import SequenceModel
 from everbrook.settings import Settings
 from everbrook.state.numbering import numbering
 from everbrook.types import Arrays, Clock
+
+if TYPE_CHECKING:
+    from everbrook.models.sequence import SequenceModel
 
 DECISIONS = 10  # shown
 LEAST_EVENTS = 10_000  # fewer are learned anew in less time than a checkpoint takes

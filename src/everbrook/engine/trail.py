@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from everbrook.learn.batches import Histories, pack
 from everbrook.types import Step
+
+if TYPE_CHECKING:
+    from everbrook.learn.batches import Histories
 
 
 class Trail:
@@ -33,6 +37,8 @@ class Trail:
             stop: number after the last; None goes to the end.
             wanted_from: number of the first event that is worth predicting; earlier ones are only context.
         """
+        from everbrook.learn.batches import pack  # PyTorch is there where something is fitted, and not to serve
+
         stop = self.events if stop is None else stop
         names = ("actor", "items", "ts_ms", "kinds", "wanted", "opens", "values")
         merged = {name: np.concatenate([part[name] for part in self._parts]) for name in names}

@@ -10,17 +10,19 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from everbrook.errors import DataError
 from everbrook.learn.candidate import Candidate
 from everbrook.learn.gate_moves import Move
-from everbrook.models.sequence import SequenceModel
 from everbrook.models.sequence_expert import SequenceExpert
 from everbrook.settings import Settings
 from everbrook.types import F32, F64, Arrays, Query, Step
+
+if TYPE_CHECKING:
+    from everbrook.models.sequence import SequenceModel
 
 MOST_WAITING = 4096  # events; further ones are left out of the comparison
 WORK_S = 0.05  # of scoring at once, so that the lists keep their core

@@ -8,8 +8,8 @@ import numpy as np
 
 from everbrook.learn.live_negatives import RecentNegatives
 from everbrook.learn.reservoir import Drawn, Questions
-from everbrook.models.live_network import windows_of
 from everbrook.models.live_prior import LivePrior
+from everbrook.models.live_windows import windows_of
 from everbrook.models.popularity import Popularity
 from everbrook.settings.live import LiveSettings
 from everbrook.settings.popularity import PopularitySettings

@@ -10,20 +10,22 @@ import logging
 import os
 import shutil
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from everbrook.errors import DataError, StorageError
+from everbrook.state.mapped import arrays_in, crc_of, map_file
 from everbrook.types import Arrays
 
 FORMAT = 1
 INDEX = "checkpoint.json"
+_ENDING = ".safetensors"
 _log = logging.getLogger("everbrook.checkpoints")
 
 
@@ -107,14 +109,22 @@ def check_folder(path: Path) -> dict[str, Any]:
         DataError: a file is missing or damaged; it is named.
     """
     index = read_index(path)
-    for name, crc in index["crc32"].items():
+    _check(path, index, index["crc32"])
+    return index
+
+
+def _check(path: Path, index: dict[str, Any], names: Iterable[str]) -> None:
+    for name in names:
         try:
             found = _crc(path / name)
         except OSError as error:
             raise DataError(f"'{path / name}' must be there; got: {error.strerror or error}.") from None
-        if found != crc:
-            raise DataError(f"'{path / name}' must have the checksum {crc:08x}; it has {found:08x}.")
-    return index
+        _compare(path / name, index["crc32"][name], found)
+
+
+def _compare(file: Path, crc: int, found: int) -> None:
+    if found != crc:
+        raise DataError(f"'{file}' must have the checksum {crc:08x}; it has {found:08x}.")
 
 
 def read_index(path: Path) -> dict[str, Any]:
@@ -170,13 +180,34 @@ def prune(folder: Path, keep: int) -> int:
 
 
 def _load(path: Path) -> Checkpoint:
-    index = check_folder(path)
-    parts = {
-        name.removesuffix(".safetensors"): load_file(path / name)
-        for name in index["crc32"]
-        if name.endswith(".safetensors") and not name.startswith("model")
-    }
+    index = read_index(path)
+    files = [name for name in index["crc32"] if name.endswith(_ENDING) and not name.startswith("model")]
+    _check(path, index, [name for name in index["crc32"] if name not in files])
+    parts = read_parts(path, index, [name.removesuffix(_ENDING) for name in files])
     return Checkpoint(path, int(index["offset"]), index["notes"], parts)
+
+
+def read_parts(path: Path, index: dict[str, Any], names: Sequence[str]) -> dict[str, Arrays]:
+    """Some parts of a folder that `save_folder` wrote; their arrays lie in mappings of this process alone.
+
+    Args:
+        path: the folder.
+        index: its index.
+        names: of the parts.
+
+    Raises:
+        DataError: a file is missing or damaged; it is named.
+    """
+    parts = {}
+    for name in names:
+        file = path / f"{name}{_ENDING}"
+        try:
+            mapped = map_file(file)
+        except (OSError, ValueError) as error:
+            raise DataError(f"'{file}' must be there, and not empty; got: {error}.") from None
+        _compare(file, index["crc32"][file.name], crc_of(mapped))
+        parts[name] = arrays_in(mapped)
+    return parts
 
 
 def _index_crc(index: dict[str, Any]) -> int:

@@ -28,6 +28,8 @@ _FRAME = struct.Struct("<4sIIIII")  # mark, serial of the delta, part, parts, si
 _SIZE = struct.Struct("<Q")
 _TYPES = {"<f4", "<f8", "<f2", "|i1", "<i2", "<i4", "<i8", "|u1", "<u2", "<u4", "<u8", "|b1"}
 _DENSE = "dense."
+NETWORK = "network/"  # before the names of a network's numbers in the dense part
+ANCHOR_NETWORK = "anchor/"  # the same of the anchor's
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from everbrook.learn.overlay import Overlay, Tables
-from everbrook.models.live_network import LiveNetwork, Windows, states_of
+from everbrook.models.live_network import LiveNetwork, states_of
+from everbrook.models.live_windows import Windows
 from everbrook.settings.live import LiveSettings
 from everbrook.types import F32, I32, I64, Arrays
 

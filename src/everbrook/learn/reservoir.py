@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from everbrook.models.live_network import Windows
+from everbrook.models.live_windows import Windows
 from everbrook.settings.live import LiveSettings
 from everbrook.types import F32, I16, I32, I64, Arrays, Bool
 

@@ -11,6 +11,7 @@ from everbrook.models import collaborative_kernels as kernels
 from everbrook.models.neighbours_query import latest
 from everbrook.models.neighbours_store import Answer
 from everbrook.settings.collaborative import CollaborativeSettings
+from everbrook.state.mapped import owned
 from everbrook.types import F32, I32, NO_ROW, Arrays, Query, Step
 
 ARRAYS = ("clock", "at", "offsets", "rooms", "fills", "keys", "weights", "counts", "returns")
@@ -91,7 +92,7 @@ class ItemSimilarities:
 
     def load(self, arrays: Arrays) -> None:
         """Take over all counts."""
-        self._arrays = {name: np.array(arrays[name]) for name in ARRAYS}
+        self._arrays = {name: owned(arrays[name]) for name in ARRAYS}
         self._votes = np.zeros(len(self._arrays["counts"]), np.float32)
 
     def _recent(self, query: Query) -> I32:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from everbrook.models import content_kernels as kernels
+from everbrook.state.mapped import owned
 from everbrook.types import F32, I32, I64, NO_ROW, Arrays
 
 POOL = ("post_row", "post_column", "post_value", "post_next")
@@ -96,7 +97,7 @@ class ContentIndex:
 
     def load(self, arrays: Arrays) -> None:
         """Take over all rows."""
-        self._arrays = {name: np.array(arrays[name]) for name in self._arrays}
+        self._arrays = {name: owned(arrays[name]) for name in self._arrays}
         self._votes = np.zeros(len(self._arrays["starts"]), np.float32)
         self._dense = np.zeros(len(self._arrays["heads"]), np.float32)
 

@@ -15,7 +15,7 @@ import numpy as np
 from everbrook.models import live_kernels as kernels
 from everbrook.models.live_codes import LEAST_ROWS, LiveCodes
 from everbrook.models.live_head import Head, head_of
-from everbrook.models.live_network import LiveNetwork
+from everbrook.models.live_numbers import LiveNumbers, Numbers
 from everbrook.models.live_one import gap_code, one_state
 from everbrook.models.live_prior import LivePrior
 from everbrook.models.live_rows import LiveRows
@@ -76,7 +76,8 @@ class LiveExpert:
         s = self.settings
         self.rows = LiveRows(s.width, s.start, s.seed)
         self.rows.grow(self.items)
-        self.network, self.anchor_network = LiveNetwork(s), LiveNetwork(s)
+        self.network: Numbers = LiveNumbers(s)
+        self.anchor_network: Numbers = LiveNumbers(s)
         self.anchor = AnchorRows(s.width)
         self.codes = LiveCodes(s.width)
         self.stage, self.canary_share = "off", 0.0
@@ -88,7 +89,7 @@ class LiveExpert:
         self.prior = LivePrior(popularity, self.settings.prior_rate)
         self._heads = {}
 
-    def share(self, rows: LiveRows, network: LiveNetwork, anchor_network: LiveNetwork) -> None:
+    def share(self, rows: LiveRows, network: Numbers, anchor_network: Numbers) -> None:
         """Answer from weights that are written elsewhere in this process; `changed` says when they were."""
         self.rows, self.network, self.anchor_network = rows, network, anchor_network
 

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 
 from everbrook.features.moments import gap_edges_ms
-from everbrook.models.live_network import LiveNetwork
+from everbrook.models.live_numbers import Numbers
 from everbrook.settings.live import LiveSettings
 from everbrook.types import F32, I16, I64
 
@@ -37,7 +37,7 @@ def _edges(buckets: int) -> list[int]:
     return edges
 
 
-def one_state(network: LiveNetwork, rows: F32, times: I64, kinds: I16, ahead: int, settings: LiveSettings) -> F32:
+def one_state(network: Numbers, rows: F32, times: I64, kinds: I16, ahead: int, settings: LiveSettings) -> F32:
     """(D,) the state after a history, without learning.
 
     Args:

@@ -14,7 +14,7 @@ import numpy as np
 from everbrook.types import F32, F64, Arrays
 
 if TYPE_CHECKING:
-    from everbrook.models.live_network import Windows
+    from everbrook.models.live_windows import Windows
 
 _EPSILON = np.float32(1e-5)  # of torch's LayerNorm
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from everbrook.models import neighbours_kernels as kernels
 from everbrook.models import neighbours_query as asking
+from everbrook.state.mapped import owned
 from everbrook.types import F32, F64, I32, I64, NO_ROW, Arrays, Query, Step
 
 ARRAYS = ("at", "pool", "blocks", "sizes", "counts", "members", "lengths", "current")
@@ -137,9 +138,12 @@ class NeighbourStore:
     def load(self, arrays: Arrays) -> None:
         """Take over all groups and rings."""
         for name in ("members", "lengths"):
-            self._arrays[name][: len(arrays[name])] = arrays[name]
+            if arrays[name].shape == self._arrays[name].shape:
+                self._arrays[name] = owned(arrays[name])
+            else:
+                self._arrays[name][: len(arrays[name])] = arrays[name]
         for name in ("at", "pool", "blocks", "sizes", "counts", "current"):
-            self._arrays[name] = np.array(arrays[name])
+            self._arrays[name] = owned(arrays[name])
         self._votes = np.zeros(len(self._arrays["counts"]), np.float32)
         self._place = np.zeros(len(self._arrays["counts"]), np.int32)
 

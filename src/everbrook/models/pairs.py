@@ -15,6 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from everbrook.models.decay import fade
+from everbrook.state.mapped import owned
 from everbrook.types import F32, F64, I32, I64, Arrays, Bool
 
 OFFSET, LENGTH, ROOM, TOUCHED = 0, 1, 2, 3
@@ -76,8 +77,7 @@ class PairStore:
     def load(self, arrays: Arrays) -> None:
         """Take over what `state` gave."""
         for name in ("head", "totals", "free", "meta", "others", "last", "counts"):
-            setattr(self, name, np.array(arrays[name]))
-        self.reserve(FIRST * 256)
+            setattr(self, name, owned(arrays[name]))
 
 
 def widened(array: NDArray[Any], rows: int) -> NDArray[Any]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from everbrook.models import popularity_kernels as kernels
 from everbrook.models.decay import half_life_name, rates_per_s
 from everbrook.settings.popularity import PopularitySettings
+from everbrook.state.mapped import owned
 from everbrook.types import F32, F64, I32, NO_ROW, Arrays, Query, Step
 
 _FIRST_SLOTS = 1024
@@ -218,7 +219,7 @@ class Popularity:
         self._clear()
         for name, array in arrays.items():
             part, _, key = name.partition(".")
-            (self._all if part == "all" else self._within)[key] = np.array(array)
+            (self._all if part == "all" else self._within)[key] = owned(array)
 
 
 def _grown(array: NDArray[Any], rows: int, fill: float = 0) -> NDArray[Any]:

@@ -22,6 +22,7 @@ from everbrook.features.sequence import EVENT_FEATURES, SequenceInputs
 from everbrook.models.layers import dropout
 from everbrook.settings.features import FeaturesSettings
 from everbrook.settings.sequence import SequenceSettings
+from everbrook.types import I64
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,9 @@ class SequenceBatch:
             since_first_ms=torch.from_numpy(inputs.since_first_ms), **codes,
         )  # fmt: skip
 
-    def cut(self, rows: Tensor, length: int) -> SequenceBatch:
+    def cut(self, rows: Tensor | I64, length: int) -> SequenceBatch:
         """Some histories, their first `length` places."""
+        rows = torch.as_tensor(rows)
         return SequenceBatch(*(getattr(self, name)[rows, :length] for name in self.__slots__))
 
     def to(self, device: torch.device) -> SequenceBatch:

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from everbrook.features.sequence import sequence_inputs
 from everbrook.features.windows import Window, query_window, step_window
 from everbrook.models import sequence_kernels as kernels
-from everbrook.models.sequence import SequenceBatch, SequenceModel
 from everbrook.settings.sequence import SequenceSettings
 from everbrook.types import F32, I32, I64, NO_ROW, Arrays, Bool, ItemSearch, Query, Step
+
+if TYPE_CHECKING:
+    import torch
+
+    from everbrook.models.sequence import SequenceBatch, SequenceModel
 
 _CHUNK = 128
 
@@ -63,6 +67,8 @@ class SequenceExpert:
         """Answer from these weights from now on; None puts the expert to sleep. The model must not change any more."""
         shown = None
         if model is not None:
+            import torch
+
             with torch.no_grad():
                 table = model.eval().targets().detach().float().contiguous()
             vectors = table.numpy()
@@ -106,7 +112,7 @@ class SequenceExpert:
         live = live[np.argsort(counts[live], kind="stable")]  # like lengths together
         for first in range(0, len(live), _CHUNK):
             part = live[first : first + _CHUNK]
-            cut = batch.cut(torch.from_numpy(part), int(counts[part[-1]]))
+            cut = batch.cut(part, int(counts[part[-1]]))
             answers = _answers(shown, cut, counts[part], self._limit)
             for event, answer in zip(wanted[part].tolist(), answers, strict=True):
                 self._prepared[keys[event]] = answer
@@ -186,7 +192,7 @@ class SequenceExpert:
         count = int(window.n[0])
         if not count:
             return None
-        batch = _batch(shown, window).cut(torch.zeros(1, dtype=torch.int64), count)
+        batch = _batch(shown, window).cut(np.zeros(1, np.int64), count)
         return _answers(shown, batch, window.n, max(limit, self._limit))[0]
 
     def _keys(self, step: Step) -> I64:
@@ -200,13 +206,17 @@ def _enough(shown: _Shown, answer: _Answer | None, limit: int) -> bool:
 
 
 def _batch(shown: _Shown, window: Window) -> SequenceBatch:
+    from everbrook.models.sequence import SequenceBatch  # it is there, for there is a model
+
     return SequenceBatch.of(sequence_inputs(window, shown.model.features))
 
 
-@torch.no_grad()
 def _answers(shown: _Shown, batch: SequenceBatch, counts: I32, limit: int) -> list[_Answer]:
     """Encode histories and sum their softmax: one matrix product over all items."""
-    encoded = shown.model.encode(batch)
+    import torch
+
+    with torch.no_grad():
+        encoded = shown.model.encode(batch)
     states = encoded[torch.arange(len(counts)), torch.from_numpy(counts.astype(np.int64)) - 1].float()
     if shown.index is not None and len(states) == 1:
         state = states[0].numpy()

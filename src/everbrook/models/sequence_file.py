@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from everbrook.errors import DataError
-from everbrook.models.sequence import SequenceModel
-from everbrook.models.sequence_registry import new_model
 from everbrook.settings.features import FeaturesSettings
 from everbrook.settings.sequence import SequenceSettings
+
+if TYPE_CHECKING:
+    from everbrook.models.sequence import SequenceModel
 
 FORMAT = 2
 
 
 def save(model: SequenceModel, path: Path, notes: dict[str, Any] | None = None) -> None:
     """Write a model and notes about it (anything that JSON can hold), whole or not at all."""
+    from safetensors.torch import save_file  # PyTorch, which is not there before a model is
+
     header = {
         "format": FORMAT, "settings": msgspec.to_builtins(model.settings),
         "features": msgspec.to_builtins(model.features), "items": model.items, "notes": notes or {},
@@ -37,6 +39,8 @@ def load(path: Path) -> tuple[SequenceModel, dict[str, Any]]:
     Raises:
         DataError: no model file, or one of another format.
     """
+    from everbrook.models.sequence_registry import new_model
+
     try:
         with safe_open(path, "pt") as file:
             header = json.loads((file.metadata() or {}).get("everbrook", "{}"))
@@ -59,7 +63,7 @@ def notes_of(path: Path) -> dict[str, Any]:
         DataError: no model file.
     """
     try:
-        with safe_open(path, "pt") as file:
+        with safe_open(path, "np") as file:
             notes: dict[str, Any] = json.loads((file.metadata() or {}).get("everbrook", "{}")).get("notes", {})
     except (SafetensorError, FileNotFoundError) as error:
         raise DataError(f"Model file must be a safetensors file; got '{path}': {error}.") from error

@@ -26,7 +26,7 @@ from everbrook.learn.asking import Asked
 from everbrook.learn.lessons import Lesson, learn_from
 from everbrook.learn.live_weights import LiveWeights
 from everbrook.learn.reservoir import Questions
-from everbrook.models.live_network import Windows
+from everbrook.models.live_windows import Windows
 from everbrook.settings.live import LiveSettings
 from everbrook.types import F32, I32, I64
 

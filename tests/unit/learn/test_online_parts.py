@@ -11,7 +11,7 @@ from everbrook.learn.live_negatives import RecentNegatives
 from everbrook.learn.reservoir import NEVER, Drawn, Questions, Reservoir
 from everbrook.learn.row_steps import hold_rows, place_rows, step_rows
 from everbrook.learn.spikes import Spikes
-from everbrook.models.live_network import Windows
+from everbrook.models.live_windows import Windows
 from everbrook.settings.live import LiveSettings
 
 CLIP = (0.5, 10.0)

@@ -10,9 +10,10 @@ import torch
 from torch.nn import functional
 
 from everbrook.features.moments import gap_codes
-from everbrook.models.live_network import FEW_PLACES, LiveNetwork, Windows, states_of, windows_of
+from everbrook.models.live_network import FEW_PLACES, LiveNetwork, states_of
 from everbrook.models.live_rows import LiveRows
 from everbrook.models.live_state import plain_states
+from everbrook.models.live_windows import Windows, windows_of
 from everbrook.settings.live import LiveSettings
 
 SETTINGS = LiveSettings(width=8, history=5, kinds=3, time_buckets=6)

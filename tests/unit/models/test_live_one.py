@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from everbrook.features.moments import gap_codes
-from everbrook.models.live_network import LiveNetwork, windows_of
+from everbrook.models.live_network import LiveNetwork
 from everbrook.models.live_one import gap_code, one_state
 from everbrook.models.live_prior import LivePrior
+from everbrook.models.live_windows import windows_of
 from everbrook.models.popularity import Popularity
 from everbrook.settings.live import LiveSettings
 from everbrook.state import State
