@@ -48,14 +48,24 @@ class Judging:
 
     def chosen(self, step: Step, offset: int) -> Bool:
         """(B,) whether each event is judged; depends on the log offset alone, not on how the log is cut in batches."""
-        if self.share >= 1.0:
-            mask = np.ones(len(step), dtype=np.bool_)
-        else:
-            mask = _uniform(np.arange(offset, offset + len(step), dtype=np.uint64), self.seed) < self.share
+        mask = self.drawn(len(step), offset)
         mask &= step.weight > 0.0
         if not self.first_of_session:
             mask &= step.session_n > 0
         return mask
+
+    def drawn(self, n: int, offset: int) -> Bool:
+        """(n,) which of the next events chance has chosen; of these the ones that count are judged."""
+        if self.share >= 1.0:
+            return np.ones(n, dtype=np.bool_)
+        return np.asarray(_uniform(np.arange(offset, offset + n, dtype=np.uint64), self.seed) < self.share)
+
+    def within(self, n: int, offset: int, lists: int) -> int:
+        """How many of the next n events may be taken in at once so that no more than so many lists are made."""
+        if self.share <= 0.0:
+            return n
+        found = np.flatnonzero(self.drawn(n, offset))
+        return n if len(found) <= lists else int(found[lists])
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 from everbrook.engine.admission import check_names
 from everbrook.engine.allowance import Allowance
-from everbrook.engine.fitting import catch_up
+from everbrook.engine.fitting import Most, catch_up
 from everbrook.engine.steering import Steering
 from everbrook.engine.turns import Receipt, Then, Turns
 from everbrook.events.log import Appended
@@ -17,6 +17,8 @@ from everbrook.events.records import Event
 from everbrook.events.sqlite_log import SqliteLog
 from everbrook.rank.mixture import Judgement
 from everbrook.types import Step
+
+A_TURN = Most(records=200, lists=1)  # some milliseconds
 
 
 class Taking(Steering):
@@ -86,11 +88,11 @@ class Taking(Steering):
         with self._lock:
             end = self.log.end if stop is None else stop
             if self._core.offset < end:
-                self._catch_up(self.log.end)
+                self._catch_up()
             return self._core.offset, self._is_checkpoint_due()
 
-    def _catch_up(self, stop: int, behind: int | None = None) -> None:
-        catch_up(self._core, self.log, stop, self.settings, self._judged, self._allowance, behind)
+    def _catch_up(self, most: Most | None = None) -> None:
+        catch_up(self._core, self.log, self.log.end, self.settings, self._judged, self._allowance, most)
         self.live.follow(self._core.offset, most=self.settings.engine.live_events)
 
     # -- in an event loop ----------------------------------------------------------------------------------------
@@ -103,18 +105,17 @@ class Taking(Steering):
         loop = asyncio.get_running_loop()
         turns = self._all_turns.get(loop)
         if turns is None:
-            turns = self._all_turns[loop] = Turns(lambda: self.log.end - self._core.offset, self._take_in)
+            turns = self._all_turns[loop] = Turns(self._behind, self._take_turn, self.update)
         return turns
 
-    def _take_in(self, most: int | None) -> int:
-        """Take in the next records of the log, at most so many (None: all); the offset reached."""
-        if most is None:
-            return self.update()
+    def _behind(self) -> int:
+        return self.log.end - self._core.offset
+
+    def _take_turn(self) -> int:
+        """Take in the next records of the log, as many as one turn may; the offset reached."""
         with self._lock:
-            end = self.log.end
-            behind = end - self._core.offset
-            if behind > 0:
-                self._catch_up(min(end, self._core.offset + most), behind)
+            if self._core.offset < self.log.end:
+                self._catch_up(A_TURN)
             reached, is_due = self._core.offset, self._is_checkpoint_due()
         if is_due:
             asyncio.get_running_loop().run_in_executor(None, self._keep_or_note)

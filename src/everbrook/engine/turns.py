@@ -14,7 +14,6 @@ import msgspec
 
 from everbrook.events.log import Appended
 
-SLICE_RECORDS = 200  # taken in at once: some milliseconds
 AT_ONCE = 4096  # where more wait than this, another thread takes them in
 
 
@@ -40,11 +39,12 @@ class Turns:
 
     Args:
         behind: how many records wait to be taken in.
-        take: takes in at most so many (None: all); gives the offset that is reached.
+        take_turn: takes in a slice of them; gives the offset that is reached.
+        take_all: takes in all of them, called on another thread.
     """
 
-    def __init__(self, behind: Callable[[], int], take: Callable[[int | None], int]) -> None:
-        self._behind, self._take = behind, take
+    def __init__(self, behind: Callable[[], int], take_turn: Callable[[], int], take_all: Callable[[], int]) -> None:
+        self._behind, self._take_turn, self._take_all = behind, take_turn, take_all
         self._reached = 0
         self._waiting: deque[tuple[Appended, Then]] = deque()
         self._is_going = False  # a turn is due, or another thread takes in
@@ -62,11 +62,11 @@ class Turns:
         self._is_going = False
         if self._behind() > AT_ONCE:
             self._is_going = True
-            aside = asyncio.get_running_loop().run_in_executor(None, self._take, None)
+            aside = asyncio.get_running_loop().run_in_executor(None, self._take_all)
             aside.add_done_callback(self._came)
             return
         try:
-            self._reached = self._take(SLICE_RECORDS)
+            self._reached = self._take_turn()
         except Exception as error:  # noqa: BLE001  whatever failed, those who wait must hear of it
             self._fail(error)
             return

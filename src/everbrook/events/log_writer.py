@@ -121,7 +121,8 @@ class LogWriter:
         self._path, self._database, self._group_events = path, database, settings.group_events
         self._most_bytes, self.health = settings.waiting_mb << 20, health
         self.id_segments = id_segments
-        self._queue: SimpleQueue[Write | Job | None] = SimpleQueue()
+        self._queue: SimpleQueue[list[Write] | Job | None] = SimpleQueue()
+        self._soon: list[Write] = []  # of one turn of an event loop, not in the queue yet
         self._gate = threading.Lock()
         self._closed = False
         self._changed = threading.Condition()
@@ -148,7 +149,32 @@ class LogWriter:
                 raise NotReadyError("The log must be open to be written to; it is closed.")
             if isinstance(entry, Write):
                 self._let_wait(entry)
-            self._queue.put(entry)
+            self._hand_over()
+            self._queue.put([entry] if isinstance(entry, Write) else entry)
+
+    def put_soon(self, write: Write, loop: asyncio.AbstractEventLoop) -> None:
+        """The same from a running event loop: what comes in one turn of it is committed together.
+
+        Raises:
+            NotReadyError: the log is closed.
+            OverloadedError: too much waits already.
+        """
+        with self._gate:
+            if self._closed:
+                raise NotReadyError("The log must be open to be written to; it is closed.")
+            self._let_wait(write)
+            self._soon.append(write)
+            if len(self._soon) == 1:
+                loop.call_soon(self._turn_ends)
+
+    def _turn_ends(self) -> None:
+        with self._gate:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        if self._soon:
+            self._queue.put(self._soon)
+            self._soon = []
 
     def _let_wait(self, write: Write) -> None:
         """Count a write among those that wait; a single one always may."""
@@ -191,6 +217,7 @@ class LogWriter:
         with self._gate:
             if not self._closed:
                 self._closed = True
+                self._hand_over()
                 self._queue.put(None)
         if self._thread.ident is not None:
             self._thread.join()
@@ -198,7 +225,7 @@ class LogWriter:
             self._changed.notify_all()
 
     def _run(self) -> None:
-        waiting: Write | Job | None = None
+        waiting: list[Write] | Job | None = None
         while (entry := waiting or self._queue.get()) is not None:
             waiting = None
             if isinstance(entry, Job):
@@ -209,20 +236,20 @@ class LogWriter:
             if is_last:
                 return
 
-    def _gather(self, first: Write) -> tuple[list[Write], bool, Job | None]:
+    def _gather(self, first: list[Write]) -> tuple[list[Write], bool, Job | None]:
         """Take what is queued.
 
         Returns:
             The writes to commit together; whether the log is being closed; the job that comes next, if one does.
         """
-        writes, records = [first], len(first.bodies)
+        writes, records = first, sum(len(write.bodies) for write in first)
         with contextlib.suppress(Empty):
             while records < self._group_events:
                 entry = self._queue.get_nowait()
-                if not isinstance(entry, Write):
+                if not isinstance(entry, list):
                     return writes, entry is None, entry
-                writes.append(entry)
-                records += len(entry.bodies)
+                writes.extend(entry)
+                records += sum(len(write.bodies) for write in entry)
         return writes, False, None
 
     def _commit(self, writes: list[Write]) -> None:

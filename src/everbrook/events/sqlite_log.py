@@ -118,7 +118,8 @@ class SqliteLog:
             NotReadyError: the log is closed.
             OverloadedError: too much waits already.
         """
-        self._writer.put(encode_write(records, Waiter(asyncio.get_running_loop(), then)))
+        loop = asyncio.get_running_loop()
+        self._writer.put_soon(encode_write(records, Waiter(loop, then)), loop)
 
     async def append_async(self, records: Sequence[Record]) -> Appended:
         """Add checked records from an event loop, which goes on meanwhile."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from bisect import bisect_left
 from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -39,29 +41,77 @@ class Meter:
     def __init__(self, engine: Recommender) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self._requests = Counter(
-            "everbrook_requests", "Requests by route and status.", ("method", "route", "status"), registry=self.registry
-        )
-        self._seconds = Histogram(
-            "everbrook_request_seconds", "From a request's arrival to its answer.", ("route",), buckets=BOUNDS_S,
-            registry=self.registry,
-        )  # fmt: skip
-        self._to_list = Histogram(
-            "everbrook_event_to_list_seconds", "From an event's arrival to lists that reflect it.", buckets=BOUNDS_S,
-            registry=self.registry,
-        )  # fmt: skip
+        self._tally = Tally()
+        self.registry.register(self._tally)
         self.registry.register(Standing(engine))
 
     def answered(self, method: str, route: str, status: int, took_s: float, request_id: str) -> None:
         """A request was answered; where it brought events, they are durable and in every list from now on."""
-        self._requests.labels(method, route, str(status)).inc()
-        self._seconds.labels(route).observe(took_s)
-        if route == "/v1/events" and status == 200:
-            self._to_list.observe(took_s)
+        self._tally.answered(method, route, status, took_s)
 
     def text(self) -> bytes:
         """Everything, as Prometheus reads it."""
         return generate_latest(self.registry)
+
+
+class Times:
+    """How often something took how long."""
+
+    def __init__(self) -> None:
+        self.counts, self.sum_s = [0] * (len(BOUNDS_S) + 1), 0.0
+
+    def observe(self, took_s: float) -> None:
+        """It took so long once more."""
+        self.counts[bisect_left(BOUNDS_S, took_s)] += 1
+        self.sum_s += took_s
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """As Prometheus has them: how often it took at most so long."""
+        names = [*(str(bound) for bound in BOUNDS_S), "+Inf"]
+        return [(name, float(count)) for name, count in zip(names, accumulate(self.counts), strict=True)]
+
+
+class Tally:
+    """Answers, counted and timed as they are given: told in the loop, read on another thread."""
+
+    def __init__(self) -> None:
+        self._requests: dict[tuple[str, str, int], int] = {}
+        self._seconds: dict[str, Times] = {}
+        self._to_list = Times()
+
+    def answered(self, method: str, route: str, status: int, took_s: float) -> None:
+        """A request was answered."""
+        key = (method, route, status)
+        self._requests[key] = self._requests.get(key, 0) + 1
+        times = self._seconds.get(route)
+        if times is None:
+            times = self._seconds[route] = Times()
+        times.observe(took_s)
+        if route == "/v1/events" and status == 200:
+            self._to_list.observe(took_s)
+
+    def describe(self) -> list[Metric]:
+        """Nothing: what there is depends on what was asked."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """All of it."""
+        requests = CounterMetricFamily(
+            "everbrook_requests", "Requests by route and status.", labels=("method", "route", "status")
+        )
+        for (method, route, status), count in list(self._requests.items()):
+            requests.add_metric((method, route, str(status)), count)
+        yield requests
+        seconds = HistogramMetricFamily(
+            "everbrook_request_seconds", "From a request's arrival to its answer.", labels=("route",)
+        )
+        for route, times in list(self._seconds.items()):
+            seconds.add_metric((route,), buckets=times.buckets(), sum_value=times.sum_s)
+        yield seconds
+        yield HistogramMetricFamily(
+            "everbrook_event_to_list_seconds", "From an event's arrival to lists that reflect it.",
+            buckets=self._to_list.buckets(), sum_value=self._to_list.sum_s,
+        )  # fmt: skip
 
 
 class Standing:

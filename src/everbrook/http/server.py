@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import resource
 import signal
 import socket
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from everbrook.settings import Settings
     from everbrook.settings.serve import ServeSettings
 
-SWITCH_S = 0.001  # after so long a thread lets others have the interpreter: the log's waits for the loop's turn by turn
+SWITCH_S = 0.0002  # after so long a thread lets others have the interpreter: a commit of the log wants it eight times
 OWN_FILES = 512  # that are no connections
 
 OnReady = Callable[[str], None]
@@ -78,6 +79,8 @@ def serve(engine: Recommender, settings: Settings, on_ready: OnReady) -> None:
 
         server = build_server(engine, settings, keyring, listens)
         sys.setswitchinterval(SWITCH_S)
+        gc.collect()
+        gc.freeze()  # what stands now stays: to look at all of it again and again takes a tenth of a second each time
         with _signals_end_quietly():
             server.run(sockets=[listening])
     finally:
