@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     from everbrook.cli.story import Story
     from everbrook.engine.recommender import Recommender
     from everbrook.http.guard import check_address
-    from everbrook.http.server import bind, serve
+    from everbrook.http.server import bind
 
     check_address(settings.serve)
     bind(settings.serve).close()  # a taken port is told before a minute of learning
@@ -52,25 +52,31 @@ def run(arguments: argparse.Namespace) -> int:
         started = time.perf_counter()
         with Recommender.open(path, settings, beside=True) as engine:
             _say(f"Opened in {time.perf_counter() - started:.1f} s.")
-            _start(engine, settings)
-            serve(engine, settings, lambda address: _say(story.to_try(address)))
+            _serve(engine, settings, story)
         return 0
     if story is not None:  # begun and not ended: what is there is ours and only half
         shutil.rmtree(path, ignore_errors=True)
     folder = None if arguments.made else _movielens(path)
     with Recommender.open(path, settings, beside=True) as engine:
         told = _learn(engine, path, settings, folder)
-        _start(engine, settings)
-        serve(engine, settings, lambda address: _say(told.to_try(address)))
+        _serve(engine, settings, told)
     return 0
 
 
-def _start(engine: Recommender, settings: Settings) -> None:
-    """Let the live model learn beside the server, and the large model be fitted where there is none yet."""
-    engine.start_learner()
-    engine.start_refits()
+def _serve(engine: Recommender, settings: Settings, story: Story) -> None:
+    """Answer, let the live model learn beside it, and the large model be fitted where there is none yet."""
+    from everbrook.engine.beginning import Beginning
+    from everbrook.http.server import serve
+
     if engine.status()["version"]["name"].startswith("counts-") and settings.engine.refit_every_s:
         _say("The large model is fitted in the background and joins the lists when it is ready (everbrook status).")
+    with Beginning(engine) as beginning:
+
+        def ready(address: str) -> None:
+            beginning.start()
+            _say(story.to_try(address))
+
+        serve(engine, settings, ready)
 
 
 def _movielens(path: Path) -> Path | None:

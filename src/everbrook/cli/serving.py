@@ -29,6 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve."""
     settings = loaded_settings(arguments, assignments_of(arguments)).settings
 
+    from everbrook.engine.beginning import Beginning
     from everbrook.engine.log_lines import say, write_lines
     from everbrook.engine.recommender import Recommender
     from everbrook.engine.spans import end_spans, start_spans
@@ -44,12 +45,11 @@ def run(arguments: argparse.Namespace) -> int:
     began_s = time.perf_counter()
 
     def ready(address: str) -> None:
+        beginning.start()
         say(_log, "Ready.", took_s=round(time.perf_counter() - began_s, 2))
         print(f"Everbrook answers on {address} (docs: {address}/docs)", flush=True)
 
-    with Recommender.open(data_path(arguments), settings, beside=True) as engine:
-        engine.start_learner()
-        engine.start_refits()
+    with Recommender.open(data_path(arguments), settings, beside=True) as engine, Beginning(engine) as beginning:
         serve(engine, settings, ready)
         say(_log, "Stopping: what was accepted is answered.")
     end_spans()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -72,6 +73,8 @@ class Living:
         self.stamp: LiveStamp | None = None
         self._left: dict[str, Arrays] = {}  # what a live model in here had learned, for the process to go on from
         self._adopted: Path | None = None  # the checkpoint of the process from which lists are made until it sends
+        self._is_waiting = False  # for `start_process`: there is a supervisor, and no process yet
+        self.starting = threading.RLock()  # of the process, by whoever starts it
         self.errors: list[str] = []
         self.on_drift: Callable[[str], None] = lambda _: None  # told why the large model should be fitted anew
 
@@ -117,7 +120,7 @@ class Living:
         """
         if self._expert is None:
             return
-        self._left = left
+        self._left, self.supervisor, self._is_waiting = left, self._new_supervisor(), True
         folder, parts = newest_weights(self._path, self._settings, self._log.end)
         if offset_of(left) > offset_of(parts):
             folder, parts = None, left
@@ -138,13 +141,19 @@ class Living:
         """Let a process beside this one learn instead; whether one was started."""
         if self._expert is None or self._settings.learner.mode != "process":
             return False
-        with self._lock:
-            self._hand_over()
-        self.supervisor = Supervisor(
+        with self.starting:
+            if self.supervisor is None or self._is_waiting:
+                with self._lock:
+                    self._hand_over()
+                self.supervisor = self.supervisor or self._new_supervisor()
+                self._is_waiting = False
+                self.supervisor.start(self._log.end)
+        return True
+
+    def _new_supervisor(self) -> Supervisor:
+        return Supervisor(
             self._path, self._settings, on_delta=self._on_delta, on_move=self._on_move, on_ready=self._on_ready
         )
-        self.supervisor.start(self._log.end)
-        return True
 
     def _hand_over(self) -> None:
         """Let the process go on from what was learned in here, and the lists from what it will send."""

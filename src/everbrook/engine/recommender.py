@@ -65,6 +65,7 @@ class Recommender(Taking, Looking, Experimenting, People, Browsing):
         """Use `open`."""
         self.path, self.log, self.settings, self.clock = path, log, settings, clock
         self._lock, self._keeping = threading.RLock(), threading.Lock()  # of lists; of checkpoints, which comes first
+        self._loading = threading.Lock()
         self._digest = learned_digest(settings)
         self._core = new_core(settings)
         self._kept_events = 0
@@ -287,7 +288,7 @@ class Recommender(Taking, Looking, Experimenting, People, Browsing):
         self._published = snapshot
 
     def _recover(self, beside: bool) -> None:
-        found = recover(self.path, self._core, self.log.end, self._digest)
+        found = recover(self.path, self._core, self.log.end, self._digest, beside)
         left = {} if found is None else found.live
         if found is not None:
             self._kept_events = self._core.events

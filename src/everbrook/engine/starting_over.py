@@ -25,7 +25,14 @@ def start_over(live: Living) -> dict[str, int]:
     Returns:
         How many checkpoints and journals were dropped.
     """
+    with live.starting:
+        return _start_over(live)
+
+
+def _start_over(live: Living) -> dict[str, int]:
     beside = live.supervisor is not None
+    if beside:
+        live.start_process()  # where it has not begun yet, it takes over what was learned in here
     if live.supervisor is not None:
         live.supervisor.stop()
         live.supervisor = None

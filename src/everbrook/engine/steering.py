@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,10 @@ from everbrook.engine.keeping import Snapshot, cut, write
 from everbrook.engine.living import Living
 from everbrook.engine.log_lines import say
 from everbrook.engine.previous import Previous
+from everbrook.engine.publishing import ready
 from everbrook.engine.refitting import Refitting
 from everbrook.engine.standing import standing
-from everbrook.errors import NotFoundError, NotReadyError, StorageError, unknown_name
+from everbrook.errors import EverbrookError, NotFoundError, NotReadyError, StorageError, unknown_name
 from everbrook.events.log import Log
 from everbrook.events.records import ItemChange, Version, VersionAction
 from everbrook.settings import Settings
@@ -24,6 +26,7 @@ from everbrook.types import Arrays, Clock
 
 if TYPE_CHECKING:
     from everbrook.models.sequence import SequenceModel
+    from everbrook.models.sequence_expert import SequenceExpert
 
 DECISIONS = 10  # shown
 LEAST_EVENTS = 10_000  # fewer are learned anew in less time than a checkpoint takes
@@ -49,6 +52,7 @@ class Steering:
     errors: list[str]
     _core: Core
     _lock: threading.RLock  # of lists and learning
+    _loading: threading.Lock  # of the large model
     _keeping: threading.Lock  # of checkpoints; whoever wants both takes this one first
     _kept_events: int
     _kept_ms: int
@@ -65,6 +69,10 @@ class Steering:
         because: str | None = None,
     ) -> Snapshot:  # fmt: skip
         """Let a sequence model answer; see `Recommender`."""
+        raise NotImplementedError
+
+    def _swap(self, snapshot: Snapshot, expert: SequenceExpert | None) -> None:
+        """Let a snapshot be the published one; see `Recommender`."""
         raise NotImplementedError
 
     # -- seeing --------------------------------------------------------------------------------------------------
@@ -127,10 +135,11 @@ class Steering:
         return found
 
     def _told(self, shot: Snapshot) -> dict[str, Any]:
-        return {
+        told = {
             "name": shot.version, "offset": shot.offset, "settings": shot.settings,
             "age_ms": max(0, self.clock.now_ms() - shot.published_ms),
         }  # fmt: skip
+        return told if shot.file is None else told | {"loading": True}
 
     # -- doing ---------------------------------------------------------------------------------------------------
 
@@ -191,6 +200,22 @@ class Steering:
         self.refitting.ask()
         return self.refitting.status()
 
+    def load_model(self) -> None:
+        """Let the large model answer that is published and still in its file; who comes meanwhile waits for it."""
+        with self._loading:
+            shot = self._published
+            if shot.file is None:
+                return
+            try:
+                loaded = shot.loaded()
+            except (EverbrookError, OSError) as error:  # the next fit makes one
+                self.note_error(f"The large model could not be loaded: {error}")
+                loaded = replace(shot, file=None)
+            expert = ready(self._core, loaded.model)
+            with self._lock:
+                if self._published is shot:
+                    self._swap(loaded, expert)
+
     def start_refits(self) -> None:
         """Fit the large model by itself from now on: as often as the settings say, and when drift wants it."""
         self.live.on_drift = self.refitting.want
@@ -207,6 +232,11 @@ class Steering:
             self._kept_events = max(self._kept_events, found.events)
             say(_log, "Checkpoint written.", offset=found.offset, events=found.events)
             return path
+
+    def forgo_checkpoint(self) -> None:
+        """Keep nothing of what was learned so far when this is closed: the log has it."""
+        with self._lock:
+            self._kept_events = self._core.events
 
     def _is_checkpoint_due(self) -> bool:
         """Whether whoever asks, under the lock, is the one to write a checkpoint; nobody else is told so then."""
@@ -244,7 +274,8 @@ class Owner:
         self._recommender = recommender
 
     def published(self) -> Snapshot:
-        """What answers now."""
+        """What answers now; a large model that is still in its file is loaded first."""
+        self._recommender.load_model()
         return self._recommender._published
 
     def fitted_events(self) -> int:

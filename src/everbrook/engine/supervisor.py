@@ -75,7 +75,7 @@ class Supervisor:
         self._stop_at: float | None = None
         self._deadline = 0.0
         self._is_ready = False  # whether the process has said from where it goes on
-        self._state: StateName = "stopped"
+        self._state: StateName = "starting"
         self._beat: dict[str, Any] = {}
         self._beat_at = 0.0
         self._deaths = 0

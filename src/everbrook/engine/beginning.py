@@ -1,0 +1,99 @@
+"""What a server does once it listens, beside its first lists: the learner's process, compiled code, the large model.
+
+All of it was once done before the first request was answered. Lists need none of it: they go on from what was kept.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from everbrook.engine.log_lines import say
+from everbrook.settings import Settings
+
+if TYPE_CHECKING:
+    from everbrook.engine.recommender import Recommender
+
+_log = logging.getLogger("everbrook.engine")
+
+
+class Beginning:
+    """Begins beside the lists what a server needs; use it with `with`, around the serving.
+
+    Args:
+        engine: an engine that was opened with `beside`.
+    """
+
+    def __init__(self, engine: Recommender) -> None:
+        self._engine = engine
+        self._ended = False
+        self._thread = threading.Thread(target=self._run, name="everbrook-beginning", daemon=True)
+
+    def start(self) -> None:
+        """Begin; the server listens."""
+        self._thread.start()
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until everything has begun; whether that came about in time."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def __enter__(self) -> Beginning:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended = True  # what has not begun does not
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        engine = self._engine
+        self._do("The learner was not started", engine.start_learner)
+        self._do("Compiled code was not loaded beforehand", lambda: warm_up(engine.settings))
+        self._do("The large model was not loaded", engine.load_model)
+        self._do("Fits in the background were not started", engine.start_refits)
+
+    def _do(self, otherwise: str, what: Callable[[], object]) -> None:
+        if self._ended:
+            return
+        try:
+            what()
+        except Exception as error:  # noqa: BLE001  whatever it was, lists go on
+            _log.debug("It failed here.", exc_info=True)
+            self._engine.note_error(f"{otherwise}: {type(error).__name__}: {error}")
+
+
+def warm_up(settings: Settings) -> None:
+    """Let an engine that nobody knows take in a few events and make lists: what is compiled is loaded by that.
+
+    Args:
+        settings: of the engine that people know.
+    """
+    from everbrook.engine.recommender import Recommender
+
+    replaced = msgspec.structs.replace
+    alone = replaced(
+        settings, learner=replaced(settings.learner, mode="off"), mixture=replaced(settings.mixture, judge_share=1.0),
+        engine=replaced(settings.engine, judge_core_share=0.0, log_impressions=False),
+        state=replaced(settings.state, closed=False),
+    )  # fmt: skip
+    with (
+        tempfile.TemporaryDirectory(prefix="everbrook-") as folder,
+        Recommender.open(Path(folder) / "data", alone) as engine,
+    ):
+        engine.put_items([{"id": f"i{n}", "title": f"Item {n}", "categories": ["a"], "tags": ["b"]} for n in range(3)])
+        for n in range(4):
+            engine.ingest([{"user": f"u{user}", "item": f"i{(n + user) % 3}"} for user in range(n % 2 + 1)])
+        for user in ("u0", "u1", "stranger"):
+            engine.recommend(user=user, k=2)
+        engine.forgo_checkpoint()
+    say(_log, "Compiled code is loaded.", level=logging.DEBUG)
