@@ -73,6 +73,8 @@ def make(path: Path, events: int, items: int) -> None:
 
 def tell(name: str, value: float, unit: str, **more: Any) -> None:
     """One line of figures."""
+    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    more |= {"load": round(os.getloadavg()[0], 1), "commit": done.stdout.strip() or "unknown"}
     print(json.dumps({"name": name, "value": round(value, 3), "unit": unit} | more), flush=True)
 
 
@@ -117,6 +119,25 @@ def served(path: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], i
         process.wait(120)
 
 
+def lists_before(path: Path) -> list[list[tuple[str, float]]]:
+    """What a server's engine answered before it was stopped: the directory opened without a door."""
+    from everbrook import Recommender
+    from everbrook.settings import load_settings
+
+    with Recommender.open(path, load_settings(assignments=ALONE).settings, beside=True) as engine:
+        found = [engine.recommend(**{"k": 20} | one) for one in ASKED]
+    return [[(item.id, item.score) for item in one.items] for one in found]
+
+
+def compare(one: list[list[tuple[str, float]]], two: list[list[tuple[str, float]]]) -> None:
+    """End where lists differ: scores fade by the second, and near ties may change places."""
+    for before, after in zip(one, two, strict=True):
+        there = dict(before)
+        alike = [abs(there[item] - score) <= 0.02 * abs(score) for item, score in after if item in there]
+        if sum(alike) < 0.95 * len(before) or not before:
+            raise SystemExit(f"Lists before and after a start must be alike; got {before} and {after}.")
+
+
 def once(path: Path, turn: int) -> list[list[tuple[str, float]]]:
     """Start, measure, ask, stop; the lists."""
     with served(path) as (process, port, began_s):
@@ -143,11 +164,13 @@ def main() -> None:
         kept = asked.keep or Path(folder) / "made"
         if not kept.exists():
             make(kept, asked.events, asked.items)
-        lists = []
+        path = Path(folder) / "data"
+        shutil.copytree(kept, path)
+        before = lists_before(path)
+        shutil.rmtree(path)
         for turn in range(asked.turns):
-            path = Path(folder) / f"data{turn}"
             shutil.copytree(kept, path)
-            lists.append(once(path, turn))
+            compare(before, once(path, turn))
             shutil.rmtree(path)
 
 

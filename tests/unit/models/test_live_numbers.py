@@ -1,0 +1,55 @@
+"""Plain arrays serve what the network of tensors learned: the same names and shapes, and states alike."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from everbrook.models.live_network import LiveNetwork
+from everbrook.models.live_numbers import LiveNumbers
+from everbrook.models.live_one import one_state
+from everbrook.models.live_windows import windows_of
+from everbrook.settings.live import LiveSettings
+
+SETTINGS = LiveSettings(width=8, history=6, kinds=3, time_buckets=7)
+
+
+def test_they_have_the_names_and_shapes_of_the_network() -> None:
+    for settings in (SETTINGS, LiveSettings()):
+        network = LiveNetwork(settings).arrays()
+        numbers = LiveNumbers(settings).views
+        assert {name: (a.shape, a.dtype) for name, a in numbers.items()} == {
+            name: (a.shape, a.dtype) for name, a in network.items()
+        }
+
+
+@torch.no_grad()
+def test_states_are_those_of_the_tensors() -> None:
+    network = LiveNetwork(SETTINGS).eval()
+    for parameter in network.parameters():
+        parameter.add_(0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(4)))
+    numbers = LiveNumbers(SETTINGS)
+    numbers.load(network.arrays())
+    rng = np.random.default_rng(5)
+    for length in range(1, SETTINGS.history + 1):
+        rows = rng.normal(size=(length, SETTINGS.width)).astype(np.float32)
+        times = np.cumsum(rng.integers(1, 10**7, length)).astype(np.int64)
+        kinds = rng.integers(0, 5, length).astype(np.int16)
+        now_ms = times[-1:] + 12_345
+        items = np.arange(length, dtype=np.int32)[None]
+        windows = windows_of(items, times[None], kinds[None], np.array([length], np.int32), now_ms, SETTINGS)
+        wanted = network(torch.from_numpy(rows[windows.flat]), windows).numpy()[0]
+        found = one_state(numbers, rows, times, kinds, int(windows.ahead[0]), SETTINGS)
+        np.testing.assert_allclose(found, wanted, rtol=2e-4, atol=2e-5)
+
+
+def test_what_is_loaded_is_a_copy_and_so_is_what_is_given() -> None:
+    network, numbers = LiveNetwork(SETTINGS), LiveNumbers(SETTINGS)
+    views = numbers.views["kind"]
+    given = network.arrays()
+    numbers.load(given)
+    given["kind"][:] = 7.0
+    assert numbers.views["kind"] is views
+    np.testing.assert_array_equal(views, network.arrays()["kind"])
+    numbers.arrays()["kind"][:] = 7.0
+    np.testing.assert_array_equal(views, network.arrays()["kind"])
