@@ -67,7 +67,12 @@ $(PAGE): web/package-lock.json web/package.json web/build.mjs web/tsconfig.json 
 	@cd web && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-audit --no-fund --loglevel=error; }
 	@cd web && npm run --silent build
 
-run: $(STAMP)
+# What was changed since the last time, as bytecode too: see above.
+.PHONY: bytecode
+bytecode: $(STAMP)
+	@$(PY) -m compileall -q src
+
+run: bytecode
 	@exec $(PY) -m everbrook.cli.main demo --data "$(DATA_DIR)" --port "$(PORT)"
 
 check: $(STAMP)
@@ -87,15 +92,15 @@ check-spelling:
 	@$(VENV)/bin/codespell src tests bench docs *.md Makefile .ci
 
 # Two parts at a time, each on one thread: two threads in each of small models wait for each other more than they work.
-test: $(STAMP)
+test: bytecode
 	@$(MAKE) -j2 --output-sync=target $(addprefix test-,$(or $(PART),$(PARTS)))
 	@echo "test: passed"
 
-test-%: $(STAMP)
+test-%: bytecode
 	@echo "== tests/$*"
 	@OMP_NUM_THREADS=1 $(PY) -m pytest tests/$* --session-timeout=2400
 
-bench: $(STAMP)
+bench: bytecode
 	@set -e; for part in $(or $(PART),$(BENCHES)); do \
 	  echo "== bench/$$part.py" >&2; \
 	  $(PY) bench/$$part.py; \

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import urllib.error
-import urllib.request
 import zipfile
 from pathlib import Path
 
@@ -42,12 +40,14 @@ def fetch(folder: Path) -> str | None:
     Returns:
         Why it could not be done; None where it was.
     """
+    import urllib.request  # slow to load, and needed once in a lifetime
+
     try:
         with urllib.request.urlopen(URL, timeout=FETCH_TIMEOUT_S) as answer:
             packed = answer.read()
         with zipfile.ZipFile(io.BytesIO(packed)) as archive:
             files = {name: archive.read(f"{NAME}/{name}") for name in SHA256}
-    except (OSError, urllib.error.URLError, zipfile.BadZipFile, KeyError) as error:
+    except (OSError, zipfile.BadZipFile, KeyError) as error:
         return f"could not be fetched from {URL} ({error})"
     for name, content in files.items():
         if hashlib.sha256(content).hexdigest() != SHA256[name]:

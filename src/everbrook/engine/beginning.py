@@ -21,6 +21,7 @@ from everbrook.settings import Settings
 if TYPE_CHECKING:
     from everbrook.engine.recommender import Recommender
 
+FIRST_LISTS_S = 0.5
 _log = logging.getLogger("everbrook.engine")
 
 
@@ -33,7 +34,7 @@ class Beginning:
 
     def __init__(self, engine: Recommender) -> None:
         self._engine = engine
-        self._ended = False
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="everbrook-beginning", daemon=True)
 
     def start(self) -> None:
@@ -51,19 +52,21 @@ class Beginning:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._ended = True  # what has not begun does not
+        self._ended.set()  # what has not begun does not
         if self._thread.ident is not None:
             self._thread.join()
 
     def _run(self) -> None:
         engine = self._engine
+        if engine.log.end:  # who waited for the start has the processor for a first list
+            self._ended.wait(FIRST_LISTS_S)
         self._do("The learner was not started", engine.start_learner)
         self._do("Compiled code was not loaded beforehand", lambda: warm_up(engine.settings))
         self._do("The large model was not loaded", engine.load_model)
         self._do("Fits in the background were not started", engine.start_refits)
 
     def _do(self, otherwise: str, what: Callable[[], object]) -> None:
-        if self._ended:
+        if self._ended.is_set():
             return
         try:
             what()

@@ -33,6 +33,15 @@ def sizes_of(history: int) -> I32:
 
 
 @njit(cache=True)
+def copy_ranges(source: I64, starts: I64, counts: I64, target: I64, places: I64) -> None:
+    """Copy rows source[starts[i] : starts[i] + counts[i]] to target[places[i] : places[i] + counts[i]], for each i."""
+    for i in range(len(counts)):
+        for k in range(counts[i]):
+            for column in range(source.shape[1]):
+                target[places[i] + k, column] = source[starts[i] + k, column]
+
+
+@njit(cache=True)
 def has_room(actors: I32, slots: I64, control: I64, sizes: I32) -> bool:
     """Whether one more event surely finds room: one new actor and two blocks."""
     return control[ACTORS] < len(actors) and UNIT * control[UNITS] + 2 * sizes[-1] <= len(slots)

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from everbrook.state.blocks import ACTORS, COUNT, GONE, GUEST, OWNER, START, UNIT, UNITS, release, sizes_of
+from everbrook.state.blocks import ACTORS, COUNT, GONE, GUEST, OWNER, START, UNIT, UNITS, copy_ranges, release, sizes_of
 from everbrook.state.walk import walk
 from everbrook.types import F32, I16, I32, I64, NO_ROW, Arrays
 
@@ -249,7 +249,7 @@ class Histories:
         self._control[:] = units.sum(), len(n), arrays["sessions_opened"][0]
         self._actors[: len(n)] = np.stack([np.where(size < 0, -1, start), n, size, arrays["owner"]], axis=1)
         stops = np.cumsum(arrays["n"].astype(np.int64))
-        self._slots[_ranges(UNIT * start, n)] = arrays["slots"][_ranges(stops - n, n)]
+        copy_ranges(arrays["slots"], stops - n, n, self._slots, UNIT * start)
         self._user_actors = _longer(arrays["user_actors"].copy(), 16)
         self._session_actors = _longer(arrays["session_actors"].copy(), 16)
 

@@ -20,6 +20,7 @@ from everbrook.state.blocks import (
     START,
     UNIT,
     UNITS,
+    copy_ranges,
     has_room,
     insert,
     make_slot,
@@ -192,7 +193,7 @@ class Remembered:
         self._control[UNITS] = units.sum()
         self._rows[: len(n)] = np.stack([np.where(size < 0, -1, start), n, size, np.zeros(len(n))], axis=1)
         stops = np.cumsum(arrays["n"].astype(np.int64))
-        self._slots[_ranges(UNIT * start, n)] = arrays["slots"][_ranges(stops - n, n)]
+        copy_ranges(arrays["slots"], stops - n, n, self._slots, UNIT * start)
 
 
 def _empty(actors: int) -> I32:
