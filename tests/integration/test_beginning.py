@@ -30,6 +30,7 @@ ASSIGNMENTS = (
 SETTINGS: Settings = load_settings(environment={}, assignments=list(ASSIGNMENTS)).settings
 NOW_MS = 1_750_000_500_000
 ASKED = ("u1", "u4", "nobody")
+FORGOTTEN = "whoever-shall-be-forgotten"
 SCRIPT = f"""
 import json, sys
 from everbrook import Recommender
@@ -60,7 +61,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
     path = tmp_path_factory.mktemp("beginning") / "data"
     clock = FakeClock(NOW_MS - 400_000)
     with Recommender.open(path, SETTINGS, clock) as shop:
-        for n in range(60):
+        shop.ingest([{"user": FORGOTTEN, "item": "i0", "kind": "view"}])
+        for n in range(59):
             clock.advance(3.0)
             shop.ingest([{"user": f"u{n % 6}", "item": f"i{(3 * n + n // 7) % 12}", "kind": "view"}])
         clock.set_ms(NOW_MS)
@@ -157,6 +159,24 @@ def test_a_large_model_that_cannot_be_loaded_is_told_and_lists_go_on(
         assert shop.errors[0].startswith("The large model could not be loaded: Model file must be a safetensors file;")
         assert "loading" not in shop.status()["version"]
         assert [len(one) for one in lists_of(shop)] == [5, 5, 5]
+
+
+def test_who_is_forgotten_before_the_learner_has_begun_is_in_no_file(
+    made: tuple[Path, list[Any]], tmp_path: Path
+) -> None:
+    path = copy_of(made, tmp_path)
+    assert files_with(path)
+    with Recommender.open(path, SETTINGS, FakeClock(NOW_MS), beside=True) as shop:
+        shop.delete_user(FORGOTTEN)
+        assert shop.start_learner()  # which has begun for the sake of it, once
+        until(lambda: shop.live.status()["process"]["state"] == "learning")
+        assert shop.live.status()["process"]["starts"] == 1
+        assert lists_of(shop)[0]
+    assert files_with(path) == []
+
+
+def files_with(path: Path) -> list[Path]:
+    return [file for file in path.rglob("*") if file.is_file() and FORGOTTEN.encode() in file.read_bytes()]
 
 
 def test_an_end_before_everything_has_begun_begins_nothing_more(tmp_path: Path) -> None:
