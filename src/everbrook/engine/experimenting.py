@@ -49,10 +49,10 @@ class Experimenting:
     def _counting(self) -> threading.RLock:
         return threading.RLock()
 
-    def varied(self, wish: Recommend) -> Recommend:
-        """A wish for a list as the experiments that run have it."""
+    def varied(self, wish: Recommend) -> tuple[Recommend, dict[str, str]]:
+        """A wish for a list as the experiments that run have it, and the variant of each."""
         experiments = self._experiments
-        return experiments.applied(wish) if experiments.running else wish
+        return experiments.applied(wish) if experiments.running else (wish, {})
 
     def start_experiment(
         self, name: str, variants: Sequence[Variant | dict[str, Any]], scenario: str | None = None,

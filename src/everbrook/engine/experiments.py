@@ -174,11 +174,13 @@ class Experiments:
         self._keep(tuple(ended if one.name == name else one for one in self.all))
         return ended
 
-    def applied(self, wish: Recommend) -> Recommend:
-        """A wish for a list under the variants of whoever it is for."""
+    def applied(self, wish: Recommend) -> tuple[Recommend, dict[str, str]]:
+        """A wish for a list under the variants of whoever it is for, and which those are, by experiment."""
+        variants = {}
         for one in self.running:
             if one.scenario is None or one.scenario == wish.scenario:
                 place = one.variant_of(wish.user, wish.session)
                 if place is not None:
                     wish = applied(wish, one.variants[place].wishes)
-        return wish
+                    variants[one.name] = one.variants[place].name
+        return wish, variants

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -13,23 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 from everbrook.engine.admission import check_names
 from everbrook.engine.allowance import Allowance
-from everbrook.engine.answers import describe, impression_of
 from everbrook.engine.browsing import Browsing
 from everbrook.engine.building import new_core
-from everbrook.engine.experimenting import Experimenting
 from everbrook.engine.fitting import OnProgress, catch_up, relearn
 from everbrook.engine.keeping import Snapshot, learned_digest, recover, version_name
+from everbrook.engine.listing import Listing
 from everbrook.engine.living import Living
 from everbrook.engine.log_lines import say
-from everbrook.engine.looking import Looking
 from everbrook.engine.people import People
 from everbrook.engine.publishing import put_in, ready
 from everbrook.engine.refitting import Refitting
-from everbrook.engine.spans import span
 from everbrook.engine.steering import Owner
 from everbrook.engine.taking import Receipt, Taking
 from everbrook.engine.wall_clock import WallClock
-from everbrook.engine.wishes import read_wish, wish_of
+from everbrook.engine.wishes import read_wish
 from everbrook.events.columns import EventColumns
 from everbrook.events.log import Appended
 from everbrook.events.log_intake import check_events, check_items, check_users
@@ -39,7 +35,7 @@ from everbrook.models.live_expert import LiveExpert
 from everbrook.models.sequence_expert import SequenceExpert
 from everbrook.rank.lists import make_list
 from everbrook.rank.mixture import Judgement
-from everbrook.rank.requests import Recommend, Recommendation
+from everbrook.rank.requests import Recommend
 from everbrook.settings import Settings
 from everbrook.types import Clock, Step
 
@@ -49,7 +45,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("everbrook.engine")
 
 
-class Recommender(Taking, Looking, Experimenting, People, Browsing):
+class Recommender(Taking, Listing, People, Browsing):
     """Records in, lists out, on one data directory. Safe to call from several threads; use it with `with`.
 
     Example:
@@ -179,46 +175,6 @@ class Recommender(Taking, Looking, Experimenting, People, Browsing):
         self.refitting.note(step, b)
         if self._is_open:  # what is learned on opening was judged in its own time
             self.quality.note(self._core.mixture, step, b, found, self.clock.now_ms())
-
-    # -- lists out -----------------------------------------------------------------------------------------------
-
-    def recommend(self, wish: Recommend | None = None, **fields: Any) -> Recommendation:
-        """Make a list.
-
-        Args:
-            wish: what is asked for; or its fields as keywords.
-
-        Raises:
-            InputError: the wish is wrong: an unknown scenario or category, a bad k or time.
-        """
-        started = time.perf_counter()
-        wish = self.varied(wish or wish_of(fields))
-        now_ms = self.clock.now_ms()
-        with span("list", k=wish.k), self._lock:
-            core = self._core
-            asked = read_wish(wish, core, self.settings.rank, now_ms, self.draws)
-            listed = make_list(core.mixture, asked, self.settings.rank.scan)
-            most = self.settings.rank.reasons if wish.explain else 0
-            items = describe(core.mixture, core.state, listed, asked, most)
-            stamp = self._stamp(now_ms)
-            self._lists += 1
-        answer = Recommendation(
-            request=f"r-{uuid.uuid4().hex[:16]}",
-            items=items,
-            model=stamp,
-            took_ms=round(1000.0 * (time.perf_counter() - started), 3),
-        )
-        if self.settings.engine.log_impressions and items:
-            self._remember(wish, answer, now_ms)
-        return answer
-
-    def _remember(self, wish: Recommend, answer: Recommendation, now_ms: int) -> None:
-        """Let the log write what was shown; nobody waits for it."""
-        self.log.submit([impression_of(wish, answer, now_ms)]).add_done_callback(self._note_failure)
-
-    def _note_failure(self, future: Any) -> None:
-        if not future.cancelled() and (error := future.exception()) is not None:
-            self.note_error(f"An impression was not written: {error}")
 
     # -- the large model -----------------------------------------------------------------------------------------
 

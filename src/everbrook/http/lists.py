@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from functools import partial
+import asyncio
+from functools import cached_property, partial
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from everbrook.http.direct import Answer, Outcome
 from everbrook.http.failures import json_response
 from everbrook.http.operation import Operation
+from everbrook.http.portions import Portions
 from everbrook.http.room import Room, decoded
 from everbrook.rank.requests import Explained, Recommend, Recommendation, Similar, Trending
 
@@ -51,6 +54,7 @@ class Lists(Room):
         Operation(
             "post", "/v1/recommend", "post_recommend", "A list for a user, a session, an item's page or a stranger.",
             "read", takes=Recommend, gives=Recommendation, errors=(400, 413, 503), example={"user": "u1", "k": 10},
+            direct="take_wish",
         ),
         Operation(
             "get", "/v1/items/{id}/similar", "get_similar", "Items like one, whoever asks, and where they are like it.",
@@ -66,10 +70,22 @@ class Lists(Room):
         ),
     )  # fmt: skip
 
+    @cached_property
+    def _portions(self) -> Portions:
+        return Portions(lambda wishes: self.engine.recommend_many(wishes))
+
     async def post_recommend(self, request: Request) -> Response:
         """Make a list."""
-        wish = decoded(_recommend_decoder, await self.body(request), "A wish for a list")
-        return json_response(self.engine.recommend(wish))
+        body, found = await self.body(request), asyncio.get_running_loop().create_future()
+        self.take_wish(body, lambda outcome: None if found.done() else found.set_result(outcome))
+        outcome: Outcome = await found
+        if isinstance(outcome, Exception):
+            raise outcome
+        return Response(outcome, media_type="application/json")
+
+    def take_wish(self, body: bytes, answer: Answer) -> None:
+        """The same, without a task."""
+        self._portions.add(decoded(_recommend_decoder, body, "A wish for a list"), answer)
 
     async def get_similar(self, request: Request) -> Response:
         """Items like one."""

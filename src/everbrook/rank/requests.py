@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
+
+VARIANTS = "The variant of each running experiment under which the list was made, by the experiment's name."
 
 
 class Boost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,6 +86,7 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
     items: tuple[Recommended, ...]
     model: ModelStamp
     took_ms: float
+    variants: Annotated[dict[str, str], Meta(description=VARIANTS)] = {}
 
 
 class Near(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

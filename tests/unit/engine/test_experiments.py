@@ -78,6 +78,17 @@ def test_a_variant_changes_the_list_of_those_who_are_in_it_alone(shop: Recommend
     assert shop._experiments.running == ()
 
 
+def test_a_list_says_under_which_variant_it_was_made(shop: Recommender) -> None:
+    assert shop.recommend(user="u1").variants == {}
+    shop.start_experiment("cheap first", HALVES)
+    running = shop._experiments.running[0]
+    for n in range(20):
+        place = running.variant_of(f"u{n}", None)
+        assert place is not None
+        assert shop.recommend(user=f"u{n}").variants == {"cheap first": HALVES[place]["name"]}
+    assert shop.recommend().variants == {}  # who does not say who it is
+
+
 def test_wishes_of_a_variant_join_those_that_are_asked_for() -> None:
     boost = Boost(filter="price < 3", by=2.0)
     wish = Recommend(user="u", filter="price < 5", diversity=0.9, boost=(boost,))

@@ -137,7 +137,7 @@ def test_no_key_and_no_person_is_named_in_a_log_line_or_an_error(
         def breaks(*_: Any, **__: Any) -> None:
             raise KeyError(PERSON)
 
-        monkeypatch.setattr(Recommender, "recommend", breaks)
+        monkeypatch.setattr(Recommender, "recommend_many", breaks)
         broken = client.post("/v1/recommend", json={"user": PERSON}, headers=headers)
         assert broken.status_code == 500
         told.append(broken.text)

@@ -118,7 +118,7 @@ def test_no_line_names_a_key_a_person_a_visit_or_anything_that_was_sent(
     client = asgi_client(build_app(engine, SETTINGS))
     with Written("text") as written, Written("json") as for_machines:
         statuses = _drive(client)
-        monkeypatch.setattr(Recommender, "recommend", _breaks)
+        monkeypatch.setattr(Recommender, "recommend_many", _breaks)
         headers = {"Authorization": f"Bearer {SECRETS['read']}"}
         statuses.add(client.post("/v1/recommend", json={"user": PERSON}, headers=headers).status_code)
         engine.note_error("An impression was not written.")

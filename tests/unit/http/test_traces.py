@@ -84,7 +84,7 @@ def test_no_span_holds_what_was_sent_or_what_an_error_says(
         with span("inner"):
             raise KeyError(MARK)
 
-    monkeypatch.setattr(Recommender, "recommend", breaks)
+    monkeypatch.setattr(Recommender, "recommend_many", breaks)
     assert client.post("/v1/recommend", json={"user": MARK}).status_code == 500
     found = [one.to_json() for one in spans.get_finished_spans()]
     assert len(found) >= 6

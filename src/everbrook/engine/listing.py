@@ -1,0 +1,78 @@
+"""Lists out, one by one or several that are waited for at the same time."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from everbrook.engine.answers import describe, impression_of
+from everbrook.engine.experimenting import Experimenting
+from everbrook.engine.looking import Looking
+from everbrook.engine.spans import span
+from everbrook.engine.wishes import read_wish, wish_of
+from everbrook.errors import EverbrookError
+from everbrook.rank.lists import make_list
+from everbrook.rank.requests import Recommend, Recommendation
+
+
+class Listing(Looking, Experimenting):
+    """The part of a recommender that makes lists."""
+
+    def recommend(self, wish: Recommend | None = None, **fields: Any) -> Recommendation:
+        """Make a list.
+
+        Args:
+            wish: what is asked for; or its fields as keywords.
+
+        Raises:
+            InputError: the wish is wrong: an unknown scenario or category, a bad k or time.
+        """
+        found = self.recommend_many((wish or wish_of(fields),))[0]
+        if isinstance(found, EverbrookError):
+            raise found
+        return found
+
+    def recommend_many(self, wishes: Sequence[Recommend]) -> list[Recommendation | EverbrookError]:
+        """Make several lists, all of what is known and published at one moment; each is what it would be alone.
+
+        Args:
+            wishes: what is asked for.
+
+        Returns:
+            A list for each wish, or why there is none.
+        """
+        began_s, now_ms = time.perf_counter(), self.clock.now_ms()
+        varied = [self.varied(wish) for wish in wishes]
+        found: list[Recommendation | EverbrookError] = []
+        with span("list", lists=len(wishes), k=max((wish.k for wish in wishes), default=0)), self._lock:
+            for wish, variants in varied:
+                try:
+                    found.append(self._listed(wish, variants, now_ms, began_s))
+                except EverbrookError as error:
+                    found.append(error)
+                began_s = time.perf_counter()
+        if self.settings.engine.log_impressions:
+            shown = [
+                impression_of(wish, answer, now_ms) for (wish, _), answer in zip(varied, found, strict=True)
+                if isinstance(answer, Recommendation) and answer.items
+            ]  # fmt: skip
+            if shown:  # the log writes what was shown; nobody waits for it
+                self.log.submit(shown).add_done_callback(self._note_failure)
+        return found
+
+    def _listed(self, wish: Recommend, variants: dict[str, str], now_ms: int, began_s: float) -> Recommendation:
+        core, settings = self._core, self.settings.rank
+        asked = read_wish(wish, core, settings, now_ms, self.draws)
+        listed = make_list(core.mixture, asked, settings.scan)
+        items = describe(core.mixture, core.state, listed, asked, settings.reasons if wish.explain else 0)
+        self._lists += 1
+        return Recommendation(
+            request=f"r-{uuid.uuid4().hex[:16]}", items=items, model=self._stamp(now_ms), variants=variants,
+            took_ms=round(1000.0 * (time.perf_counter() - began_s), 3),
+        )  # fmt: skip
+
+    def _note_failure(self, future: Any) -> None:
+        if not future.cancelled() and (error := future.exception()) is not None:
+            self.note_error(f"An impression was not written: {error}")
