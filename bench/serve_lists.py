@@ -13,9 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import shutil
-import subprocess
 import sys
 import tempfile
 import threading
@@ -44,41 +42,17 @@ from everbrook.types import Arrays
 sys.path.insert(0, str(Path(__file__).parent))
 import control
 import serve_ingest
+import wrk
 
 USERS, K, LEARNED = 5_000, 20, 20_000  # users; places of a list; items whose rows learning has moved
 DELTA_ROWS, DELTA_LISTS = 2_000, 20
 QUIET = ("engine.log_impressions=false", "engine.refit_every_s=0", "engine.refit_drift_s=0")
 PARTS = ("plain", "wishes", "http")
 ASK = """
-local number, threads = 0, 0
-function setup(thread) threads = threads + 1; thread:set("number", threads) end
-function init(args)
-  math.randomseed(number)
-  wrk.method = "POST"
-  wrk.headers["Content-Type"] = "application/json"
-end
 function request()
-  return wrk.format(nil, "PATH", nil, '{"user":"u' .. math.random(0, 4999) .. '","k":20,"explain":false}')
-end
-function done(summary, latency, requests)
-  local errors = summary.errors
-  io.write(string.format('{"requests":%d,"duration_us":%d,"p50_us":%f,"p90_us":%f,"p99_us":%f,"refused":%d}\\n',
-    summary.requests, summary.duration, latency:percentile(50), latency:percentile(90), latency:percentile(99),
-    errors.status + errors.connect + errors.read + errors.write + errors.timeout))
+  return wrk.format(nil, "/v1/recommend", nil, '{"user":"u' .. math.random(0, 4999) .. '","k":20,"explain":false}')
 end
 """
-
-
-class Asked(msgspec.Struct):
-    """What wrk found."""
-
-    requests: int
-    duration_us: int
-    p50_us: float
-    p90_us: float
-    p99_us: float
-    refused: int
-    cpu_s: float = 0.0  # of wrk itself
 
 
 def views(count: int, items: int, now_ms: int) -> EventColumns:
@@ -189,20 +163,6 @@ def wishes(options: argparse.Namespace) -> None:
             serve_ingest.tell(f"lists/{name}", middle, "us CPU", items=options.wished, over_plain=round(middle - base))
 
 
-def ask(port: int, path: str, connections: int, seconds: float) -> Asked:
-    """Ask for lists from so many connections, each as soon as its last was answered."""
-    with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
-        file.write(ASK.replace("PATH", path))
-        file.flush()
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", file.name, f"http://127.0.0.1:{port}"]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    told = msgspec.json.decode(next(one for one in done.stdout.splitlines() if one.startswith("{")), type=Asked)
-    told.cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return told
-
-
 @contextmanager
 def sending(port: int, rate: int, items: int) -> Iterator[list[int]]:
     """Send events at a rate, ten batches a second, until the end; the list holds how many were taken."""
@@ -262,12 +222,12 @@ def alone(server: serve_ingest.Served, name: str, sent: list[int], options: argp
 def report(server: serve_ingest.Served, name: str, rate: int, options: argparse.Namespace) -> None:
     """Ask, and print what both sides needed."""
     with sending(server.port, rate, options.wished) as sent:
-        ask(server.port, "/v1/recommend", 2, 3.0)
+        wrk.ask(server.port, "/v1/recommend", ASK, 2, 3.0)
         event_s = alone(server, name, sent, options) if rate else 0.0
         before, learner_before, sent_before = *server.cpu_s(), sent[0]
         for connections in options.connections:
             began_s = time.perf_counter()
-            told = ask(server.port, "/v1/recommend", connections, options.seconds)
+            told = wrk.ask(server.port, "/v1/recommend", ASK, connections, options.seconds)
             after, learner_after, now_sent = *server.cpu_s(), sent[0]
             more: dict[str, Any] = {
                 "connections": connections, "not_200": told.refused, "p50_ms": round(told.p50_us / 1e3, 2),

@@ -7,27 +7,21 @@ import json
 import os
 import random
 import re
-import resource
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+import wrk
 
 ITEMS_OF_PAIRS = 64
 SCRIPT = """
 local size, items, users, run = SIZE, ITEMS, USERS, "RUN"
 local counter, parts = 0, {}
-number = 0
-local threads = 0
-function setup(thread) threads = threads + 1; thread:set("number", threads) end
-function init(args)
-  math.randomseed(number)
-  wrk.method = "POST"
-  wrk.headers["Content-Type"] = "application/json"
-end
 local function item() return math.min(items - 1, math.floor(50 / (1 - math.random()) - 50)) end
 function request()
   for j = 1, size do
@@ -36,12 +30,6 @@ function request()
       '","kind":"view","id":"' .. run .. '-' .. number .. '-' .. counter .. '"}'
   end
   return wrk.format(nil, "/v1/events", nil, '{"events":[' .. table.concat(parts, ",", 1, size) .. ']}')
-end
-function done(summary, latency, requests)
-  local errors = summary.errors
-  io.write(string.format('{"requests":%d,"duration_us":%d,"p50_us":%f,"p99_us":%f,"refused":%d}\\n', summary.requests,
-    summary.duration, latency:percentile(50), latency:percentile(99),
-    errors.status + errors.connect + errors.read + errors.write + errors.timeout))
 end
 """
 
@@ -71,20 +59,10 @@ def run(port: int, size: int, connections: int, seconds: float, items: int, user
 def _wrk(port: int, size: int, connections: int, seconds: float, items: int, users: int) -> Told:
     script = SCRIPT.replace("SIZE", str(size)).replace("ITEMS", str(items)).replace("USERS", str(users))
     script = script.replace("RUN", f"{time.time_ns():x}")
-    with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
-        file.write(script)
-        file.flush()
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        done = subprocess.run(
-            ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", file.name, f"http://127.0.0.1:{port}/v1/events"],
-            capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    told = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("{")))
-    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    told = wrk.ask(port, "/v1/events", script, connections, seconds)
     return Told(
-        told["requests"] - told["refused"], told["refused"], told["duration_us"] / 1e6, told["p50_us"] / 1e3,
-        told["p99_us"] / 1e3, cpu_s, "wrk",
+        told.requests - told.refused, told.refused, told.duration_us / 1e6, told.p50_us / 1e3, told.p99_us / 1e3,
+        told.cpu_s, "wrk",
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from everbrook.engine.fitting import TYPES
+from everbrook.engine.last_known import LastKnown
 from everbrook.engine.learner_loop import READS_ONLY
 from everbrook.engine.learning_files import read_arrays
 from everbrook.engine.log_lines import say
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("everbrook.engine")
 FILE = "online.safetensors"  # of a learner's checkpoint
 
+PATIENCE_S = 0.2  # of who only looks, with a learner that is busy and whose last answer is known
 READ_S, DO_S = 2.0, 10.0  # longest waits for a learner's answer: of who only looks, and of who wants something done
 
 
@@ -73,6 +75,7 @@ class Living:
         self.stamp: LiveStamp | None = None
         self._left: dict[str, Arrays] = {}  # what a live model in here had learned, for the process to go on from
         self._adopted: Path | None = None  # the checkpoint of the process from which lists are made until it sends
+        self._standing = LastKnown(lambda: self.command("standing"), PATIENCE_S)
         self._is_waiting = False  # for `start_process`: there is a supervisor, and no process yet
         self.starting = threading.RLock()  # of the process, by whoever starts it
         self.errors: list[str] = []
@@ -251,7 +254,12 @@ class Living:
         if self.supervisor is not None:
             if name in READS_ONLY and not self.supervisor.is_ready:  # who only looks does not wait for a start
                 raise NotReadyError(f"The learner must be running to do '{name}'; it is starting.")
-            return self.supervisor.command(name, arguments, READ_S if name in READS_ONLY else DO_S)
+            if name in READS_ONLY:
+                return self.supervisor.command(name, arguments, READ_S)
+            try:
+                return self.supervisor.command(name, arguments, DO_S)
+            finally:
+                self._standing.forget()
         if self.learning is None:
             raise NotReadyError(f"A learner must be there to do '{name}'; the setting learner.mode is 'off'.")
         with self._lock:
@@ -278,7 +286,7 @@ class Living:
         if self._expert is not None:
             told["stage"] = self._expert.stage
         try:
-            told |= self.command("standing") if mode != "off" else {}
+            told |= {} if mode == "off" else self.command("standing") if mode == "inside" else self._standing.told()
         except NotReadyError as error:
             told["note"] = error.message
         return {"mode": mode} | told

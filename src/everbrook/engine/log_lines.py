@@ -29,10 +29,10 @@ def say(log: logging.Logger, what: str, level: int = logging.INFO, **fields: Any
         log: whose line it is.
         what: what happened.
         level: of the standard library.
-        fields: names, numbers and truths; nothing that somebody sent.
+        fields: names, numbers and truths; nothing that somebody sent. What is None is not said.
     """
     if log.isEnabledFor(level):
-        log.log(level, what, extra={FIELDS: fields})
+        log.log(level, what, extra={FIELDS: {name: value for name, value in fields.items() if value is not None}})
 
 
 class Lines(logging.Formatter):

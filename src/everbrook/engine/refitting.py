@@ -22,7 +22,7 @@ from everbrook.engine.keeping import Snapshot
 from everbrook.engine.refit_process import Outcome
 from everbrook.engine.refit_run import ended, followed, order_for, spawn
 from everbrook.engine.trial import Trial
-from everbrook.errors import NotReadyError
+from everbrook.errors import NotReadyError, SettingError
 from everbrook.events.records import VersionAction
 from everbrook.learn.gate_moves import Move
 from everbrook.settings import Settings
@@ -119,11 +119,12 @@ class Refitting:
         """Fit as soon as possible; a fit that is under way or asked for already is the one.
 
         Raises:
-            NotReadyError: there is too little to learn from, or the mixture has no such model.
+            NotReadyError: there is too little to learn from.
+            SettingError: the mixture has no such model.
         """
         events, least = self._host.fitted_events(), self._settings.engine.least_fit_events
         if "sequence" not in self._settings.mixture.experts:
-            raise NotReadyError("The setting 'mixture.experts' must name 'sequence' for a refit; it does not.")
+            raise SettingError("Setting 'mixture.experts' must name 'sequence' for a refit; it does not.")
         if events < least:
             raise NotReadyError(f"A refit must have at least {least} events to learn from; there are {events}.")
         if self._process is None and self._because is None:
@@ -140,7 +141,7 @@ class Refitting:
         if self._scheduled and engine.refit_every_s and self.state == "idle" and not is_early:
             try:
                 self.ask(because)
-            except NotReadyError as error:
+            except (NotReadyError, SettingError) as error:
                 _log.info("A refit was wanted: %s %s", because, error.message)
 
     def note(self, step: Step, b: int) -> None:

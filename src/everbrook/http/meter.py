@@ -201,6 +201,10 @@ def _live(live: dict[str, Any]) -> Iterator[Metric]:
             value=_resident_bytes(process["pid"]),
         )  # fmt: skip
         yield _to_weights(process["freshness"])
+        yield GaugeMetricFamily(
+            "everbrook_learner_told_age_seconds", "Age of what is told of a learner that is busy; 0 where it answered.",
+            value=live.get("told_age_ms", 0) / 1000.0,
+        )  # fmt: skip
     if "gate" in live:
         gate = live["gate"]
         yield GaugeMetricFamily("everbrook_gate_paused", "Whether the gate stands still.", value=float(gate["paused"]))

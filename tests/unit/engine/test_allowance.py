@@ -17,10 +17,12 @@ class Clock:
         return self.s
 
 
-def judged_within(seconds: int, events_a_call: int, calls_a_second: int, cost_s: float, core_share: float) -> int:
-    """Lists judged in so many seconds, as the engine drives an allowance."""
+def judged_within(
+    seconds: int, events_a_call: int, calls_a_second: int, cost_s: float, core_share: float, busy: float = 0.0
+) -> int:
+    """Lists judged in so many seconds, as the engine drives an allowance; the process is busy for a share of them."""
     clock = Clock()
-    allowance = Allowance(core_share, 32, clock)
+    allowance = Allowance(core_share, 32, clock, lambda: busy * clock.s)
     total = 0
     for _ in range(seconds * calls_a_second):
         lists = int(allowance.share_of(events_a_call) * events_a_call)
@@ -34,6 +36,14 @@ def judged_within(seconds: int, events_a_call: int, calls_a_second: int, cost_s:
 def test_under_load_judging_takes_its_share_of_a_core_whatever_a_list_costs(cost_s: float) -> None:
     lists = judged_within(60, 100, 50, cost_s, 0.2)
     assert lists * cost_s == pytest.approx(60 * 0.2, rel=0.25)
+
+
+@pytest.mark.parametrize(("busy", "share"), [(0.0, 0.2), (0.4, 0.12), (0.9, 0.05), (1.0, 0.05), (1.8, 0.05)])
+def test_judging_takes_its_share_of_what_the_process_has_left_and_a_quarter_of_it_where_nothing_is(
+    busy: float, share: float
+) -> None:
+    lists = judged_within(600, 100, 50, 0.003, 0.2, busy)
+    assert lists * 0.003 == pytest.approx(600 * share, rel=0.25)
 
 
 def test_at_rest_every_event_is_judged() -> None:

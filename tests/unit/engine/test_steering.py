@@ -10,7 +10,7 @@ import pytest
 
 from everbrook import Recommender
 from everbrook.engine.decisions import last_decisions
-from everbrook.errors import NotFoundError, NotReadyError, UnknownNameError
+from everbrook.errors import NotFoundError, NotReadyError, SettingError, UnknownNameError
 from everbrook.settings import Settings
 from everbrook.settings.engine import EngineSettings
 from everbrook.settings.fit import FitSettings
@@ -116,6 +116,17 @@ def test_without_a_learner_there_is_nothing_to_pause(tmp_path: Path) -> None:
         with pytest.raises(NotReadyError, match=r"the setting learner.mode is 'off'"):
             shop.pause()
         assert shop.versions()["points"] == []
+
+
+def test_a_refit_without_a_large_model_is_a_wrong_question_and_not_one_to_ask_again(tmp_path: Path) -> None:
+    settings = Settings(mixture=MixtureSettings(experts=("popularity",)))
+    told = r"^Setting 'mixture\.experts' must name 'sequence' for a refit; it does not\."
+    with (
+        Recommender.open(tmp_path / "shop", settings, CLOCK) as shop,
+        pytest.raises(SettingError, match=told) as raised,
+    ):
+        shop.refit()
+    assert raised.value.http_status == 400
 
 
 def test_a_refit_needs_something_to_learn_from(tmp_path: Path) -> None:
