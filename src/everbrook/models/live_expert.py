@@ -209,7 +209,7 @@ class LiveExpert:
         kept = (self.anchor.place, self.anchor.values) if anchor else (_NO_PLACE, self.rows.table)
         if len(head.rows) >= LEAST_ROWS:
             codes = self.codes.anchor if anchor else self.codes.live
-            codes.keep_up(self.rows.table, kept, self.items)
+            codes.keep_up(self.rows.table, kept, self.items, self.rows.origin)
             found = head.coded_answer(codes, state, kept, limit)
             if found is not None:
                 return _Answer(state, *found, anchor)

@@ -27,6 +27,7 @@ class LiveRows:
         """
         self.width, self.start, self.seed = width, start, seed
         self.table: F32 = np.zeros((0, width), np.float32)
+        self.origin = object()  # stays while the table only becomes longer
         self.count = 0
 
     def grow(self, items: int) -> None:
@@ -51,7 +52,7 @@ class LiveRows:
 
     def load(self, arrays: Arrays) -> None:
         """Take over what `arrays` gave."""
-        self.table = np.array(arrays["table"], np.float32)
+        self.table, self.origin = np.array(arrays["table"], np.float32), object()
         self.count = len(self.table)
 
 

@@ -185,6 +185,13 @@ def _exp(below: np.float32) -> np.float32:
     return near * power
 
 
+@njit(cache=True, fastmath=_SUMS)
+def exp_all(values: F32, out: F32) -> None:
+    """exp of numbers that are not above 0, to a relative 1e-6; of those below -80 as of -80."""
+    for i in range(len(values)):
+        out[i] = _exp(-values[i])
+
+
 @njit(cache=True)
 def worth_it(scores: F32, highs: F32, most: F32, norm: float, floor: float, found: I32) -> int:
     """Places of all whose score may reach a floor, ascending; gives how many, or -1 where `found` has no room.

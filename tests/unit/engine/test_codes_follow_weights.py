@@ -56,7 +56,7 @@ def assert_codes_follow(expert: LiveExpert, learning: LiveLearning, monkeypatch:
     state = np.random.default_rng(0).normal(size=table.shape[1]).astype(np.float32)
     none = (rows[:0], table)
     for codes, kept in ((expert.codes.live, none), (expert.codes.anchor, (expert.anchor.place, expert.anchor.values))):
-        codes.keep_up(table, kept, expert.items)
+        codes.keep_up(table, kept, expert.items, expert.rows.origin)
         fresh = RowCodes(table.shape[1])
         fresh.keep_up(table, kept, expert.items)
         np.testing.assert_array_equal(codes.lifts(state, rows), fresh.lifts(state, rows))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 
 from everbrook.models.live_head import Head, head_of
 from everbrook.types import F32, I32
@@ -85,3 +86,22 @@ def test_what_stands_for_the_others_is_drawn_by_popularity() -> None:
     np.testing.assert_allclose(counts[popular].sum() / 50_000, wanted[popular].sum(), atol=0.01)
     assert math.isclose(head.log_rest, math.log(float(np.exp(log_prior[rest].astype(np.float64)).sum())), abs_tol=1e-6)
     assert isinstance(head, Head)
+
+
+def test_the_likely_ones_are_the_likeliest_whatever_is_alike() -> None:
+    rng = np.random.default_rng(1)
+    for limit in (1, 2_000, 7_777, N - 1):
+        log_prior = np.log(rng.integers(1, 40, N) / 1e6).astype(np.float32)
+        head = head_of(log_prior, limit, 300, 0)
+        wanted = np.sort(np.argsort(-log_prior, kind="stable")[:limit])  # of equal ones the first
+        np.testing.assert_array_equal(head.rows, wanted)
+        rest = np.setdiff1d(np.arange(N), wanted)
+        assert head.log_rest == pytest.approx(np.log(np.exp(log_prior[rest].astype(np.float64)).sum()), abs=1e-5)
+        assert np.isin(head.others, rest).all()
+
+
+def test_others_are_drawn_as_often_as_they_are_likely() -> None:
+    log_prior = np.log(np.repeat([8.0, 4.0, 2.0, 1.0], N // 4) / (3.75 * N)).astype(np.float32)
+    head = head_of(log_prior, N // 4, 100_000, 3)
+    counts = np.bincount(head.others // (N // 4), minlength=4)
+    np.testing.assert_allclose(counts[1:] / 100_000, [4 / 7, 2 / 7, 1 / 7], atol=0.01)
