@@ -19,7 +19,7 @@ from everbrook.engine.keeping import FOLDER
 from everbrook.engine.living import Living
 from everbrook.engine.log_lines import say
 from everbrook.engine.starting_over import start_over
-from everbrook.errors import EverbrookError, InputError, NotFoundError
+from everbrook.errors import EverbrookError, InputError, NotFoundError, StorageError
 from everbrook.events.erasing import Intents
 from everbrook.events.log import Log
 from everbrook.events.log_intake import check_items, check_users
@@ -141,9 +141,11 @@ class People:
             How much was removed, by place.
 
         Raises:
-            StorageError: the disk refused; it is tried again by itself, also after a restart.
+            StorageError: a segment of the log is damaged, and nothing was changed; or the disk refused: then it is
+                tried again by itself, also after a restart.
         """
         check_users([{"id": user_id}])
+        self._check_segments()
         Intents(self.path).begin(user_id)
         try:
             return {"removed": self._erase(user_id)}
@@ -157,6 +159,7 @@ class People:
 
     def _erase(self, user_id: str) -> dict[str, int]:
         with _one_at_a_time:
+            self._check_segments()  # before anything is changed
             deletion = Deletion(what="user", id=user_id, ts=self.clock.now_ms())
             self.update()
             with self._lock:
@@ -179,14 +182,28 @@ class People:
                 "checkpoints": checkpoints, **learner,
             }  # fmt: skip
 
+    def _check_segments(self) -> None:
+        """See that all of the log can be read: what cannot may name the person, and could not be cleaned."""
+        damaged = self._sqlite_log().check()
+        if damaged:
+            raise StorageError(
+                f"All of the log must be readable before somebody can be forgotten; {len(damaged)} of its segments "
+                f"cannot be read: {', '.join(sorted(damaged))}. Nothing was changed. Run `everbrook doctor`, put the "
+                "files back from a backup, and ask again."
+            )
+
     def _sqlite_log(self) -> SqliteLog:
         assert isinstance(self.log, SqliteLog)  # what a data directory has
         return self.log
 
     def _end_erasures(self) -> None:
-        """Do what a crash left undone."""
-        for user_id in Intents(self.path).pending():
-            self._erase(user_id)
+        """Do what a crash left undone; what stands in the way of it does not stand in the way of a start."""
+        try:
+            for user_id in Intents(self.path).pending():
+                self._erase(user_id)
+        except EverbrookError as error:
+            self.note_error(f"A person is not forgotten everywhere yet; it is tried again: {error.message}")
+            self._retries.begin()
 
 
 _one_at_a_time = threading.Lock()

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -19,9 +20,10 @@ import numpy as np
 from everbrook.events.columns import Coded, EventColumns
 from everbrook.events.log_database import Batch, delete_ids, insert_batches, insert_segment
 from everbrook.events.log_files import disk_errors, sync_directory, write_durably
+from everbrook.events.owners import Owners
 from everbrook.events.records import RECORD_TYPES, Deletion, Event, Impression, Record, UserChange
 from everbrook.events.segments import Segment, SegmentEntry, write_segment
-from everbrook.types import Bool
+from everbrook.types import I64, Bool
 
 ANONYMOUS = "forgotten"  # stands in a deletion for whom it was
 _decoders = {name: msgspec.json.Decoder(kind) for name, kind in RECORD_TYPES.items()}
@@ -37,63 +39,101 @@ class Erased(msgspec.Struct, frozen=True, kw_only=True):
     deletions: int = 0  # earlier ones of the same user; they name nobody any more
     event_ids: int = 0
     segments: int = 0  # written anew
-    sessions: int = 0  # whose guests became the user
+    sessions: int = 0  # in which the user was named
 
 
 @dataclass
 class Person:
     """Whose records are meant.
 
+    A session may have led to several users, one after another. What the others did in it stays theirs. Where it led to
+    the person last it ends, for all: its name goes from the others' records too, and these then name their user.
+
     Args:
         user: the id.
         stop: records from this offset on are not meant.
-        sessions: that led to the user.
+        sessions: in which the user was named.
+        owners: whose the events of these sessions are.
     """
 
     user: str
     stop: int
     sessions: set[str] = field(default_factory=set)
+    owners: Owners = field(default_factory=Owners)
 
     def find_sessions(self, columns: EventColumns) -> None:
-        """Take note of the sessions in which events name the user."""
-        if columns.session is None or (code := _code(columns.user, self.user)) is None:
+        """Take note of the sessions in which events name the user; first of the whole log."""
+        if (code := _code(columns.user, self.user)) is None:
             return
-        assert columns.user is not None
         theirs = np.unique(columns.session.codes[columns.user.codes == code])
         self.sessions |= {columns.session.names[code] for code in theirs.tolist() if code >= 0}
 
-    def rows(self, columns: EventColumns) -> Bool:
-        """(B,) which events are the person's: they name the user, or only a session that led there."""
-        theirs = np.zeros(len(columns), np.bool_)
-        unnamed = np.ones(len(columns), np.bool_)
-        if columns.user is not None:
-            unnamed = columns.user.codes < 0
-            if (code := _code(columns.user, self.user)) is not None:
-                theirs |= columns.user.codes == code
-        if columns.session is not None and self.sessions:
-            codes = [code for code, name in enumerate(columns.session.names) if name in self.sessions]
-            theirs |= unnamed & np.isin(columns.session.codes, codes)
-        return theirs
+    def find_owners(self, columns: EventColumns, offsets: I64) -> None:
+        """Take note of who else was named in these sessions; then, once more of the whole log and in its order."""
+        if self.sessions:
+            self.owners.note(columns, offsets, self.sessions)
 
-    def owns(self, record: Record) -> bool:
+    @cached_property
+    def ended(self) -> set[str]:
+        """The sessions that led to the person last; to be asked when all owners were found."""
+        return {session for session in self.sessions if self.owners.last(session) == self.user}
+
+    def rows(self, columns: EventColumns, offsets: I64) -> Bool:
+        """(B,) which events are the person's: they name the user, or nobody in a session that led there then."""
+        theirs = np.zeros(len(columns), np.bool_)
+        if (code := _code(columns.user, self.user)) is not None:
+            theirs |= columns.user.codes == code
+        unnamed = np.flatnonzero(_within(columns, self.sessions) & (columns.user.codes < 0))
+        for row in unnamed.tolist():
+            session = columns.session.names[columns.session.codes[row]]
+            theirs[row] = self.owners.of(session, int(offsets[row])) == self.user
+        return theirs & (offsets < self.stop)
+
+    def others(self, columns: EventColumns, offsets: I64) -> EventColumns:
+        """Events that stay, without the sessions that ended."""
+        cut = np.flatnonzero(_within(columns, self.ended) & (offsets < self.stop))
+        if not len(cut):
+            return columns
+        users, sessions = columns.user.texts(), columns.session.texts()
+        for row in cut.tolist():
+            users[row] = users[row] or self.owners.of(sessions[row] or "", int(offsets[row]))
+            sessions[row] = None
+        return replace(columns, user=Coded.of(users), session=Coded.of(sessions))
+
+    def owns(self, record: Record, offset: int) -> bool:
         """Whether a record is the person's."""
         if isinstance(record, UserChange):
             return record.id == self.user
         if isinstance(record, Deletion):
             return record.what == "user" and record.id == self.user
         if isinstance(record, Event | Impression):
-            return record.user == self.user or (record.user is None and record.session in self.sessions)
+            return self._owner(record, offset) == self.user
         return False
+
+    def other(self, record: Record, offset: int) -> Record | None:
+        """What becomes of a record that stays; None where it is as it was."""
+        if not isinstance(record, Event | Impression) or record.session not in self.ended:
+            return None
+        return msgspec.structs.replace(record, user=self._owner(record, offset), session=None)
+
+    def _owner(self, record: Event | Impression, offset: int) -> str | None:
+        if record.user is not None or record.session not in self.sessions:
+            return record.user
+        return self.owners.of(record.session, offset)
 
     def needles(self) -> list[bytes]:
         """Bytes of which a row of the database has some where the person is in it."""
         return [msgspec.json.encode(name) for name in (self.user, *self.sessions)]
 
 
-def _code(coded: Coded | None, name: str) -> int | None:
-    if coded is None or name not in coded.names:
-        return None
-    return coded.names.index(name)
+def _code(coded: Coded, name: str) -> int | None:
+    return coded.names.index(name) if name in coded.names else None
+
+
+def _within(columns: EventColumns, sessions: set[str]) -> Bool:
+    """(B,) which events are in one of the sessions."""
+    codes = [code for code, name in enumerate(columns.session.names) if name in sessions]
+    return np.isin(columns.session.codes, codes) if codes else np.zeros(len(columns), np.bool_)
 
 
 @dataclass
@@ -119,13 +159,14 @@ def rewrite_segments(segments: Iterable[Segment], person: Person, new_file: Call
         if segment.entry.first >= person.stop:
             continue
         columns = segment.columns()
-        theirs = person.rows(columns) & (segment.offsets < person.stop)
+        theirs = person.rows(columns, segment.offsets)
+        changed = person.others(columns, segment.offsets)
         gone = int(np.count_nonzero(theirs))
-        if not gone:
+        if not gone and changed is columns:
             continue
         new = None
         if gone < len(columns):
-            kept = columns.take(np.flatnonzero(~theirs)).compact()
+            kept = changed.take(np.flatnonzero(~theirs)).compact()
             offsets = np.ascontiguousarray(segment.offsets[~theirs])
             new = write_segment(new_file(), kept, offsets, with_ids=segment.entry.ids_size_bytes > 0)
         ids = None if columns.id is None else columns.take(np.flatnonzero(theirs)).id
@@ -182,12 +223,14 @@ def _without(batch: Batch, person: Person, anonymous: str, counts: dict[str, int
         kept = bytes(raw)
         if offset < person.stop:
             record = _decoders[kind].decode(raw)
-            if person.owns(record):
+            if person.owns(record, offset):
                 counts[kind] += 1
                 if not isinstance(record, Deletion):  # whose offset must stay, for it may be the log's last
                     ids += [record.id] if isinstance(record, Event) and record.id is not None else []
                     continue
                 kept = msgspec.json.encode(msgspec.structs.replace(record, id=anonymous))
+            elif (other := person.other(record, offset)) is not None:
+                kept = msgspec.json.encode(other)
         if last != offset - 1:
             runs.append((offset, []))
         runs[-1][1].append(kept)

@@ -141,6 +141,9 @@ class BulkWriter:
             for run in self._reader.runs(0, stop, ("event",), READ_EVENTS):
                 if run.events is not None:
                     person.find_sessions(run.events)
+            for run in self._reader.runs(0, stop, ("event",), READ_EVENTS) if person.sessions else ():
+                if run.events is not None:
+                    person.find_owners(run.events, run.offsets)
             rewritten = rewrite_segments(self._reader.all_segments(), person, self._new_file)
             anonymous = f"{ANONYMOUS}-{uuid.uuid4().hex[:12]}"
 

@@ -93,3 +93,60 @@ def test_waits_double_up_to_a_bound_and_end_when_it_closes() -> None:
     retries.begin()
     assert [text.partition(" in ")[2].partition(" s")[0] for text in told[:4]] == ["0.002", "0.004", "0.008", "0.016"]
     assert len(told) == len(set(told))
+
+
+def _flip(file: Path) -> bytes:
+    """Damage a file; gives what it was."""
+    whole = file.read_bytes()
+    body = bytearray(whole)
+    body[len(body) // 2] ^= 4
+    file.write_bytes(body)
+    return whole
+
+
+@pytest.fixture
+def sealed(tmp_path: Path) -> Path:
+    """A data directory whose events lie in two segments, and live; some of each are the person's."""
+    with Recommender.open(tmp_path / "data", SETTINGS) as shop:
+        for part in range(3):
+            shop.ingest([{"user": user, "item": f"i{part}"} for user in (PERSON, "other")])
+            assert part == 2 or shop._sqlite_log().seal() == 2
+    return tmp_path / "data"
+
+
+def test_while_a_segment_is_damaged_nobody_is_forgotten_and_nothing_is_half_done(sealed: Path) -> None:
+    file = sealed / "segments" / "00000001.arrow"
+    whole = _flip(file)
+    with Recommender.open(sealed, SETTINGS, beside=True) as shop:
+        end, known = shop.log.end, shop.user(PERSON)
+        with pytest.raises(StorageError) as raised:
+            shop.delete_user(PERSON)
+        assert raised.value.message == (
+            "All of the log must be readable before somebody can be forgotten; 1 of its segments cannot be read: "
+            "00000001.arrow. Nothing was changed. Run `everbrook doctor`, put the files back from a backup, and ask "
+            "again."
+        )
+        assert (shop.log.end, shop.user(PERSON), Intents(sealed).pending()) == (end, known, [])
+        file.write_bytes(whole)
+        assert shop.delete_user(PERSON)["removed"]["events"] == 3
+    assert all(PERSON.encode() not in path.read_bytes() for path in sealed.rglob("*") if path.is_file())
+
+
+def test_a_deletion_that_was_begun_and_a_damaged_segment_do_not_stand_in_the_way_of_a_start(
+    sealed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forgetting.Retries.__init__, "__defaults__", (0.01,))
+    done = threading.Event()
+    _refusing(0, done, monkeypatch)
+    file = sealed / "segments" / "00000002.arrow"
+    whole = _flip(file)
+    Intents(sealed).begin(PERSON)
+    with Recommender.open(sealed, SETTINGS, beside=True) as shop:
+        assert any("00000002.arrow" in error for error in shop.status()["last_errors"])
+        assert shop.recommend(user="other", k=3).items
+        assert not done.is_set()
+        file.write_bytes(whole)
+        assert done.wait(60)
+        shop._retries._thread.join(60)  # type: ignore[union-attr]
+        assert Intents(sealed).pending() == []
+    assert all(PERSON.encode() not in path.read_bytes() for path in sealed.rglob("*") if path.is_file())
