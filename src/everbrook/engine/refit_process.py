@@ -6,12 +6,9 @@ leaves a model's file in the data directory before it ends. Whoever started it j
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 import time
 import uuid
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +18,7 @@ import msgspec
 from everbrook.engine.building import new_core
 from everbrook.engine.fitting import TYPES, learn_model, refit, relearn
 from everbrook.engine.learning_files import read_arrays, write_arrays
+from everbrook.engine.side_process import Tell, obey
 from everbrook.engine.trail import Trail
 from everbrook.events.log_follower import LogFollower
 from everbrook.models.sequence_file import save
@@ -37,7 +35,6 @@ FOLDER = "refit"
 MODEL = "model.safetensors"
 WEIGHTS = "mixture.safetensors"
 ROWS = "rows.safetensors"  # which row each item has where the model will answer; there while it is fitted
-Tell = Callable[[dict[str, Any]], None]
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -156,20 +153,7 @@ def _told(at: Progress) -> dict[str, Any]:
 
 def main() -> int:
     """Do what standard input says; gives the exit code."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server ends us in its own time
-    parent = os.getppid()
-    order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
-    os.nice(order.settings.engine.refit_niceness)
-
-    def tell(told: dict[str, Any]) -> None:
-        if os.getppid() != parent:
-            raise SystemExit(1)
-        sys.stdout.buffer.write(msgspec.json.encode(told) + b"\n")
-        sys.stdout.buffer.flush()
-
-    outcome = run(order, tell)
-    tell({"outcome": outcome})
-    return 0
+    return obey(Order, lambda order, tell: tell({"outcome": run(order, tell)}))
 
 
 if __name__ == "__main__":

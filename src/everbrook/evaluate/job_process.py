@@ -6,7 +6,6 @@ standard output, a JSON line at a time. Not who starts it (see `jobs`).
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 import time
@@ -18,6 +17,7 @@ import msgspec
 import numpy as np
 
 from everbrook import __version__
+from everbrook.engine.side_process import Tell, obey
 from everbrook.evaluate.jobs import CHECK, Order
 from everbrook.evaluate.options import ReplayOptions, parse_delays
 from everbrook.evaluate.report import ALL, Conditions
@@ -29,8 +29,6 @@ from everbrook.events.records import ItemChange
 
 TOLD_S = 0.25  # between two signs of life
 DAY_MS = 86_400_000
-
-Tell = Callable[[dict[str, Any]], None]
 
 
 def run(order: Order, tell: Tell) -> None:
@@ -122,18 +120,7 @@ def _steps(tell: Tell, step: str) -> Callable[[int, int], None]:
 
 def main() -> int:
     """Do what standard input says; gives the exit code."""
-    parent = os.getppid()
-    order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
-    os.nice(order.settings.engine.refit_niceness)
-
-    def tell(told: dict[str, Any]) -> None:
-        if os.getppid() != parent:
-            raise SystemExit(1)
-        sys.stdout.buffer.write(msgspec.json.encode(told) + b"\n")
-        sys.stdout.buffer.flush()
-
-    run(order, tell)
-    return 0
+    return obey(Order, run)
 
 
 if __name__ == "__main__":
