@@ -13,7 +13,7 @@ from everbrook.engine.looking import Looking
 from everbrook.engine.spans import span
 from everbrook.engine.wishes import read_wish, wish_of
 from everbrook.errors import EverbrookError
-from everbrook.rank.lists import make_list
+from everbrook.rank.lists import Wish, make_lists
 from everbrook.rank.requests import Recommend, Recommendation
 
 
@@ -45,14 +45,8 @@ class Listing(Looking, Experimenting):
         """
         began_s, now_ms = time.perf_counter(), self.clock.now_ms()
         varied = [self.varied(wish) for wish in wishes]
-        found: list[Recommendation | EverbrookError] = []
         with span("list", lists=len(wishes), k=max((wish.k for wish in wishes), default=0)), self._lock:
-            for wish, variants in varied:
-                try:
-                    found.append(self._listed(wish, variants, now_ms, began_s))
-                except EverbrookError as error:
-                    found.append(error)
-                began_s = time.perf_counter()
+            found = self._listed(varied, now_ms, began_s)
         if self.settings.engine.log_impressions:
             shown = [
                 impression_of(wish, answer, now_ms) for (wish, _), answer in zip(varied, found, strict=True)
@@ -62,16 +56,26 @@ class Listing(Looking, Experimenting):
                 self.log.submit(shown).add_done_callback(self._note_failure)
         return found
 
-    def _listed(self, wish: Recommend, variants: dict[str, str], now_ms: int, began_s: float) -> Recommendation:
+    def _listed(
+        self, varied: Sequence[tuple[Recommend, dict[str, str]]], now_ms: int, began_s: float
+    ) -> list[Recommendation | EverbrookError]:
         core, settings = self._core, self.settings.rank
-        asked = read_wish(wish, core, settings, now_ms, self.draws)
-        listed = make_list(core.mixture, asked, settings.scan)
-        items = describe(core.mixture, core.state, listed, asked, settings.reasons if wish.explain else 0)
-        self._lists += 1
-        return Recommendation(
-            request=f"r-{uuid.uuid4().hex[:16]}", items=items, model=self._stamp(now_ms), variants=variants,
-            took_ms=round(1000.0 * (time.perf_counter() - began_s), 3),
-        )  # fmt: skip
+        asked: dict[int, Wish] = {}
+        found: dict[int, Recommendation | EverbrookError] = {}
+        for at, (wish, _) in enumerate(varied):
+            try:
+                asked[at] = read_wish(wish, core, settings, now_ms, self.draws)
+            except EverbrookError as error:
+                found[at] = error
+        made = make_lists(core.mixture, list(asked.values()), settings.scan)
+        stamp, self._lists = self._stamp(now_ms), self._lists + len(made)
+        for (at, own), listed in zip(asked.items(), made, strict=True):
+            most = settings.reasons if varied[at][0].explain else 0
+            found[at] = Recommendation(
+                request=f"r-{uuid.uuid4().hex[:16]}", items=describe(core.mixture, core.state, listed, own, most),
+                model=stamp, variants=varied[at][1], took_ms=round(1000.0 * (time.perf_counter() - began_s), 3),
+            )  # fmt: skip
+        return [found[at] for at in range(len(varied))]
 
     def _note_failure(self, future: Any) -> None:
         if not future.cancelled() and (error := future.exception()) is not None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from everbrook.models.collaborative_items import ItemSimilarities
 from everbrook.models.collaborative_kernels import best_of_both, blend, own_apart
+from everbrook.models.lately import Lately
 from everbrook.models.neighbours_store import Answer, NeighbourStore, Shape
 from everbrook.settings.collaborative import CollaborativeSettings
 from everbrook.types import F32, I32, NO_ROW, Arrays, Query, Step
@@ -22,7 +23,6 @@ ITEMS, USERS = 0, 1
 class Found:
     """Both columns' items for one query."""
 
-    key: tuple[bytes, int]
     items: Answer  # with one column of mass
     users: Answer  # the same
 
@@ -56,7 +56,7 @@ class Collaborative:
                 query_items=s.user_query_items, closing=False, floats=np.array(floats),
             )
         )  # fmt: skip
-        self._last: Found | None = None
+        self._lately: Lately[Found] = Lately()
 
     def forget_actor(self, actor: int) -> int:
         """Drop what is kept for an actor; how many rows that were."""
@@ -66,7 +66,7 @@ class Collaborative:
         """Make room for rows below these."""
         self._items.grow(items)
         self._users.grow(items, actors)
-        self._last = None
+        self._lately.clear()
 
     def observe(self, step: Step, mass: F32, rest: F32) -> None:
         """Learn; both columns stay asleep."""
@@ -74,7 +74,7 @@ class Collaborative:
         rest[:] = np.nan
         self._items.learn(step)
         self._users.learn(step)
-        self._last = None
+        self._lately.clear()
 
     def propose(self, query: Query, limit: int) -> I32:
         """Items by the greater of both probabilities."""
@@ -107,7 +107,7 @@ class Collaborative:
         for part, target in (("items.", self._items), ("users.", self._users)):
             mine = {name.removeprefix(part): array for name, array in arrays.items() if name.startswith(part)}
             target.load(mine)
-        self._last = None
+        self._lately.clear()
 
     def _recent(self, query: Query) -> I32:
         return self._users.recent(query, len(query.items))
@@ -123,9 +123,5 @@ class Collaborative:
     def _find(self, query: Query) -> Found:
         """One search serves every call for the same query until something is learned."""
         key = (query.items.tobytes(), query.actor)
-        last = self._last
-        if last is not None and last.key == key:
-            return last
-        found = Found(key, self._items.ask(query), self._ask_users(query))
-        self._last = found
-        return found
+        found = self._lately.get(key)
+        return found or self._lately.put(key, Found(self._items.ask(query), self._ask_users(query)))

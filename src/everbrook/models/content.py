@@ -17,6 +17,7 @@ from everbrook.features.vectors import GivenVectors
 from everbrook.models import content_kernels as kernels
 from everbrook.models.content_index import ContentIndex, Profile
 from everbrook.models.content_scan import NumberScan, Scan, VectorScan
+from everbrook.models.lately import Lately
 from everbrook.models.neighbours_query import latest, look_up
 from everbrook.settings.content import ContentSettings
 from everbrook.types import F32, F64, I32, NO_ROW, Arrays, Query, Step
@@ -58,7 +59,7 @@ class Content:
             (NumberScan(self._numbers, self.settings.number_width), np.array([self.settings.number_temperature])),
         )
         self._place: I32 = np.zeros(0, np.int32)
-        self._last: tuple[object, tuple[Part, ...]] | None = None
+        self._lately: Lately[tuple[Part, ...]] = Lately()
 
     def put(self, rows: I32, records: Sequence[ItemChange | None]) -> None:
         """Say what items are about, in place of what was known; None takes it away."""
@@ -71,7 +72,7 @@ class Content:
         for row, record in zip(rows.tolist(), records, strict=True):
             self._vectors.put(row, (record.vectors or {}) if record is not None else {})
             self._numbers.put(row, (record.properties or {}) if record is not None else {})
-        self._last = None
+        self._lately.clear()
 
     def text(self, typed: str) -> F32:
         """(D,) a typed query as `Query.text` wants it."""
@@ -102,7 +103,7 @@ class Content:
         if items > self._index.n_items:
             self._index.grow(max(items, 2 * self._index.n_items))
             self._place = np.zeros(self._index.n_items, np.int32)
-        self._last = None
+        self._lately.clear()
 
     def observe(self, step: Step, mass: F32, rest: F32) -> None:
         """Nothing is learned; all columns stay asleep."""
@@ -156,7 +157,7 @@ class Content:
         self._vectors.load(_under("vectors.", arrays))
         self._numbers.load(_under("numbers.", arrays))
         self._place = np.zeros(self._index.n_items, np.int32)
-        self._last = None
+        self._lately.clear()
 
     def _recent(self, query: Query) -> I32:
         items = np.ascontiguousarray(query.items, np.int32)
@@ -166,8 +167,9 @@ class Content:
         """One search serves every call for the same query until an item changes."""
         typed = _sparse(query.text, self.features.n_columns)
         key = (query.items.tobytes(), typed.columns.tobytes(), typed.values.tobytes())
-        if self._last is not None and self._last[0] == key:
-            return self._last[1]
+        kept = self._lately.get(key)
+        if kept is not None:
+            return kept
         s, recent = self.settings, self._recent(query)
         own = query.items if not len(typed.columns) else np.zeros(0, np.int32)
         own = np.ascontiguousarray(own, np.int32)
@@ -175,8 +177,7 @@ class Content:
         text = self._soft(*self._index.alike(wanted, own, s.postings), self._temperatures)
         scanned = [(scan.alike(recent, s.query_decay, own, s.scan_items), heat) for scan, heat in self._scans]
         found = (text, *(self._soft(*near, heat) for near, heat in scanned))
-        self._last = (key, found)
-        return found
+        return self._lately.put(key, found)
 
     def _soft(self, items: I32, cosines: F32, temperatures: F64) -> Part:
         mass = np.empty((len(items), len(temperatures)), np.float32)

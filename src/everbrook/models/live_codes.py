@@ -14,11 +14,12 @@ import numpy as np
 
 from everbrook.models import live_scan
 from everbrook.models.sequence_kernels import best_rows
-from everbrook.types import F32, I32
+from everbrook.types import F32, F64, I32
 
 LEAST_ROWS = 8_192
 """Fewer rows are multiplied as they are: that costs no more."""
 _MOST_FOUND = 16_384  # rows looked at as they are; where more may be among the best, coding gains nothing
+_AT_ONCE = 4  # states that are held against the rows at once: their scores must not fill the nearer memory
 _MOST_PICKED = 8  # parts of the rows whose codes lie together too
 _ALL = np.empty(0, np.int32)
 
@@ -129,29 +130,46 @@ class RowCodes:
         return picked
 
     def best(
-        self, state: F32, kept: tuple[I32, F32], rows: I32, log_prior: F32, limit: int
-    ) -> tuple[float, I32] | None:
-        """The logarithm of the denominator over rows, and the best of them, best first; None where codes do not help.
+        self, states: F32, kept: tuple[I32, F32], rows: I32, log_prior: F32, limit: int
+    ) -> list[tuple[float, I32] | None]:
+        """For each state the logarithm of the denominator over rows, and the best of them, best first.
 
         Args:
-            state: (D,)
+            states: (Q, D)
             kept: see `keep_up`.
             rows: (M,) ascending, never written to, kept by who asks; all that are coded where M is their number.
             log_prior: (M,)
             limit: how many of the best.
+
+        Returns:
+            None for those whom codes do not help.
         """
-        M = len(rows)
+        M, found = len(rows), list[tuple[float, I32] | None]()
         if self._table is None or not 0 < limit <= M // (2 * live_scan.GROUP):
-            return None
-        if len(self._scores) < M:
-            self._scores = np.empty(M, np.float32)
+            return [None] * len(states)
         every = self._count == M
         coded = self._all if every else self._of(rows)
-        log_all, places, scores = live_scan.answer(
-            coded.codes, coded.scales, coded.slack, coded.most(M), self._levels, self._table, *kept, state,
-            _ALL if every else rows, log_prior, limit, self._scores[:M], self._found,
-        )  # fmt: skip
-        return (log_all, rows[places[best_rows(scores, limit)]]) if len(places) else None
+        most = coded.most(M)
+        for start in range(0, len(states), _AT_ONCE):
+            part = states[start : start + _AT_ONCE]
+            scores, highs, sizes = self._scan(part, coded, log_prior, len(most))
+            for q in range(len(part)):
+                log_all, places, exact = live_scan.answer(
+                    scores[q], highs[q], most, float(sizes[q, 1]), self._table, *kept, part[q], _ALL if every else rows,
+                    log_prior, limit, self._found,
+                )  # fmt: skip
+                found.append((log_all, rows[places[best_rows(exact, limit)]]) if len(places) else None)
+        return found
+
+    def _scan(self, states: F32, coded: _Coded, log_prior: F32, groups: int) -> tuple[F32, F32, F64]:
+        Q, M = len(states), len(log_prior)
+        if self._scores.size < Q * M:
+            self._scores = np.empty(Q * M, np.float32)
+        scores, highs = self._scores[: Q * M].reshape(Q, M), np.empty((Q, groups), np.float32)
+        levels, sizes = np.zeros((Q, len(coded.codes) * live_scan.PANEL), np.int16), np.empty((Q, 2))
+        live_scan.coded_states(states, self._levels, levels, sizes)
+        live_scan.scan(coded.codes, coded.scales, coded.slack, levels, sizes, log_prior, scores, highs)
+        return scores, highs, sizes
 
     def lifts(self, state: F32, rows: I32) -> F32:
         """(M,) products of some rows, never written to, with a state, as the codes say."""

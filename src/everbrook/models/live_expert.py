@@ -7,12 +7,14 @@ serve.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from everbrook.models import live_kernels as kernels
+from everbrook.models.lately import Lately
 from everbrook.models.live_codes import LEAST_ROWS, LiveCodes
 from everbrook.models.live_head import Head, head_of
 from everbrook.models.live_numbers import LiveNumbers, Numbers
@@ -81,7 +83,7 @@ class LiveExpert:
         self.anchor = AnchorRows(s.width)
         self.codes = LiveCodes(s.width)
         self.stage, self.canary_share = "off", 0.0
-        self._last: tuple[Query, _Answer | None] | None = None
+        self._lately: Lately[tuple[Query, _Answer]] = Lately()
         self._states: dict[int, _Kept] = {}
 
     def stand_on(self, popularity: Popularity) -> None:
@@ -113,7 +115,8 @@ class LiveExpert:
             canary_share: share of the actors that they serve in a canary.
             prior: (K,) weights of the prior.
         """
-        self.stage, self.canary_share, self._last = stage, canary_share, None
+        self.stage, self.canary_share = stage, canary_share
+        self._lately.clear()
         if self.prior is not None:
             self.prior.weights = prior.copy()
 
@@ -127,12 +130,20 @@ class LiveExpert:
         """Make room for item rows below `items`."""
         self.items = max(self.items, items)
         self.rows.grow(items)
-        self._last = None
+        self._lately.clear()
 
     def observe(self, step: Step, mass: F32, rest: F32) -> None:
         """Nothing is said of events whose list was not made, and nothing learned."""
         mass[:], rest[:] = 0.0, np.nan
-        self._last = None
+        self._lately.clear()
+
+    def foresee(self, queries: Sequence[Query], limit: int) -> None:
+        """Answer queries that will be asked about together: memory gives the rows once for all of them."""
+        self._limit = max(self._limit, limit)
+        able = self.stage != "off" and self.prior is not None and self.items
+        asked = [query for query in queries if len(query.items)] if able else []
+        for query, answer in zip(asked, self._found(asked, self._limit) if asked else (), strict=True):
+            self._lately.put(id(query), (query, answer))
 
     def propose(self, query: Query, limit: int) -> I32:
         """The items of highest probability."""
@@ -161,7 +172,7 @@ class LiveExpert:
         """
         if self.stage == "off" or not len(query.items) or self.prior is None or not self.items:
             return None
-        answer = self._found(query, 1, anchor)
+        answer = self._found([query], 1, anchor)[0]
         out = np.empty(len(rows), np.float32)
         self._scored(query, rows, answer, out)
         return out * np.float32(1.0 - self.settings.rest)
@@ -194,32 +205,47 @@ class LiveExpert:
     def _answer(self, query: Query, limit: int) -> _Answer | None:
         if self.stage == "off" or not len(query.items) or self.prior is None or not self.items:
             return None
-        last = self._last
-        if last is not None and last[0] is query and (last[1] is None or len(last[1].best) >= min(limit, self.items)):
-            return last[1]
-        answer = self._found(query, max(limit, self._limit))
-        self._last = (query, answer)
-        return answer
+        kept = self._lately.get(id(query))
+        if kept is not None and kept[0] is query and len(kept[1].best) >= min(limit, self.items):
+            return kept[1]
+        answer = self._found([query], max(limit, self._limit))[0]
+        return self._lately.put(id(query), (query, answer))[1]
 
-    def _found(self, query: Query, limit: int, anchor: bool | None = None) -> _Answer:
-        if anchor is None:
-            anchor = not serves_live(self.stage, query.actor, self.canary_share)
-        state = self._state(query, anchor)
-        head = self._head(query)
+    def _found(self, queries: Sequence[Query], limit: int, anchor: bool | None = None) -> list[_Answer]:
+        """Answers to queries; those that hold the same weights against the same items do so at once."""
+        alike: dict[tuple[int, int, bool], list[int]] = {}
+        for at, query in enumerate(queries):
+            by_anchor = not serves_live(self.stage, query.actor, self.canary_share) if anchor is None else anchor
+            alike.setdefault((query.scenario, query.now_ms, by_anchor), []).append(at)
+        found: dict[int, _Answer] = {}
+        for (_, _, by_anchor), places in alike.items():
+            asked = [queries[at] for at in places]
+            found |= dict(zip(places, self._found_alike(asked, limit, by_anchor), strict=True))
+        return [found[at] for at in range(len(queries))]
+
+    def _found_alike(self, queries: list[Query], limit: int, anchor: bool) -> list[_Answer]:
+        states = np.stack([self._state(query, anchor) for query in queries])
+        head = self._head(queries[0])
         kept = (self.anchor.place, self.anchor.values) if anchor else (_NO_PLACE, self.rows.table)
+        coded: list[tuple[float, I32] | None] = [None] * len(queries)
         if len(head.rows) >= LEAST_ROWS:
             codes = self.codes.anchor if anchor else self.codes.live
             codes.keep_up(self.rows.table, kept, self.items, self.rows.origin)
-            found = head.coded_answer(codes, state, kept, limit)
-            if found is not None:
-                return _Answer(state, *found, anchor)
+            coded = head.coded_answers(codes, states, kept, limit)
+        return [
+            _Answer(state, *(self._plain(head, state, kept, limit, anchor) if one is None else one), anchor)
+            for state, one in zip(states, coded, strict=True)
+        ]
+
+    def _plain(self, head: Head, state: F32, kept: tuple[I32, F32], limit: int, anchor: bool) -> tuple[float, I32]:
+        """Where codes do not help: the rows as they are."""
         if len(head.others):
-            return _Answer(state, *head.answer(self.rows.table, state, kept, limit), anchor)
+            return head.answer(self.rows.table, state, kept, limit)
         scores = self.rows.table[: self.items] @ state
         if anchor:
             kernels.overlaid(scores, state, self.anchor.rows, self.anchor.kept)
         log_all = kernels.log_total(scores, head.log_prior)
-        return _Answer(state, float(log_all), best_rows(scores, limit), anchor)
+        return float(log_all), best_rows(scores, limit)
 
     def _state(self, query: Query, anchor: bool) -> F32:
         """(D,) from what was computed for the actor before, where nothing has happened since and it is young enough."""

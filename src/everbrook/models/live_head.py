@@ -47,21 +47,24 @@ class Head:
             log_all = self._with_others(log_all, lifts)
         return log_all, self.rows[best_rows(scores, limit)]
 
-    def coded_answer(
-        self, codes: RowCodes, state: F32, kept: tuple[I32, F32], limit: int
-    ) -> tuple[float, I32] | None:
-        """The same by codes that are kept up with the table; None where they do not help.
+    def coded_answers(
+        self, codes: RowCodes, states: F32, kept: tuple[I32, F32], limit: int
+    ) -> list[tuple[float, I32] | None]:
+        """The same for several states by codes that are kept up with the table; None where they do not help.
 
         Args:
             codes: of the table's rows.
-            state: see `answer`.
+            states: (Q, D)
             kept: see `answer`.
             limit: see `answer`.
         """
-        found = codes.best(state, kept, self.rows, self.log_prior, limit)
-        if found is None or not len(self.others):
+        found = codes.best(states, kept, self.rows, self.log_prior, limit)
+        if not len(self.others):
             return found
-        return self._with_others(found[0], codes.lifts(state, self.others)), found[1]
+        return [
+            None if one is None else (self._with_others(one[0], codes.lifts(state, self.others)), one[1])
+            for one, state in zip(found, states, strict=True)
+        ]
 
     def _with_others(self, log_all: float, lifts: F32) -> float:
         top = float(lifts.max())

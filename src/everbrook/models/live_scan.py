@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from everbrook.models.live_kernels import lifts
 from everbrook.models.neighbours_kernels import kth_smallest
-from everbrook.types import F32, I32
+from everbrook.types import F32, F64, I32
 
 I8 = NDArray[np.int8]
 I16 = NDArray[np.int16]
@@ -119,41 +119,37 @@ def widest(slack: F32, rows: int) -> F32:
 
 @njit(cache=True)
 def scan(
-    codes: I8, scales: F32, slack: F32, state: I16, sizes: tuple[float, float], log_prior: F32, scores: F32, highs: F32
-) -> float:  # fmt: skip
+    codes: I8, scales: F32, slack: F32, states: I16, sizes: F64, log_prior: F32, scores: F32, highs: F32
+) -> None:
     """Rough logarithms of the parts of the denominator, and what the greatest of each group cannot exceed.
 
-    The rows of group g are g, g + G, g + 2 G and so on, where G is the number of groups.
+    The rows of group g are g, g + G, g + 2 G and so on, where G is the number of groups. Several states are held
+    against G rows while these are near: memory gives each row once.
 
     Args:
         codes: (P, M, 64)
         scales: (M,)
         slack: (M,)
-        state: (P * 64,) coded.
-        sizes: what a level of the state stands for, and the state's length.
+        states: (Q, P * 64) coded.
+        sizes: (Q, 2) what a level of each state stands for, and its length.
         log_prior: (M,)
-        scores: (M,), out.
-        highs: (G,), out.
-
-    Returns:
-        The greatest of the upper ends.
+        scores: (Q, M), out.
+        highs: (Q, G), out.
     """
-    G, M = len(highs), len(log_prior)
+    G, M = highs.shape[1], len(log_prior)
     products, part = np.empty(G, np.int32), np.empty(G, np.int32)
     highs[:] = np.float32(-1e30)
     for start in range(0, M, G):
         stop = min(start + G, M)
-        _products(codes[0, start:stop], state[:PANEL], products[: stop - start])
-        for panel in range(1, codes.shape[0]):
-            _products(codes[panel, start:stop], state[panel * PANEL : (panel + 1) * PANEL], part[: stop - start])
-            products += part
-        found = scores[start:stop]
-        _rough(products[: stop - start], scales[start:stop], sizes[0], log_prior[start:stop], found)
-        _raise(found, slack[start:stop], sizes[1], highs)
-    top = highs[0]
-    for g in range(G):
-        top = max(top, highs[g])
-    return np.float64(top)
+        for q in range(len(states)):
+            _products(codes[0, start:stop], states[q, :PANEL], products[: stop - start])
+            for panel in range(1, codes.shape[0]):
+                of_panel = states[q, panel * PANEL : (panel + 1) * PANEL]
+                _products(codes[panel, start:stop], of_panel, part[: stop - start])
+                products += part
+            found = scores[q, start:stop]
+            _rough(products[: stop - start], scales[start:stop], sizes[q, 0], log_prior[start:stop], found)
+            _raise(found, slack[start:stop], sizes[q, 1], highs[q])
 
 
 @njit(cache=True, fastmath=_SUMS)
@@ -269,42 +265,50 @@ def where(rows: I32, wanted: I32) -> tuple[I32, I32]:
 
 
 @njit(cache=True)
+def coded_states(states: F32, levels: int, coded: I16, sizes: F64) -> None:
+    """Code states.
+
+    Args:
+        states: (Q, D)
+        levels: see `state_levels`.
+        coded: (Q, P * 64) zeros, out.
+        sizes: (Q, 2), out: what a level of each stands for, and its length.
+    """
+    for q in range(len(states)):
+        sizes[q, 0], sizes[q, 1] = coded_state(states[q], levels, coded[q])
+
+
+@njit(cache=True)
 def answer(
-    codes: I8, scales: F32, slack: F32, most: F32, levels: int, table: F32, place: I32, buffer: F32, state: F32,
-    rows: I32, log_prior: F32, limit: int, scores: F32, found: I32,
+    scores: F32, highs: F32, most: F32, norm: float, table: F32, place: I32, buffer: F32, state: F32, rows: I32,
+    log_prior: F32, limit: int, found: I32,
 ) -> tuple[float, I32, F32]:  # fmt: skip
     """The denominator, and all rows that may be among the best with their scores; none where `found` has no room.
 
     Args:
-        codes: (P, M, 64) see `code_rows`; may be longer.
-        scales: (M,) the same.
-        slack: (M,) the same.
+        scores: (M,) see `scan`.
+        highs: (G,) see `scan`.
         most: (G,) see `widest`.
-        levels: see `state_levels`.
+        norm: the state's length.
         table: (N, D)
         place: (N,) where a row has another value, in `buffer`; may be shorter, negative for none.
         buffer: (R, D)
         state: (D,)
-        rows: (M,) whose codes these are; none of them is given where it is the first M.
+        rows: (M,) whose scores these are; none of them is given where it is the first M.
         log_prior: (M,)
         limit: how many of the best are wanted; at most a row for each group.
-        scores: (M,) scratch.
         found: scratch.
 
     Returns:
         The logarithm of the denominator, (C,) places in ascending order and (C,) their scores from the rows themselves.
     """
-    coded = np.zeros(codes.shape[0] * PANEL, np.int16)
-    sizes = coded_state(state, levels, coded)
-    G = len(most)
-    highs = np.empty(G, np.float32)
-    top = scan(codes, scales, slack, coded, sizes, log_prior, scores, highs)
+    G, top = len(highs), np.float64(highs.max())
     rough = total_of(scores, top)
     lows = np.empty(G)
     for g in range(G):
-        lows[g] = highs[g] - 2.0 * most[g] * sizes[1]
+        lows[g] = highs[g] - 2.0 * most[g] * norm
     floor = kth_smallest(lows, G - limit)  # as many groups have a row above it
-    count = worth_it(scores, highs, most, sizes[1], min(floor, top + math.log(HEAVY * rough)), found)
+    count = worth_it(scores, highs, most, norm, min(floor, top + math.log(HEAVY * rough)), found)
     if count < 0:
         return 0.0, np.empty(0, np.int32), np.empty(0, np.float32)
     places = found[:count].copy()

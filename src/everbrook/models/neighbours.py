@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from everbrook.models.lately import Lately
 from everbrook.models.neighbours_store import Answer, NeighbourStore, Shape
 from everbrook.settings.neighbours import NeighboursSettings
 from everbrook.types import F32, I32, Arrays, Query, Step
@@ -40,7 +41,7 @@ class SessionNeighbours:
                 query_items=s.query_items, closing=True, floats=np.array(floats),
             )
         )  # fmt: skip
-        self._last: tuple[object, Answer] | None = None
+        self._lately: Lately[Answer] = Lately()
 
     def forget_actor(self, actor: int) -> int:
         """Drop what is kept for an actor; how many rows that were."""
@@ -49,14 +50,14 @@ class SessionNeighbours:
     def grow(self, items: int, actors: int) -> None:
         """Make room for rows below these."""
         self._store.grow(items, actors)
-        self._last = None
+        self._lately.clear()
 
     def observe(self, step: Step, mass: F32, rest: F32) -> None:
         """Learn; both columns stay asleep."""
         mass[:] = 0.0
         rest[:] = np.nan
         self._store.learn(step)
-        self._last = None
+        self._lately.clear()
 
     def propose(self, query: Query, limit: int) -> I32:
         """The neighbours' items by their votes; equal votes in row order."""
@@ -81,7 +82,7 @@ class SessionNeighbours:
     def load(self, arrays: Arrays) -> None:
         """Take over sessions and rings."""
         self._store.load(arrays)
-        self._last = None
+        self._lately.clear()
 
     def _recent(self, query: Query) -> I32:
         return self._store.recent(query, query.session_n)
@@ -90,9 +91,8 @@ class SessionNeighbours:
         """One search serves every call for the same query until something is learned."""
         recent = self._recent(query)
         key = (query.items.tobytes(), query.session_n, query.actor)
-        last = self._last
-        if last is not None and last[0] == key:
-            return last[1]
-        answer = self._store.answer(recent, query.items[len(query.items) - query.session_n :], query.actor)
-        self._last = (key, answer)
+        answer = self._lately.get(key)
+        if answer is None:
+            own = query.items[len(query.items) - query.session_n :]
+            answer = self._lately.put(key, self._store.answer(recent, own, query.actor))
         return answer

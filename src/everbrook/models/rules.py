@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from everbrook.events.records import ItemChange
+from everbrook.models.lately import Lately
 from everbrook.models.neighbours_query import look_up
 from everbrook.models.rules_lists import RuleList
 from everbrook.settings.rules import RulesSettings
@@ -49,12 +50,12 @@ class Rules:
         self._expires_ms: I64 = np.zeros(0, np.int64)
         self._place: I32 = np.zeros(0, np.int32)
         self._events = np.zeros(1, np.int64)
-        self._last: tuple[Query, list[I32]] | None = None
+        self._lately: Lately[tuple[Query, list[I32]]] = Lately()
         self._shares: dict[tuple[int, int], F32] = {}
 
     def put(self, rows: I32, records: Sequence[ItemChange | None]) -> None:
         """Say what items are, in place of what was known; None hides the item."""
-        self._last = None
+        self._lately.clear()
         if len(rows):
             self.grow(int(np.max(rows)) + 1, 0)
         for row, record in zip(np.asarray(rows).tolist(), records, strict=True):
@@ -67,7 +68,7 @@ class Rules:
 
     def grow(self, items: int, actors: int) -> None:
         """Make room for item rows below `items`."""
-        self._last = None
+        self._lately.clear()
         if items <= len(self._place):
             return
         size = max(items, 2 * len(self._place))
@@ -82,7 +83,7 @@ class Rules:
         """Note births and count; all columns stay asleep."""
         mass[:] = 0.0
         rest[:] = np.nan
-        self._last = None
+        self._lately.clear()
         every, start = self.settings.refresh_events, 0
         while start < len(step):
             stop = min(len(step), start + every - int(self._events[0]) % every)
@@ -135,7 +136,7 @@ class Rules:
         self.grow(len(arrays["born_ms"]), 0)
         self._born_ms, self._expires_ms = np.array(arrays["born_ms"]), np.array(arrays["expires_ms"])
         self._events = np.array(arrays["events"])
-        self._last = None
+        self._lately.clear()
         self._place = np.zeros(len(self._born_ms), np.int32)
         for k, one in enumerate(self._lists):
             part = f"{k}."
@@ -152,8 +153,9 @@ class Rules:
 
     def _rows(self, query: Query) -> list[I32]:
         """Each rule's list for a query; empty where it does not apply. One search serves a list's every question."""
-        if self._last is not None and self._last[0] is query:
-            return self._last[1]
+        kept = self._lately.get(id(query))
+        if kept is not None and kept[0] is query:
+            return kept[1]
         found: list[I32] = []
         for rule, one in zip(self.settings.rules, self._lists, strict=True):
             scenarios = {self._known.scenario_row(name) for name in rule.scenarios} - {NO_ROW}
@@ -162,8 +164,7 @@ class Rules:
             else:
                 ordered = one.ordered(self._born_ms, self._known.item_row)
                 found.append(self._present(ordered, query.now_ms, rule.max_age_s, rule.limit))
-        self._last = (query, found)
-        return found
+        return self._lately.put(id(query), (query, found))[1]
 
     def _present(self, ordered: I32, now_ms: int, max_age_s: float, limit: int) -> I32:
         """The first items of a list that exist at the moment and are not too old; mostly found near its start."""

@@ -6,7 +6,7 @@ own (`sequence_file`), so `state` is empty.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ import numpy as np
 from everbrook.features.sequence import sequence_inputs
 from everbrook.features.windows import Window, query_window, step_window
 from everbrook.models import sequence_kernels as kernels
+from everbrook.models.lately import Lately
 from everbrook.settings.sequence import SequenceSettings
 from everbrook.types import F32, I32, I64, NO_ROW, Arrays, Bool, ItemSearch, Query, Step
 
@@ -57,7 +58,7 @@ class SequenceExpert:
         self._shown: _Shown | None = None
         self._limit = 0  # how many best rows are usually asked for
         self._prepared: dict[int, _Answer | None] = {}
-        self._last: tuple[Query, _Answer | None] | None = None
+        self._lately: Lately[tuple[Query, _Answer | None]] = Lately()
         if model is not None:
             self.publish(model)
 
@@ -74,7 +75,8 @@ class SequenceExpert:
             vectors = table.numpy()
             many = self.index is not None and len(vectors) >= self.settings.indexed_items
             shown = _Shown(model, table, vectors, self.index(vectors) if self.index and many else None)
-        self._prepared, self._last, self._shown = {}, None, shown
+        self._prepared, self._shown = {}, shown
+        self._lately.clear()
 
     @property
     def model(self) -> SequenceModel | None:
@@ -104,18 +106,17 @@ class SequenceExpert:
         if shown is None or not len(wanted):
             return
         keys = self._keys(step).tolist()
-        window = step_window(step, shown.model.settings.history, len(shown.vectors), wanted)
-        batch, counts = _batch(shown, window), window.n
-        for event in wanted[counts == 0].tolist():
-            self._prepared[keys[event]] = None
-        live = np.flatnonzero(counts > 0)
-        live = live[np.argsort(counts[live], kind="stable")]  # like lengths together
-        for first in range(0, len(live), _CHUNK):
-            part = live[first : first + _CHUNK]
-            cut = batch.cut(part, int(counts[part[-1]]))
-            answers = _answers(shown, cut, counts[part], self._limit)
-            for event, answer in zip(wanted[part].tolist(), answers, strict=True):
-                self._prepared[keys[event]] = answer
+        answers = self._answers_to(shown, step, wanted)
+        self._prepared = {keys[event]: answer for event, answer in answers.items()}
+
+    def foresee(self, queries: Sequence[Query], limit: int) -> None:
+        """Encode the histories of queries that will be asked about together; where an index searches, each is alone."""
+        self._limit = max(self._limit, limit)
+        shown = self._shown
+        if shown is not None and shown.index is None and len(queries) > 1:
+            answers = self._answers_to(shown, _together(queries), np.arange(len(queries)))
+            for at, query in enumerate(queries):
+                self._lately.put(id(query), (query, answers[at]))
 
     def observe(self, step: Step, mass: F32, rest: F32) -> None:
         """Say what each event's item was given, where it was prepared; learn nothing."""
@@ -173,14 +174,26 @@ class SequenceExpert:
 
     def _answer(self, query: Query, limit: int) -> _Answer | None:
         """From the last query, from what was prepared, or found now."""
-        shown, last = self._shown, self._last
+        shown, kept = self._shown, self._lately.get(id(query))
         if shown is None:
             return None
-        if last is not None and last[0] is query and _enough(shown, last[1], limit):
-            return last[1]
-        answer = self._ready(shown, query, limit)
-        self._last = (query, answer)
-        return answer
+        if kept is not None and kept[0] is query and _enough(shown, kept[1], limit):
+            return kept[1]
+        return self._lately.put(id(query), (query, self._ready(shown, query, limit)))[1]
+
+    def _answers_to(self, shown: _Shown, step: Step, wanted: I64) -> dict[int, _Answer | None]:
+        """Answers to the histories of some events, like lengths together."""
+        window = step_window(step, shown.model.settings.history, len(shown.vectors), wanted)
+        batch, counts = _batch(shown, window), window.n
+        found: dict[int, _Answer | None] = dict.fromkeys(wanted[counts == 0].tolist())
+        some = np.flatnonzero(counts > 0)
+        some = some[np.argsort(counts[some], kind="stable")]
+        for first in range(0, len(some), _CHUNK):
+            part = some[first : first + _CHUNK]
+            cut = batch.cut(part, int(counts[part[-1]]))
+            answers = _answers(shown, cut, counts[part], self._limit)
+            found |= dict(zip(wanted[part].tolist(), answers, strict=True))
+        return found
 
     def _ready(self, shown: _Shown, query: Query, limit: int) -> _Answer | None:
         n, history = len(query.items), shown.model.settings.history
@@ -198,6 +211,22 @@ class SequenceExpert:
     def _keys(self, step: Step) -> I64:
         history = self._shown.model.settings.history if self._shown else self.settings.history
         return kernels.history_keys(step.ts_ms, step.actor, step.items, step.n, history)
+
+
+def _together(queries: Sequence[Query]) -> Step:
+    """Queries as events that happen at the moments asked about."""
+    B, H = len(queries), max(len(query.items) for query in queries)
+    n = np.array([len(query.items) for query in queries], np.int32)
+    items, times, kinds = np.zeros((B, H), np.int32), np.zeros((B, H), np.int64), np.zeros((B, H), np.int16)
+    for b, query in enumerate(queries):
+        items[b, : n[b]], times[b, : n[b]], kinds[b, : n[b]] = query.items, query.times, query.kinds
+    return Step(
+        ts_ms=np.array([query.now_ms for query in queries], np.int64), n=n, items=items, times=times, kinds=kinds,
+        actor=np.array([query.actor for query in queries], np.int32), item=np.zeros(B, np.int32),
+        scenario=np.array([query.scenario for query in queries], np.int16), kind=np.zeros(B, np.int16),
+        session_n=np.array([query.session_n for query in queries], np.int32), value=np.full(B, np.nan, np.float32),
+        weight=np.ones(B, np.float32),
+    )  # fmt: skip
 
 
 def _enough(shown: _Shown, answer: _Answer | None, limit: int) -> bool:

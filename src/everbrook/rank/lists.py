@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
 from everbrook.rank import contexts
 from everbrook.rank.exploring import explored
-from everbrook.rank.mixture import Mixture, Weighed
+from everbrook.rank.mixture import Asked, Mixture, Weighed
 from everbrook.rank.shaping import Shaping
 from everbrook.rank.variety import varied
 from everbrook.types import F64, I32, I64, NO_ROW, Bool, Query
+
+MadeT = TypeVar("MadeT")
+Steps: TypeAlias = Generator[Query | Asked, Any, MadeT]
+"""What is made step by step: it says whose candidates or what weights it needs, and is given them."""
 
 MOST_BOOSTED = 200
 _FILLED = 5  # where a filter takes most proposals away, popular items join until there are so many for each place
@@ -58,11 +64,48 @@ def make_list(mixture: Mixture, wish: Wish, scan: int) -> Listed:
         wish: what is asked for.
         scan: up to so many allowed rows are all scored where a filter is narrow.
     """
-    shown = _rows(mixture, wish, scan)
+    return make_lists(mixture, [wish], scan)[0]
+
+
+def make_lists(mixture: Mixture, wishes: Sequence[Wish], scan: int) -> list[Listed]:
+    """A list for each wish, made together: what they need of the mixture is asked for at once.
+
+    Args:
+        mixture: what knows.
+        wishes: what is asked for.
+        scan: see `make_list`.
+    """
+    return _together(mixture, [_made(mixture, wish, scan) for wish in wishes])
+
+
+def _together(mixture: Mixture, steps: Sequence[Steps[MadeT]]) -> list[MadeT]:
+    """Let each of several go on until all are done, and give them what they wait for."""
+    made: dict[int, MadeT] = {}
+    given: dict[int, Any] = dict.fromkeys(range(len(steps)))
+    while given:
+        queries: dict[int, Query] = {}
+        asked: dict[int, Asked] = {}
+        for at, told in given.items():
+            try:
+                wanted = steps[at].send(told)
+            except StopIteration as done:
+                made[at] = done.value
+                continue
+            if isinstance(wanted, Query):
+                queries[at] = wanted
+            else:
+                asked[at] = wanted
+        given = dict(zip(queries, mixture.candidates_of(list(queries.values())), strict=True)) if queries else {}
+        given |= dict(zip(asked, mixture.weigh_all(list(asked.values())), strict=True)) if asked else {}
+    return [made[at] for at in range(len(steps))]
+
+
+def _made(mixture: Mixture, wish: Wish, scan: int) -> Steps[Listed]:
+    shown = yield from _rows(mixture, wish, scan)
     shaping = wish.shaping
     if shaping is not None:
-        return _shaped(mixture, wish, shaping, shown)
-    weighed = mixture.weigh(wish.query, shown, np.empty(0, dtype=np.int32), wish.left_out)
+        return (yield from _shaped(mixture, wish, shaping, shown))
+    weighed: Weighed = yield Asked(wish.query, shown, np.empty(0, dtype=np.int32), wish.left_out)
     final = weighed.final[: weighed.shown]
     if wish.match is not None:
         final = _both(final, shown, wish.match)
@@ -76,13 +119,13 @@ def _best(final: F64, rows: I32, k: int) -> I32:
     return best[np.lexsort((rows[best], -final[best]))].astype(np.int32)
 
 
-def _shaped(mixture: Mixture, wish: Wish, shaping: Shaping, shown: I32) -> Listed:
+def _shaped(mixture: Mixture, wish: Wish, shaping: Shaping, shown: I32) -> Steps[Listed]:
     """The list where more than the probability decides: factors, variety, draws, pinned places."""
     pinned = shaping.pinned
     shown = _with_boosted(mixture, wish, shaping, shown)
     if len(pinned):
         shown = shown[~np.isin(shown, pinned)]
-    weighed = mixture.weigh(wish.query, shown, pinned, wish.left_out)
+    weighed: Weighed = yield Asked(wish.query, shown, pinned, wish.left_out)
     m = weighed.shown
     final = weighed.final.copy()
     if wish.match is not None:
@@ -126,7 +169,7 @@ def competing(mixture: Mixture, wish: Wish, scan: int) -> I32:
         wish: what is asked for.
         scan: see `make_list`.
     """
-    shown = _rows(mixture, wish, scan)
+    shown = _together(mixture, [_rows(mixture, wish, scan)])[0]
     return shown if wish.shaping is None else _with_boosted(mixture, wish, wish.shaping, shown)
 
 
@@ -156,19 +199,19 @@ def _both(final: F64, shown: I32, match: Match) -> F64:
     return np.asarray(product / max(float(product.sum()), 1e-300), dtype=np.float64)
 
 
-def _rows(mixture: Mixture, wish: Wish, scan: int) -> I32:
+def _rows(mixture: Mixture, wish: Wish, scan: int) -> Steps[I32]:
     given = wish.only if wish.match is None else wish.match.rows
     if given is not None:
         if wish.match is not None and wish.only is not None:
             given = given[np.isin(given, wish.only)]
-        shown = given[wish.allowed[given]]
-        return shown[~np.isin(shown, wish.left_out)]
+        known = given[wish.allowed[given]]
+        return known[~np.isin(known, wish.left_out)]
     if wish.narrow and np.count_nonzero(wish.allowed) - len(wish.left_out) <= scan:
         every = np.flatnonzero(wish.allowed).astype(np.int32)
         every = _without(every, wish.left_out)
         if len(every) <= scan:
             return every
-    shown = mixture.candidates(wish.query)
+    shown: I32 = yield wish.query
     shown = _without(shown[wish.allowed[shown]], wish.left_out)
     if len(shown) < (_FILLED * wish.k if wish.narrow else wish.k):
         shown = np.concatenate((shown, _more(mixture, wish, shown)))
@@ -239,5 +282,6 @@ def reasons_for(
 
 
 __all__ = [
-    "NO_ROW", "Listed", "Wish", "because", "column_weights", "competing", "make_list", "reasons_for", "shares",
+    "NO_ROW", "Listed", "Wish", "because", "column_weights", "competing", "make_list", "make_lists",
+    "reasons_for", "shares",
 ]

@@ -23,6 +23,16 @@ _SAME = 1e-9  # relative difference of summed losses that is only rounding
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be weighed."""
+
+    query: Query  # whose next item
+    shown: I32  # (M,) rows that compete for the list
+    more: I32  # rows asked about beside them
+    left_out: I32  # rows that cannot come (seen, excluded): their probability goes to the others
+
+
+@dataclass(frozen=True, slots=True)
 class Weighed:
     """Candidates with every layer's probability for them."""
 
@@ -121,48 +131,55 @@ class Mixture:
 
     def candidates(self, query: Query) -> I32:
         """(M,) distinct item rows that some family proposes."""
+        return self.candidates_of([query])[0]
+
+    def candidates_of(self, queries: Sequence[Query]) -> list[I32]:
+        """The same for several queries, family by family: what one of them looks at is near for the next query."""
         limit = self.settings.candidates
-        found = [family.propose(query, limit) for family in self.experts]
-        return distinct(np.concatenate(found), self._stamp)
+        found: list[list[I32]] = [[] for _ in queries]
+        for family in self.experts:
+            if len(queries) > 1 and (foresee := getattr(family, "foresee", None)) is not None:
+                foresee(queries, limit)
+            for own, query in zip(found, queries, strict=True):
+                own.append(family.propose(query, limit))
+        return [distinct(np.concatenate(own), self._stamp) for own in found]
 
     def weigh(self, query: Query, shown: I32, more: I32, left_out: I32) -> Weighed:
-        """Every layer's probability for the candidates.
+        """Every layer's probability for the candidates; see `Asked`."""
+        return self.weigh_all([Asked(query, shown, more, left_out)])[0]
 
-        Args:
-            query: whose next item.
-            shown: (M,) rows that compete for the list.
-            more: rows asked about beside them.
-            left_out: rows that cannot come (seen, excluded): their probability goes to the others.
-        """
-        rows = np.concatenate((shown, more, left_out)).astype(np.int32, copy=False)
-        p, base, awake = self._probabilities(query, rows)
-        if len(left_out):
-            p, base = _without(p, base, len(left_out))
-            rows = rows[: len(rows) - len(left_out)]
+    def weigh_all(self, asked: Sequence[Asked]) -> list[Weighed]:
+        """Every layer's probability for the candidates of several queries, family by family."""
+        rows = [np.concatenate((one.shown, one.more, one.left_out)).astype(np.int32, copy=False) for one in asked]
+        columns = len(self.columns)
+        masses = [np.empty((len(own), columns), np.float32) for own in rows]
+        rests: F32 = np.empty((len(asked), columns), np.float32)
+        first = 0
+        for family in self.experts:
+            stop = first + len(family.names)
+            for b, one in enumerate(asked):
+                family.score(one.query, rows[b], masses[b][:, first:stop], rests[b, first:stop])
+            first = stop
+        return [self._weighed(one, rows[b], masses[b], rests[b]) for b, one in enumerate(asked)]
+
+    def _weighed(self, asked: Asked, rows: I32, mass: F32, rest: F32) -> Weighed:
+        query, left = asked.query, len(asked.left_out)
+        p, base, awake = np.empty_like(mass), np.empty(len(rows), dtype=np.float32), ~np.isnan(rest)
+        complete(mass, rest, self.popular, self.base_weights, 1.0 / max(self.n_items, 1), p, base)
+        if left:
+            p, base = _without(p, base, left)
+            rows = rows[: len(rows) - left]
         buckets = contexts.of_query(query)
         pooled = np.empty((len(rows), len(buckets)), dtype=np.float32)
         final = np.empty(len(rows))
         stack_weight = blend(p, awake, self.pools, buckets, self.top, pooled, final)
-        m = len(shown)
+        m = len(asked.shown)
         x = self.stacker.features(p[:m], base[:m], pooled[:m])
         self.stacker.add_facts(x, rows[:m], (query.items, query.session_n), self.first_seen_ms, query.now_ms)
         choice = self.stacker.probabilities(x, contexts.for_stack(buckets))
         stacked, inside = self._stacked(pooled, choice)
         final += stack_weight * stacked
         return Weighed(rows, m, p, awake, pooled, x, choice, stacked, inside, final, buckets)
-
-    def _probabilities(self, query: Query, rows: I32) -> tuple[F32, F32, Bool]:
-        parts, rests = [], []
-        for family in self.experts:
-            mass = np.empty((len(rows), len(family.names)), dtype=np.float32)
-            rest = np.empty(len(family.names), dtype=np.float32)
-            family.score(query, rows, mass, rest)
-            parts.append(mass)
-            rests.append(rest)
-        mass, rest = np.concatenate(parts, axis=1), np.concatenate(rests)
-        p, base = np.empty_like(mass), np.empty(len(rows), dtype=np.float32)
-        complete(mass, rest, self.popular, self.base_weights, 1.0 / max(self.n_items, 1), p, base)
-        return p, base, ~np.isnan(rest)
 
     def _stacked(self, pooled: F32, choice: F64) -> tuple[F64, float]:
         """(M,) the stacker's probability for every row: its softmax over the shown, the pools' for the others.
@@ -198,7 +215,7 @@ class Mixture:
         more = np.empty(0, dtype=np.int32) if len(at) else np.array([item], dtype=np.int32)
         w = self.weigh(query, shown, more, left_out)
         position = target if target >= 0 else w.shown
-        q, up = self._target(w, position)
+        q, up = _target(w, position)
         ranks = self._ranks(w, target)
         losses = np.where(up, np.log(np.maximum(q, FLOOR)), np.nan)
         logp = float(np.log(max(float(w.final[position]), FLOOR)))
@@ -206,13 +223,6 @@ class Mixture:
         if learn:
             self._learn(lesson, w.choice)
         return Judgement(w, int(ranks[0]), ranks, logp, losses, lesson)
-
-    @staticmethod
-    def _target(w: Weighed, position: int) -> tuple[F64, Bool]:
-        q = np.concatenate((w.pooled[position], w.stacked[position : position + 1], w.p[position]), dtype=np.float64)
-        up = np.ones(len(q), dtype=np.bool_)
-        up[w.pooled.shape[1] + 1 :] = w.awake
-        return q, up
 
     def _ranks(self, w: Weighed, target: int) -> I32:
         m = w.shown
@@ -329,6 +339,14 @@ class Mixture:
         self.grow(len(seen), 0)
         self.know(len(seen))
         self.first_seen_ms[: len(seen)] = seen
+
+
+def _target(w: Weighed, position: int) -> tuple[F64, Bool]:
+    """What each pool, the stacker and each column gave one candidate, and which of them are awake."""
+    q = np.concatenate((w.pooled[position], w.stacked[position : position + 1], w.p[position]), dtype=np.float64)
+    up = np.ones(len(q), dtype=np.bool_)
+    up[w.pooled.shape[1] + 1 :] = w.awake
+    return q, up
 
 
 def _without(p: F32, base: F32, left: int) -> tuple[F32, F32]:

@@ -42,7 +42,7 @@ def test_coded_rows_give_the_same_best_rows_and_denominator(width: int) -> None:
         table, state, log_prior = world(width, seed)
         codes = RowCodes(width)
         codes.keep_up(table, (NOTHING, table), N)
-        found = codes.best(state, (NOTHING, table), every, log_prior, 60)
+        found = codes.best(state[None], (NOTHING, table), every, log_prior, 60)[0]
         assert found is not None
         log_all, best = plain(table, state, log_prior, 60)
         assert found[0] == pytest.approx(log_all, abs=1e-4)
@@ -58,7 +58,7 @@ def test_a_row_that_moved_is_coded_anew_and_new_rows_are_found() -> None:
     table[moved] = state / 4.0
     table[N - 3] = state / 3.0
     codes.keep_up(table, (NOTHING, table), N)
-    found = codes.best(state, (NOTHING, table), every, log_prior, 20)
+    found = codes.best(state[None], (NOTHING, table), every, log_prior, 20)[0]
     assert found is not None
     log_all, best = plain(table, state, log_prior, 20)
     assert found[0] == pytest.approx(log_all, abs=1e-4)
@@ -71,7 +71,7 @@ def test_another_table_is_coded_whole() -> None:
     codes, every = RowCodes(64), np.arange(N, dtype=np.int32)
     for one in (table, world(64, 1)[0]):
         codes.keep_up(one, (NOTHING, one), N)
-        found = codes.best(state, (NOTHING, one), every, log_prior, 20)
+        found = codes.best(state[None], (NOTHING, one), every, log_prior, 20)[0]
         assert found is not None
         np.testing.assert_array_equal(found[1], plain(one, state, log_prior, 20)[1])
 
@@ -85,7 +85,7 @@ def test_rows_with_other_values_and_a_part_of_the_rows() -> None:
     head = head_of(log_prior, 9_000, 2_048, 0)
     codes = RowCodes(64)
     codes.keep_up(table, (place, values), N)
-    found = head.coded_answer(codes, state, (place, values), 30)
+    found = head.coded_answers(codes, state[None], (place, values), 30)[0]
     assert found is not None
     log_all, best = head.answer(table, state, (place, values), 30)
     assert found[0] == pytest.approx(log_all, abs=1e-4)
@@ -98,9 +98,9 @@ def test_codes_do_not_answer_where_too_many_rows_are_alike_or_wanted() -> None:
     alike = np.zeros((2 * N, 64), np.float32)
     codes.keep_up(alike, (every[:0], alike), 2 * N)
     even = np.full(2 * N, -math.log(2 * N), np.float32)
-    assert codes.best(state, (every[:0], alike), every, even, 20) is None
+    assert codes.best(state[None], (every[:0], alike), every, even, 20)[0] is None
     codes.keep_up(table, (NOTHING, table), N)
-    assert codes.best(state, (NOTHING, table), every[:N], log_prior, 1_000) is None
+    assert codes.best(state[None], (NOTHING, table), every[:N], log_prior, 1_000)[0] is None
 
 
 def asked(seed: int, items: int) -> Query:
@@ -152,7 +152,7 @@ def test_part_of_the_rows_is_kept_up_with_rows_that_move_between_lists() -> None
     others = np.sort(np.repeat(np.setdiff1d(np.arange(N, dtype=np.int32), rows), 3))
     for turn in range(3):
         codes.keep_up(table, none, N)
-        found = codes.best(state, none, rows, log_prior[rows], 40)
+        found = codes.best(state[None], none, rows, log_prior[rows], 40)[0]
         assert found is not None
         log_all, best = plain(table[rows], state, log_prior[rows], 40)
         assert found[0] == pytest.approx(log_all, abs=1e-4)
@@ -173,3 +173,45 @@ def test_a_table_that_only_became_longer_is_not_coded_anew() -> None:
     np.testing.assert_allclose(codes.lifts(state, every), table @ state, atol=0.05)
     codes.keep_up(longer.copy(), (NOTHING, longer), N, object())
     np.testing.assert_allclose(codes.lifts(state, every.copy()), longer @ state, atol=0.05)
+
+
+def test_several_states_at_once_are_answered_as_each_alone() -> None:
+    for width in (16, 100):
+        table, _, log_prior = world(width)
+        states = np.random.default_rng(2).normal(0.0, 1.0, (7, width)).astype(np.float32)
+        codes, every, none = RowCodes(width), np.arange(N, dtype=np.int32), (NOTHING, table)
+        codes.keep_up(table, none, N)
+        together = codes.best(states, none, every, log_prior, 40)
+        for state, found in zip(states, together, strict=True):
+            alone = codes.best(state[None], none, every, log_prior, 40)[0]
+            assert found is not None
+            assert alone is not None
+            assert found[0] == alone[0]
+            np.testing.assert_array_equal(found[1], alone[1])
+
+
+@pytest.mark.parametrize("stage", ["live", "shadow", "canary"])
+def test_queries_that_are_foreseen_get_the_answers_that_they_get_alone(
+    stage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items, weights = 4_000, np.full(len(counted(1).names), 1.0 / len(counted(1).names))
+    monkeypatch.setattr(live_expert, "LEAST_ROWS", 1)
+    expert = LiveExpert(replace_start(LiveSettings(state_s=0.0), 0.2), counted(items))
+    expert.grow(items, 0)
+    rows = np.random.default_rng(3).permutation(items)[:300].astype(np.int32)
+    values = np.random.default_rng(4).normal(0.0, 0.2, (300, 64)).astype(np.float32)
+    expert.anchor.replace(rows, values, items)
+    expert.changed(stage, 0.5, weights)
+    queries, told = [asked(seed, items) for seed in range(9)], []
+    for together in (False, True):
+        expert.changed(stage, 0.5, weights)
+        if together:
+            expert.foresee(queries, 25)
+        for query in queries:
+            mass, rest = np.empty((items, 1), np.float32), np.empty(1, np.float32)
+            best = expert.propose(query, 25)
+            expert.score(query, np.arange(items, dtype=np.int32), mass, rest)
+            told.append((best, mass))
+    for one, other in zip(told[:9], told[9:], strict=True):
+        np.testing.assert_array_equal(one[0], other[0])
+        np.testing.assert_allclose(one[1], other[1], rtol=1e-6)

@@ -108,6 +108,20 @@ def test_propose_gives_the_rows_of_highest_score(expert: SequenceExpert, prepare
         np.testing.assert_array_equal(expert.propose(query, 7), np.argsort(-mass, kind="stable")[:7])
 
 
+def test_queries_that_are_foreseen_get_the_answers_that_they_get_alone(expert: SequenceExpert) -> None:
+    step, rows = made_step(9), np.arange(N, dtype=np.int32)
+    queries = [step.query(b) for b in range(9)]
+    alone = [(expert.propose(query, 7), asked(expert, query, rows)[0]) for query in queries]
+    expert.publish(expert.model)  # forgets them
+    expert.foresee(queries, 7)
+    for query, (best, mass) in zip(queries, alone, strict=True):
+        np.testing.assert_array_equal(expert.propose(query, 7), best)
+        np.testing.assert_allclose(asked(expert, query, rows)[0], mass, rtol=1e-4)
+    mass, rest = np.empty((9, 1), np.float32), np.empty((9, 1), np.float32)
+    expert.observe(step, mass, rest)
+    assert np.isnan(rest).all()  # what lists asked for is not what events are held against
+
+
 def test_publishing_another_model_changes_the_answers(expert: SequenceExpert) -> None:
     step = made_step(5)
     query, rows = step.query(int(np.argmax(step.n))), np.arange(N, dtype=np.int32)
