@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from everbrook.events.records import Impression
-from everbrook.rank.lists import Listed, Wish, because, reasons_for, shares
+from everbrook.rank.lists import Listed, Wish, reasons
 from everbrook.rank.mixture import Mixture
 from everbrook.rank.requests import Reason, Recommend, Recommendation, Recommended
 from everbrook.state import State
@@ -21,6 +21,7 @@ WORDS = {
     "content": "Similar in content",
     "rules": "Chosen for this place",
     "sequence": "Fits your history",
+    "live": "Fits what you do now",
 }
 """What each family of experts says when no single item is the reason."""
 
@@ -37,20 +38,20 @@ def describe(mixture: Mixture, state: State, listed: Listed, wish: Wish, most: i
         wish: what it was made for.
         most: reasons an item may have; 0 gives none.
     """
-    query, shaping = wish.query, wish.shaping
+    shaping, rows = wish.shaping, listed.rows.tolist()
     pinned = set() if shaping is None else set(shaping.pinned.tolist())
-    known = listed.propensities
-    given = shares(mixture, listed) if most else None
-    brought = because(mixture, listed, query) if most else {}
+    known = [1.0] * len(rows) if listed.propensities is None else listed.propensities.tolist()
+    why = reasons(mixture, listed, wish.query, most) if most and rows else [[]] * len(rows)
+    words = _Words(state)
     items = []
-    for place, row in enumerate(listed.rows):
-        left = most - (int(row) in pinned)
-        found = reasons_for(mixture, given, brought, place, left) if given is not None and left > 0 else []
+    for row, item_id, score, propensity, found in zip(
+        rows, state.items.ids(listed.rows), listed.scores.tolist(), known, why, strict=True
+    ):
+        told = (PINNED,) if most and row in pinned else ()
         items.append(
             Recommended(
-                id=state.items.id(int(row)), score=float(listed.scores[place]), title=state.catalogue.title(int(row)),
-                propensity=1.0 if known is None else float(known[place]),
-                reasons=(PINNED,) * (int(row) in pinned and most > 0) + tuple(_reason(state, *one) for one in found),
+                id=item_id, score=score, title=state.catalogue.title(row), propensity=propensity,
+                reasons=(*told, *(words.reason(*one) for one in found[: most - len(told)])),
             )
         )  # fmt: skip
     return tuple(items)
@@ -65,10 +66,21 @@ def impression_of(wish: Recommend, answer: Recommendation, now_ms: int) -> Impre
     )  # fmt: skip
 
 
-def _reason(state: State, column: str, share: float, item_row: int) -> Reason:
-    if item_row == NO_ROW:
-        words = WORDS.get(column.partition("/")[0], column)
-        return Reason(kind="expert", expert=column, share=round(share, 4), text=words)
-    item_id = state.items.id(item_row)
-    named = state.catalogue.title(item_row) or item_id
-    return Reason(kind="because", expert=column, share=round(share, 4), text=f"Because of {named}", item=item_id)
+class _Words:
+    """Says reasons in words; the past items of a list are few and come again and again."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._named: dict[int, tuple[str, str]] = {}  # id and text of a past item
+
+    def reason(self, column: str, share: float, past_row: int) -> Reason:
+        """One reason."""
+        if past_row == NO_ROW:
+            words = WORDS.get(column.partition("/")[0], column)
+            return Reason(kind="expert", expert=column, share=round(share, 4), text=words)
+        if past_row not in self._named:
+            item_id = self._state.items.id(past_row)
+            named = self._state.catalogue.title(past_row) or item_id
+            self._named[past_row] = item_id, f"Because of {named}"
+        item_id, text = self._named[past_row]
+        return Reason(kind="because", expert=column, share=round(share, 4), text=text, item=item_id)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from everbrook.models import repeats_kernels as kernels
+from everbrook.models.members import among
 from everbrook.settings.repeats import RepeatsSettings
 from everbrook.types import F32, I32, NO_ROW, Arrays, Query, Step
 
@@ -82,7 +83,7 @@ class Repeats:
 
     def because(self, query: Query, rows: I32) -> I32:
         """An own item comes because of itself."""
-        return np.where(np.isin(rows, query.items[-self.settings.window :]), rows, NO_ROW).astype(np.int32)
+        return np.where(among(rows, query.items[-self.settings.window :]), rows, NO_ROW).astype(np.int32)
 
     def state(self) -> Arrays:
         """Both tables."""

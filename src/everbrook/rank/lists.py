@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
+from everbrook.models.members import among
 from everbrook.rank import contexts
 from everbrook.rank.exploring import explored
 from everbrook.rank.mixture import Asked, Mixture, Weighed
@@ -54,6 +55,14 @@ class Listed:
     weighed: Weighed
     places: I32  # (T,) position of each listed item among the weighed candidates
     propensities: F64 | None = None  # (T,) probability that each was shown in its place; None: all 1
+
+
+class Reached(NamedTuple):
+    """A reason why an item stands where it does."""
+
+    column: str  # the expert
+    share: float  # of the item's probability that its family gave
+    past_row: int  # of the past item that brought it; NO_ROW where none did
 
 
 def make_list(mixture: Mixture, wish: Wish, scan: int) -> Listed:
@@ -124,7 +133,7 @@ def _shaped(mixture: Mixture, wish: Wish, shaping: Shaping, shown: I32) -> Steps
     pinned = shaping.pinned
     shown = _with_boosted(mixture, wish, shaping, shown)
     if len(pinned):
-        shown = shown[~np.isin(shown, pinned)]
+        shown = shown[~among(shown, pinned)]
     weighed: Weighed = yield Asked(wish.query, shown, pinned, wish.left_out)
     m = weighed.shown
     final = weighed.final.copy()
@@ -186,8 +195,8 @@ def _with_boosted(mixture: Mixture, wish: Wish, shaping: Shaping, shown: I32) ->
             popular = mixture.experts[0].propose(wish.query, min(mixture.n_items, MOST_BOOSTED))
             lifted = popular[mask[popular]]
         lifted = lifted[wish.allowed[lifted]]
-        lifted = lifted[~np.isin(lifted, wish.left_out)]
-        shown = np.concatenate((shown, lifted[~np.isin(lifted, shown)]))
+        lifted = lifted[~among(lifted, wish.left_out)]
+        shown = np.concatenate((shown, lifted[~among(lifted, shown)]))
     return shown
 
 
@@ -203,9 +212,9 @@ def _rows(mixture: Mixture, wish: Wish, scan: int) -> Steps[I32]:
     given = wish.only if wish.match is None else wish.match.rows
     if given is not None:
         if wish.match is not None and wish.only is not None:
-            given = given[np.isin(given, wish.only)]
+            given = given[among(given, wish.only)]
         known = given[wish.allowed[given]]
-        return known[~np.isin(known, wish.left_out)]
+        return known[~among(known, wish.left_out)]
     if wish.narrow and np.count_nonzero(wish.allowed) - len(wish.left_out) <= scan:
         every = np.flatnonzero(wish.allowed).astype(np.int32)
         every = _without(every, wish.left_out)
@@ -219,7 +228,7 @@ def _rows(mixture: Mixture, wish: Wish, scan: int) -> Steps[I32]:
 
 
 def _without(rows: I32, left_out: I32) -> I32:
-    return rows[~np.isin(rows, left_out)] if len(left_out) else rows
+    return rows[~among(rows, left_out)] if len(left_out) else rows
 
 
 def _more(mixture: Mixture, wish: Wish, shown: I32) -> I32:
@@ -256,32 +265,45 @@ def column_weights(mixture: Mixture, w: Weighed) -> F64:
     return np.asarray(by_pool @ per_pool + np.where(w.awake, top[pools + 1 :], 0.0), dtype=np.float64)
 
 
-def because(mixture: Mixture, listed: Listed, query: Query) -> dict[int, I32]:
-    """Per family: (T,) the row of the past item that brought each listed item; NO_ROW where none did."""
-    return {i: family.because(query, listed.rows) for i, family in enumerate(mixture.experts)}
+def reasons(mixture: Mixture, listed: Listed, query: Query, most: int) -> list[list[Reached]]:
+    """For each listed item the families that brought it, greatest share of one of their columns first.
 
+    Only those families are asked for the past item that may be named.
 
-def reasons_for(
-    mixture: Mixture, given: F64, brought: dict[int, I32], place: int, most: int
-) -> list[tuple[str, float, int]]:
-    """The experts that brought one item: (column name, share, past item row or NO_ROW), greatest share first."""
-    family_of = [i for i, family in enumerate(mixture.experts) for _ in family.names]
-    found: list[tuple[str, float, int]] = []
-    taken: set[tuple[int, int]] = set()
-    for column in np.argsort(-given[place])[: 4 * most]:
-        family = family_of[column]
-        item = int(brought[family][place])
-        if (family, item) in taken or given[place, column] <= 0.0:
-            continue
-        taken.add((family, item))
-        same = [c for c, f in enumerate(family_of) if f == family]
-        found.append((mixture.columns[column], float(given[place, same].sum()), item))
-        if len(found) == most:
-            break
-    return found
+    Args:
+        mixture: what made the list.
+        listed: the list.
+        query: whose list.
+        most: reasons an item may have.
+    """
+    given = shares(mixture, listed)
+    counts = [len(family.names) for family in mixture.experts]
+    firsts = np.concatenate(([0], np.cumsum(counts)[:-1])).astype(np.int64)
+    family_of = np.repeat(np.arange(len(counts)), counts).tolist()
+    by_family = np.add.reduceat(given, firsts, axis=1).tolist()
+    order = np.argsort(-given, axis=1)[:, : 4 * most].tolist()
+    chosen: list[list[tuple[int, int]]] = []  # (column, family) of each reason
+    places: dict[int, list[int]] = {}  # of a family, where it is a reason
+    for place, columns in enumerate(order):
+        own: dict[int, int] = {}
+        for column in columns:
+            if len(own) == most or given[place, column] <= 0.0:
+                break
+            own.setdefault(family_of[column], column)
+        chosen.append([(column, family) for family, column in own.items()])
+        for family in own:
+            places.setdefault(family, []).append(place)
+    past: dict[tuple[int, int], int] = {}
+    for family, where in places.items():
+        rows = mixture.experts[family].because(query, listed.rows[where])
+        past |= {(place, family): row for place, row in zip(where, rows.tolist(), strict=True)}
+    return [
+        [Reached(mixture.columns[column], by_family[place][family], past[place, family]) for column, family in own]
+        for place, own in enumerate(chosen)
+    ]
 
 
 __all__ = [
-    "NO_ROW", "Listed", "Wish", "because", "column_weights", "competing", "make_list", "make_lists",
-    "reasons_for", "shares",
+    "NO_ROW", "Listed", "Reached", "Wish", "column_weights", "competing", "make_list", "make_lists", "reasons",
+    "shares",
 ]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
-from everbrook.rank.lists import Wish, because, make_list, reasons_for, shares
+from everbrook.rank.lists import Wish, make_list, reasons, shares
 from everbrook.rank.mixture import Mixture
 from everbrook.settings.mixture import MixtureSettings
 from everbrook.types import F32, I32, NO_ROW, Arrays, Query, Step
@@ -139,10 +139,9 @@ def test_shares_sum_to_one_and_follow_who_brought_the_item(mixture: Mixture) -> 
 
 def test_a_reason_names_the_expert_and_the_item_that_brought_it(mixture: Mixture) -> None:
     listed = make_list(mixture, wish(6), 3000)
-    given, brought = shares(mixture, listed), because(mixture, listed, QUERY)
     place = listed.rows.tolist().index(7)
-    first, second = reasons_for(mixture, given, brought, place, 2)
-    assert (first[0], first[2]) == ("next/fixed", 4)
-    assert (second[0], second[2]) == ("popularity/fixed", NO_ROW)
-    assert first[1] + second[1] == pytest.approx(1.0)
-    assert len(reasons_for(mixture, given, brought, place, 1)) == 1
+    first, second = reasons(mixture, listed, QUERY, 2)[place]
+    assert (first.column, first.past_row) == ("next/fixed", 4)
+    assert (second.column, second.past_row) == ("popularity/fixed", NO_ROW)
+    assert first.share + second.share == pytest.approx(1.0)
+    assert reasons(mixture, listed, QUERY, 1)[place] == [first]
