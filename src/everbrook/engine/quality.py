@@ -211,8 +211,9 @@ def _both(mixture: Mixture, live: LiveExpert, step: Step, b: int, found: Judgeme
     at = target if target >= 0 else weighed.shown
     popular = mixture.popular
     base = weighed.p[: len(rows), :popular] @ (mixture.base_weights * weighed.awake[:popular]).astype(np.float32)
+    query = step.query(b)
     for place, anchor in enumerate((False, True)):
-        p = live.under(step.query(b), rows, anchor)
+        p = live.under(query, rows, anchor)
         if p is None:
             continue
         p = p + np.float32(live.settings.rest) * base

@@ -115,13 +115,11 @@ def disliked_of(state: State, query: Query) -> I32:
     The memory knows low ratings too, of which the history has only the kind; events that are only seen say nothing.
     """
     met = state.remembered.of(query.actor)
+    if not (met.says == UNWANTED).any() and not state.kinds.negative()[query.kinds].any():
+        return np.empty(0, np.int32)
     judged = met.says != SEEN
     items: I32 = np.concatenate((query.items, met.items[judged]))
-    if not len(items):
-        return items
     unwanted = np.concatenate((state.kinds.negative()[query.kinds], met.says[judged] == UNWANTED))
-    if not unwanted.any():
-        return items[:0]
     order = np.argsort(np.concatenate((query.times, met.times[judged])), kind="stable")  # of equal ones the memory's
     items, unwanted = items[order], unwanted[order]
     _, back = np.unique(items[::-1], return_index=True)

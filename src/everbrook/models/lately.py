@@ -25,6 +25,10 @@ class Lately(Generic[AnswerT]):
         """The answer; None where there is none."""
         return self._answers.get(key)
 
+    def newest(self) -> AnswerT | None:
+        """The answer that was kept last; None where there is none."""
+        return next(reversed(self._answers.values()), None)
+
     def put(self, key: Hashable, answer: AnswerT) -> AnswerT:
         """Keep an answer; the oldest goes where there are many."""
         if len(self._answers) >= MOST and key not in self._answers:

@@ -215,3 +215,19 @@ def test_queries_that_are_foreseen_get_the_answers_that_they_get_alone(
     for one, other in zip(told[:9], told[9:], strict=True):
         np.testing.assert_array_equal(one[0], other[0])
         np.testing.assert_allclose(one[1], other[1], rtol=1e-6)
+
+
+def test_what_a_list_found_serves_who_asks_for_the_same_weights_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    items, rows = 4_000, np.arange(50, dtype=np.int32)
+    expert = LiveExpert(replace_start(LiveSettings(), 0.2), counted(items))
+    expert.grow(items, 0)
+    expert.changed("live", 0.0, np.full(len(counted(1).names), 1.0 / len(counted(1).names)))
+    fresh, looks = [expert.under(asked(1, items), rows, anchor) for anchor in (False, True)], []
+    found = expert._found
+    monkeypatch.setattr(expert, "_found", lambda *given: looks.append(given) or found(*given))
+    expert.propose(asked(1, items), 20)
+    for anchor in (False, True):
+        np.testing.assert_allclose(expert.under(asked(1, items), rows, anchor), fresh[anchor], rtol=1e-6)
+    assert [given[2:] for given in looks] == [(), (True,)]  # the list itself, and the anchor
+    expert.under(asked(2, items), rows, False)
+    assert len(looks) == 3
