@@ -75,15 +75,19 @@ class OnePerson(Everything):
         for run in log.runs(0, types=("event",)):
             if run.events is not None:
                 self._person.find_sessions(run.events)
+        for run in log.runs(0, types=("event",)):
+            if run.events is not None:
+                self._person.find_owners(run.events, run.offsets)
 
     def events(self, run: Run) -> EventColumns:
         """The person's events."""
         columns = super().events(run)
-        return columns.take(self._person.rows(columns)).compact()
+        return columns.take(self._person.rows(columns, run.offsets)).compact()
 
     def records(self, run: Run) -> tuple[Record, ...]:
         """The person's properties and the lists that were shown."""
-        return tuple(record for record in run.records if self._person.owns(record))
+        both = zip(run.records, run.offsets.tolist(), strict=True)
+        return tuple(record for record, offset in both if self._person.owns(record, offset))
 
 
 def write_all(

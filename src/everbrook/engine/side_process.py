@@ -28,10 +28,10 @@ class HasSettings(Protocol):
         ...
 
 
-OrderT = TypeVar("OrderT", bound=HasSettings)
+AskedT = TypeVar("AskedT", bound=HasSettings)
 
 
-def obey(kind: type[OrderT], do: Callable[[OrderT, Tell], None]) -> int:
+def obey(kind: type[AskedT], do: Callable[[AskedT, Tell], None]) -> int:
     """Do what standard input says; gives the exit code.
 
     Args:
