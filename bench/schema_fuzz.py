@@ -2,8 +2,9 @@
 
     python bench/schema_fuzz.py [--requests 100000] [--seed 0]
 
-Schemathesis makes the requests from the description that the server tells; ids that exist are put in the place of half
-of the made ones, so that not all ends in 404. Every answer must have a status that the description names, never 500,
+Schemathesis makes the requests from the description that the server tells, which takes most of the time; so each right
+one is sent several times, with ids that exist in the place of the made ones, so that not all ends in 404, and with
+another thing of body or query made wrong. Every answer must have a status that the description names, never 500,
 and a body that fits its schema. At the end what is known of all items, users and guests is compared with what a fresh
 core makes of the same log. Requests go through the whole application (keys, limits, routes) in this process.
 """
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +49,9 @@ LEFT_OUT = {
 """What does not end or waits for news, and what begins work beside the server; their own tests ask them."""
 SELDOM = {("delete", "/v1/users/{id}"): 0.02, ("get", "/docs"): 0.1, ("get", "/openapi.json"): 0.1}
 """Shares of the requests that others get: forgetting a person writes every file anew."""
-SPOILED = 0.5  # share of the right bodies in which one thing is made wrong
+VARIANTS = 8  # requests of each right one that was made
+TURNS = 4
+SPOILED = 0.6  # share of the bodies, and of the queries, in which one thing is made wrong
 STRANGE = (
     None, True, -1, 0, 1e308, 10**30, "", "x" * 300, "\x00", "\U0001f600", "u1", "i1", [], {}, [[]], [None] * 50,
     "noon", "price < 3", "((", "2026-01-01T00:00:00Z", 1e-320, 2**63, {"filter": "price", "by": -1}, "__proto__",
@@ -164,6 +168,19 @@ def _one(door: Door, operation: Any, mode: GenerationMode, count: int, seed: int
         strategy = operation.as_strategy(generation_mode=mode)
     except schemathesis.errors.SchemathesisError:
         return 0
+    variants = VARIANTS if mode is GenerationMode.POSITIVE else 1
+    sent, per_example = 0, float(variants)
+    for turn in range(TURNS):  # some have less to vary than others, which shows when they are made
+        examples = max(1, round((count - sent) / per_example))
+        more = _examples(door, operation, strategy, examples, variants, seed + turn)
+        sent, per_example = sent + more, more / examples
+        if sent >= 0.95 * count or not more:
+            break
+    return sent
+
+
+def _examples(door: Door, operation: Any, strategy: Any, count: int, variants: int, seed: int) -> int:
+    """Let so many requests be made, and send each and others like it; gives how many were sent."""
     sent = 0
 
     @hypothesis.seed(seed)
@@ -171,24 +188,35 @@ def _one(door: Door, operation: Any, mode: GenerationMode, count: int, seed: int
         max_examples=count, phases=[hypothesis.Phase.generate], deadline=None, database=None,
         suppress_health_check=list(hypothesis.HealthCheck),
     )
-    @hypothesis.given(case=strategy, known=st.sampled_from((None, None, *KNOWN)), draws=st.integers(0, 2**32))
-    def send(case: Any, known: str | None, draws: int) -> None:
+    @hypothesis.given(case=strategy, draws=st.integers(0, 2**32))
+    def send(case: Any, draws: int) -> None:
         nonlocal sent
-        rng = random.Random(draws)
-        if mode is GenerationMode.POSITIVE:
-            if known is not None and case.path_parameters:
-                case.path_parameters["id"] = known
-            if case.body and rng.random() < SPOILED:
-                case.body = spoiled(case.body, rng)
-        request = requests.Request(**case.as_transport_kwargs(base_url=BASE)).prepare()
-        door.ask(request, operation.path)
-        sent += 1
+        for varied in varieties(case, variants, random.Random(draws)):
+            door.ask(requests.Request(**varied.as_transport_kwargs(base_url=BASE)).prepare(), operation.path)
+            sent += 1
 
     try:
         send()
     except hypothesis.errors.Unsatisfiable:  # a route that takes nothing cannot be asked wrongly
         return 0
     return sent
+
+
+def varieties(case: Any, count: int, rng: random.Random) -> Iterator[Any]:
+    """A request as it was made, then others like it; fewer where there is nothing that could differ."""
+    yield case
+    path, query, body = dict(case.path_parameters or {}), dict(case.query or {}), case.body
+    has_body = isinstance(body, dict | list) and bool(body)
+    if not (path or query or has_body):
+        return
+    for _ in range(count - 1):
+        if path:
+            case.path_parameters = path | {"id": rng.choice(KNOWN)} if rng.random() < 0.7 else path
+        if has_body:
+            case.body = spoiled(body, rng) if rng.random() < SPOILED else body
+        if query and rng.random() < SPOILED:
+            case.query = query | {rng.choice(sorted(query)): str(rng.choice(STRANGE))[:100]}
+        yield case
 
 
 def spoiled(node: Any, rng: random.Random) -> Any:
