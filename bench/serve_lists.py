@@ -1,9 +1,9 @@
 """What a list costs: processor time of plain lists by size of the catalogue and with each wish, and lists over HTTP
 beside learning, next to the floor of the web framework.
 
-    OMP_NUM_THREADS=1 python bench/serve_lists.py [--only plain wishes http] [--sizes 10000 100000] [--lists 200]
+    OMP_NUM_THREADS=1 python bench/serve_lists.py [--only plain portions wishes http] [--sizes 10000] [--lists 200]
 
-Prints JSON lines. Not a test: nothing passes or fails by time. `plain` and `wishes` run on one engine and one thread;
+Prints JSON lines. Not a test: nothing passes or fails by time. All but `http` run on one engine and one thread;
 the live model has made weights there, and with learning on a delta of 2,000 rows comes every 20 lists, so that its cost
 is in them. `http` starts `everbrook serve` with its learner and lets wrk, a Debian package, ask; server, learner, wrk
 and who sends the events share the machine. The floor is the same framework on the same server loop with a constant.
@@ -34,6 +34,7 @@ from everbrook.events.columns import Coded, EventColumns
 from everbrook.learn.deltas import ANCHOR_NETWORK, NETWORK, Delta
 from everbrook.models.live_expert import LiveExpert
 from everbrook.models.live_network import LiveNetwork
+from everbrook.rank.requests import Recommend
 from everbrook.settings import Settings, load_settings
 from everbrook.settings.live import LiveSettings
 from everbrook.testing.clock import FakeClock
@@ -47,7 +48,8 @@ import wrk
 USERS, K, LEARNED = 5_000, 20, 20_000  # users; places of a list; items whose rows learning has moved
 DELTA_ROWS, DELTA_LISTS = 2_000, 20
 QUIET = ("engine.log_impressions=false", "engine.refit_every_s=0", "engine.refit_drift_s=0")
-PARTS = ("plain", "wishes", "http")
+PORTIONS = (1, 4, 8, 16, 32)  # wishes that wait at the same time
+PARTS = ("plain", "portions", "wishes", "http")
 ASK = """
 function request()
   return wrk.format(nil, "/v1/recommend", nil, '{"user":"u' .. math.random(0, 4999) .. '","k":20,"explain":false}')
@@ -140,11 +142,29 @@ def plain(options: argparse.Namespace) -> None:
             tell(took, items, "no live model")
 
 
-def tell(took: list[float], items: int, learning: str) -> None:
+def portions(options: argparse.Namespace) -> None:
+    """Lists that are made together, by how many, with the live model as it serves; portions take turns."""
+    for items in options.sizes:
+        with shop(items) as (engine, _):
+            taken: dict[int, list[float]] = {count: [] for count in PORTIONS}
+            for n in range(options.lists // 8 + 2):
+                for count, took in taken.items():
+                    asked = [
+                        Recommend(user=f"u{(n * 61 + 7 * place + count) % USERS}", k=K, explain=False)
+                        for place in range(count)
+                    ]
+                    began = time.process_time()
+                    engine.recommend_many(asked)
+                    took.append(1e6 * (time.process_time() - began) / count)
+            for count, took in taken.items():
+                tell(took[2:], items, "off", f"portions of {count}")
+
+
+def tell(took: list[float], items: int, learning: str, name: str = "plain") -> None:
     """Print the middle; the tenth of the lists that others disturbed least stands beside it."""
     p10, p90 = (round(float(np.quantile(took, share))) for share in (0.1, 0.9))
     more: dict[str, Any] = {"items": items, "learning": learning, "p10": p10, "p90": p90}
-    serve_ingest.tell("lists/plain", float(np.median(took)), "us CPU", **more)
+    serve_ingest.tell(f"lists/{name}", float(np.median(took)), "us CPU", **more)
 
 
 def wishes(options: argparse.Namespace) -> None:
@@ -256,7 +276,7 @@ def main() -> None:
     options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     for part in options.only:
-        {"plain": plain, "wishes": wishes, "http": http}[part](options)
+        {"plain": plain, "portions": portions, "wishes": wishes, "http": http}[part](options)
 
 
 if __name__ == "__main__":
