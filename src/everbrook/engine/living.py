@@ -110,6 +110,7 @@ class Living:
         """
         if self.learning is not None and left:
             self.learning.load(left)
+            self._shared()
         if self.learning is None or self._settings.learner.mode != "process":
             return
         if newest_kept(self._path, self._settings, self._log.end) >= max(self.learning.offset, 1):
