@@ -35,16 +35,28 @@ LARGE_BACKLOG = 10_000  # events; what a server that keeps up takes in at once i
 
 
 @dataclass(frozen=True, slots=True)
+class Stretch:
+    """How a part of the log is taken in: decided once, so that it gives the same however it is cut."""
+
+    stop: int  # offset
+    judging: Judging
+    is_live: bool
+    allowance: Allowance | None  # that the lists are counted to
+
+
+@dataclass(slots=True)
 class Most:
     """How much is taken in at once, so that whoever waits for the lock or the loop waits for milliseconds.
 
     Args:
         records: of the log.
         lists: made to learn from.
+        begun: the part of the log that is being taken in.
     """
 
     records: int
     lists: int
+    begun: Stretch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,19 +147,27 @@ def catch_up(
         allowance: bounds how many are judged of what is no large backlog; None bounds nothing.
         most: bounds what is taken in by this call; the rest of the way is left for others. None goes all the way.
     """
-    behind = stop - core.offset
+    stretch = None if most is None else most.begun
+    if stretch is None or core.offset >= stretch.stop:
+        stretch = _decided(core.offset, stop, settings, allowance)
+    if most is not None:
+        most.begun = stretch
+        left = min(stretch.stop - core.offset, most.records)
+        stop = core.offset + stretch.judging.within(left, core.events, most.lists)
+    judged, judging_s = core.judged, core.judging_s
+    follow(core, log, stop, stretch.judging, settings.engine.chunk, on_judged=on_judged if stretch.is_live else None)
+    if stretch.allowance is not None:
+        stretch.allowance.spent(core.judged - judged, core.judging_s - judging_s)
+
+
+def _decided(start: int, stop: int, settings: Settings, allowance: Allowance | None) -> Stretch:
+    behind = stop - start
     live = behind <= settings.engine.live_events
     share = settings.mixture.judge_share if live else catch_up_share(settings.engine, behind)
     bounded = allowance if behind <= LARGE_BACKLOG else None
     if bounded is not None:
         share = min(share, bounded.share_of(behind))
-    judged, judging_s = core.judged, core.judging_s
-    judging = Judging(share=share, exclude_seen=settings.rank.exclude_seen)
-    if most is not None:
-        stop = core.offset + judging.within(min(behind, most.records), core.events, most.lists)
-    follow(core, log, stop, judging, settings.engine.chunk, on_judged=on_judged if live else None)
-    if bounded is not None:
-        bounded.spent(core.judged - judged, core.judging_s - judging_s)
+    return Stretch(stop, Judging(share=share, exclude_seen=settings.rank.exclude_seen), live, bounded)
 
 
 def catch_up_share(settings: EngineSettings, behind: int) -> float:

@@ -18,7 +18,7 @@ from everbrook.events.sqlite_log import SqliteLog
 from everbrook.rank.mixture import Judgement
 from everbrook.types import Step
 
-A_TURN = Most(records=200, lists=1)  # some milliseconds
+TURN_RECORDS, TURN_LISTS = 200, 1  # taken in by one turn: some milliseconds
 
 
 class Taking(Steering):
@@ -98,6 +98,10 @@ class Taking(Steering):
     # -- in an event loop ----------------------------------------------------------------------------------------
 
     @cached_property
+    def _turn(self) -> Most:
+        return Most(TURN_RECORDS, TURN_LISTS)
+
+    @cached_property
     def _all_turns(self) -> WeakKeyDictionary[asyncio.AbstractEventLoop, Turns]:
         return WeakKeyDictionary()
 
@@ -115,7 +119,8 @@ class Taking(Steering):
         """Take in the next records of the log, as many as one turn may; the offset reached."""
         with self._lock:
             if self._core.offset < self.log.end:
-                self._catch_up(A_TURN)
+                inside = self.live.learning is not None  # its weights would move between the parts of a batch
+                self._catch_up(None if inside else self._turn)
             reached, is_due = self._core.offset, self._is_checkpoint_due()
         if is_due:
             asyncio.get_running_loop().run_in_executor(None, self._keep_or_note)

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from everbrook import Recommender
+from everbrook.engine.allowance import Allowance
 from everbrook.engine.core import Judging
 from everbrook.engine.turns import AT_ONCE, Receipt, Turns
 from everbrook.events.log import Appended
+from everbrook.events.records import Event
+from everbrook.settings import Settings
+from everbrook.settings.mixture import MixtureSettings
+from everbrook.testing.clock import FakeClock
 
 
 class Log:
@@ -127,3 +135,21 @@ def test_a_slice_holds_no_more_judged_events_than_it_may_and_as_many(share: floa
         seen.extend(drawn.tolist())
         offset, left = offset + n, left - n
     assert seen == judging.drawn(300, 1000).tolist()  # the same events are chosen, however they are cut
+
+
+def test_a_batch_taken_in_by_turns_teaches_what_it_teaches_at_once(tmp_path: Path) -> None:
+    settings = Settings(mixture=MixtureSettings(experts=("popularity", "transitions")))
+    events = [Event(user=f"u{n % 7}", item=f"i{n * n % 11}", ts=1_740_000_000_000 + 1000 * n) for n in range(450)]
+    learned: list[dict[str, Any]] = []
+    for way in ("at once", "by turns"):
+        with Recommender.open(tmp_path / way, settings, FakeClock()) as shop:
+            shop._allowance = Allowance(0.2, 20, lambda: 0.0, lambda: 0.0)  # time stands still
+            receipt = shop.ingest(events) if way == "at once" else asyncio.run(shop.ingest_soon(events))
+            assert receipt == Receipt(450, 0, 450)
+            assert 5 <= shop._core.judged <= 40
+            learned.append({"judged": shop._core.judged} | shop._core.parts())
+    one, other = learned
+    assert one.pop("judged") == other.pop("judged")
+    for part, arrays in one.items():
+        for name, array in arrays.items():
+            np.testing.assert_allclose(array, other[part][name], rtol=1e-5, atol=1e-6, err_msg=f"{part}/{name}")
