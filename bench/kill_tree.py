@@ -95,6 +95,8 @@ def start(path: Path, settings: Settings) -> tuple[Child, int]:
     pid = os.fork()
     if pid:
         os.close(tell)
+        while os.getpgid(pid) != pid:  # else the first kill might find no group
+            time.sleep(0.001)
         return Child(pid), told
     try:
         os.setsid()
