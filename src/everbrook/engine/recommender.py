@@ -15,6 +15,7 @@ from everbrook.engine.allowance import Allowance
 from everbrook.engine.browsing import Browsing
 from everbrook.engine.building import new_core
 from everbrook.engine.fitting import OnProgress, catch_up, relearn
+from everbrook.engine.freed_memory import give_back
 from everbrook.engine.keeping import Snapshot, learned_digest, recover, version_name
 from everbrook.engine.listing import Listing
 from everbrook.engine.living import Living
@@ -234,6 +235,7 @@ class Recommender(Taking, Listing, People, Browsing):
         kept = super().checkpoint()
         with self._keeping:
             self.keep_quality()
+        give_back()  # the copy that was written
         return kept
 
     def _attach(self) -> None:
