@@ -257,16 +257,16 @@ def test_an_hour_of_digests_leaves_no_more_in_memory(shop: Shop, visit: Visit) -
         while not (line := answer.readline()).startswith(b"data: "):
             pass
     page, _ = visit(shop.address)
-    expect(page.locator(".flow")).to_be_visible()
-    heap = page.context.new_cdp_session(page)
 
     def held_bytes(digests: int) -> int:
         body = (b"event: status\n" + line + b"\n") * digests
+        page.goto("about:blank")  # else the page that was there may take the stream when it connects again
         page.route("**/v1/stream", lambda route: route.fulfill(body=body, content_type="text/event-stream"), times=1)
-        page.reload()
+        page.goto(shop.address)
         expect(page.locator(".flow")).to_be_visible()
         loaded = "performance.getEntriesByType('resource').some(one => one.name.endsWith('/v1/stream'))"
-        page.wait_for_function(f"() => {loaded}")
+        page.wait_for_function(f"() => {loaded}", timeout=100_000)  # some 20 MB, on a busy machine
+        heap = page.context.new_cdp_session(page)
         heap.send("HeapProfiler.collectGarbage")
         return int(heap.send("Runtime.getHeapUsage")["usedSize"])
 
