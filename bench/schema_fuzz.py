@@ -1,6 +1,6 @@
 """Requests made from the OpenAPI description, right and wrong ones: does any answer break the description?
 
-    python bench/schema_fuzz.py [--requests 100000] [--seed 0]
+    python bench/schema_fuzz.py [--requests 100000] [--seed 0] [--seconds 3600]
 
 Schemathesis makes the requests from the description that the server tells, which takes most of the time; so each right
 one is sent several times, with ids that exist in the place of the made ones, so that not all ends in 404, and with
@@ -51,6 +51,7 @@ SELDOM = {("delete", "/v1/users/{id}"): 0.02, ("get", "/docs"): 0.1, ("get", "/o
 """Shares of the requests that others get: forgetting a person writes every file anew."""
 VARIANTS = 8  # requests of each right one that was made
 TURNS = 4
+ROUND = 5000  # requests to all routes, then the next
 SPOILED = 0.6  # share of the bodies, and of the queries, in which one thing is made wrong
 STRANGE = (
     None, True, -1, 0, 1e308, 10**30, "", "x" * 300, "\x00", "\U0001f600", "u1", "i1", [], {}, [[]], [None] * 50,
@@ -276,6 +277,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no further round after so long")
     options = parser.parse_args()
     import streams_data as data
 
@@ -283,7 +285,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, Recommender.open(Path(folder) / "data", SETTINGS) as engine:
         begin(engine)
         door = Door(engine)
-        sent = fuzz(door, options.requests, options.seed)
+        sent, turn = 0, 0
+        while sent < options.requests and time.monotonic() - begun < options.seconds:
+            sent += fuzz(door, min(ROUND, options.requests - sent), 1000 * options.seed + turn)
+            turn += 1
+            print(f"{sent} requests, {len(door.wrong)} wrong answers", file=sys.stderr, flush=True)
         wrong = differences(engine)
         door.close()
     for line in [*door.wrong[:20], *wrong[:20]]:
