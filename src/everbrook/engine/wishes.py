@@ -15,7 +15,7 @@ from everbrook.engine.searching import matches, typed
 from everbrook.engine.shaping_wishes import shaping_of
 from everbrook.errors import InputError, UnknownNameError
 from everbrook.events.log_intake import parse_time_ms
-from everbrook.events.records import MAX_TIME_MS, TIME_RULE
+from everbrook.events.records import MAX_ID_BYTES, MAX_TIME_MS, TIME_RULE
 from everbrook.rank.lists import Wish
 from everbrook.rank.requests import Recommend
 from everbrook.settings.rank import RankSettings
@@ -56,11 +56,14 @@ def read_wish(
         draws: where chance comes from, for lists that explore; fresh where None.
 
     Raises:
-        InputError: k or another number is out of range, a time cannot be read, a filter is wrong.
+        InputError: k or another number is out of range, an id has no bytes or too many, a time cannot be read, a
+            filter is wrong.
         UnknownNameError: the scenario or a category is unknown.
     """
     if not 1 <= wish.k <= settings.most:
         raise InputError(f"'k' must be between 1 and {settings.most}; got {wish.k}.")
+    _check_id("user", wish.user)
+    _check_id("session", wish.session)
     state = core.state
     at_ms = _moment(wish.at, now_ms)
     query = state.query(
@@ -79,6 +82,15 @@ def read_wish(
     shaping = shaping_of(wish, core, settings, query, disliked, draws)
     narrow = bool(wish.categories) or wish.filter is not None
     return Wish(query, wish.k, allowed, narrow, left_out, only, matches(core, query), shaping)
+
+
+def _check_id(name: str, text: str | None) -> None:
+    """See that who asks could be named in a record: the list that is shown becomes one."""
+    if text is None or 1 <= len(text) <= MAX_ID_BYTES // 4:
+        return
+    size = len(text.encode("utf-8", "surrogatepass"))
+    if not 1 <= size <= MAX_ID_BYTES:
+        raise InputError(f"Field '{name}' must be text of 1 to {MAX_ID_BYTES} bytes; got {size} bytes.")
 
 
 def _left_out(wish: Recommend, state: State, query: Query, settings: RankSettings) -> tuple[I32, I32]:
