@@ -17,7 +17,7 @@ import pytest
 
 from everbrook import Recommender
 from everbrook.engine.beginning import Beginning, warm_up
-from everbrook.engine.keeping import MODEL_FILE
+from everbrook.engine.keeping import FOLDER, MODEL_FILE
 from everbrook.models.sequence_registry import new_model
 from everbrook.settings import Settings, load_settings
 from everbrook.testing.clock import FakeClock
@@ -28,6 +28,7 @@ ASSIGNMENTS = (
     "learner.core_share=1",
 )  # fmt: skip
 SETTINGS: Settings = load_settings(environment={}, assignments=list(ASSIGNMENTS)).settings
+OFF: Settings = load_settings(environment={}, assignments=[*ASSIGNMENTS, "learner.mode=off"]).settings
 NOW_MS = 1_750_000_500_000
 ASKED = ("u1", "u4", "nobody")
 FORGOTTEN = "whoever-shall-be-forgotten"
@@ -71,6 +72,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
 
 def copy_of(made: tuple[Path, list[Any]], tmp_path: Path) -> Path:
     return Path(shutil.copytree(made[0], tmp_path / "data"))
+
+
+def with_model(made: tuple[Path, list[Any]], tmp_path: Path) -> Path:
+    """A copy in which a large model is published and nothing learns live."""
+    path = copy_of(made, tmp_path)
+    with Recommender.open(path, OFF, FakeClock(NOW_MS)) as shop:
+        shop.publish(new_model(OFF.sequence, 12, seed=3, features=OFF.features))
+        shop.checkpoint()
+    return path
 
 
 def test_a_restart_needs_no_pytorch_and_its_lists_are_those_of_before(
@@ -124,13 +134,10 @@ def test_a_server_answers_lists_of_the_live_model_without_pytorch_and_its_learne
 def test_a_large_model_joins_after_the_start_and_is_kept_meanwhile(
     made: tuple[Path, list[Any]], tmp_path: Path
 ) -> None:
-    path = copy_of(made, tmp_path)
-    off = load_settings(environment={}, assignments=[*ASSIGNMENTS, "learner.mode=off"]).settings
-    with Recommender.open(path, off, FakeClock(NOW_MS)) as shop:
-        shop.publish(new_model(off.sequence, 12, seed=3, features=off.features))
-        shop.checkpoint()
+    path = with_model(made, tmp_path)
+    with Recommender.open(path, OFF, FakeClock(NOW_MS)) as shop:
         wanted, version = lists_of(shop), shop.status()["version"]["name"]
-    with Recommender.open(path, off, FakeClock(NOW_MS), beside=True) as shop:
+    with Recommender.open(path, OFF, FakeClock(NOW_MS), beside=True) as shop:
         before = shop.status()["version"]
         assert (before["name"], before["loading"]) == (version, True)
         assert lists_of(shop) != wanted  # they go on without it
@@ -147,12 +154,9 @@ def test_a_large_model_joins_after_the_start_and_is_kept_meanwhile(
 def test_a_large_model_that_cannot_be_loaded_is_told_and_lists_go_on(
     made: tuple[Path, list[Any]], tmp_path: Path
 ) -> None:
-    path = copy_of(made, tmp_path)
-    off = load_settings(environment={}, assignments=[*ASSIGNMENTS, "learner.mode=off"]).settings
-    with Recommender.open(path, off, FakeClock(NOW_MS)) as shop:
-        shop.publish(new_model(off.sequence, 12, seed=3, features=off.features))
-        kept = shop.checkpoint()
-    with Recommender.open(path, off, FakeClock(NOW_MS), beside=True) as shop:
+    path = with_model(made, tmp_path)
+    kept = max((path / FOLDER).iterdir())
+    with Recommender.open(path, OFF, FakeClock(NOW_MS), beside=True) as shop:
         (kept / MODEL_FILE).write_bytes(b"damaged")
         shop.load_model()
         assert len(shop.errors) == 1

@@ -145,8 +145,7 @@ class LogWriter:
             OverloadedError: too much waits already.
         """
         with self._gate:
-            if self._closed:
-                raise NotReadyError("The log must be open to be written to; it is closed.")
+            self._check_open()
             if isinstance(entry, Write):
                 self._let_wait(entry)
             self._hand_over()
@@ -160,12 +159,15 @@ class LogWriter:
             OverloadedError: too much waits already.
         """
         with self._gate:
-            if self._closed:
-                raise NotReadyError("The log must be open to be written to; it is closed.")
+            self._check_open()
             self._let_wait(write)
             self._soon.append(write)
             if len(self._soon) == 1:
                 loop.call_soon(self._turn_ends)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise NotReadyError("The log must be open to be written to; it is closed.")
 
     def _turn_ends(self) -> None:
         with self._gate:
