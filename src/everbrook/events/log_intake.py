@@ -6,7 +6,8 @@ Nothing is kept here: a batch comes out whole, or an error names its first wrong
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, NoReturn, TypeVar, get_type_hints
 
@@ -193,12 +194,22 @@ def _kind_of(value: Any) -> str:
 
 
 def _decode(name: str, body: bytes) -> list[Any]:
+    with _unreadable(name):
+        try:
+            return getattr(_batch_decoders[name].decode(body), name)
+        except msgspec.ValidationError as error:
+            _raise_reworded(error, name, body)
+
+
+@contextmanager
+def _unreadable(name: str) -> Iterator[None]:
+    """Say in the house's words why a body is no JSON."""
     try:
-        return getattr(_batch_decoders[name].decode(body), name)
-    except msgspec.ValidationError as error:
-        _raise_reworded(error, name, body)
+        yield
     except UnicodeDecodeError:
         raise InputError("The body must be UTF-8; got bytes that are not.") from None
+    except RecursionError:
+        raise InputError("The body must not be nested as deep as it is.") from None
     except msgspec.DecodeError as error:
         raise InputError(f'The body must be JSON like {{"{name}": […]}}; {_lowered(str(error))}.') from None
 
@@ -248,7 +259,10 @@ def _raise_reworded(error: msgspec.ValidationError, name: str, body: bytes) -> N
         raise RecordError(f"Field '{found[1]}' must be {_rule(record, found[1])}; it is missing.", position) from None
     if field is None:
         raise RecordError(f"A record must be an object; {_lowered(message)}.", position) from None
-    got = msgspec.json.decode(body)
+    try:
+        got = msgspec.json.decode(body)
+    except msgspec.ValidationError:  # a number somewhere in it that no float holds
+        raise RecordError(f"Field '{field}' must be {_rule(record, field)}; {_lowered(message)}.", position) from None
     row = (got[name] if isinstance(got, dict) else got)[position]
     told = _kind_of(row[field]) if record is UserChange or field in _PERSONAL else _shown(row[field])
     raise RecordError(f"Field '{field}' must be {_rule(record, field)}; got {told}.", position) from None
@@ -269,4 +283,5 @@ def _rule(record: type, field: str) -> str:
 
 
 def _lowered(text: str) -> str:
-    return text[:1].lower() + text[1:].rstrip(".")
+    begin = text[:1] if text[1:2].isupper() else text[:1].lower()  # JSON stays JSON
+    return begin + text[1:].rstrip(".")

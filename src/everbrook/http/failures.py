@@ -132,7 +132,8 @@ def reworded(error: msgspec.ValidationError | msgspec.DecodeError, what: str, fi
 
 
 def _lowered(text: str) -> str:
-    return text[:1].lower() + text[1:].rstrip(".")
+    begin = text[:1] if text[1:2].isupper() else text[:1].lower()  # JSON stays JSON
+    return begin + text[1:].rstrip(".")
 
 
 __all__ = [

@@ -110,12 +110,30 @@ def test_a_time_within_the_tolerance_is_taken():
         (b"[]", 'The body must be JSON like {"events": […]}; expected `object`, got `array`.'),
         (b'{"eventz": []}', "Unknown field 'eventz'. Did you mean 'events'? Known: events."),
         (b'{"events": [{"user": "\xff", "item": "i"}]}', "The body must be UTF-8; got bytes that are not."),
+        (b'{"events": []} x',
+         'The body must be JSON like {"events": […]}; JSON is malformed: trailing characters (byte 16).'),
+        (b'{"events": [{"user": "", "item": "i"}',
+         'The body must be JSON like {"events": […]}; input data was truncated.'),
+        (b'{"events": [{"user": "", "item": "\xff"}]}', "The body must be UTF-8; got bytes that are not."),
+        (b'{"events": [{"context": ' + b'{"a":' * 5000 + b"1" + b"}" * 5001 + b"]}",
+         "The body must not be nested as deep as it is."),
+        (b'{"events": [{"user": 1, "context": ' + b'{"a":' * 5000 + b"1" + b"}" * 5001 + b"]}",
+         "The body must not be nested as deep as it is."),
     ],
 )
 def test_a_body_that_is_no_batch_is_refused(body, message):
     with pytest.raises(InputError) as raised:
         decode_events(body, NOW_MS, 0)
     assert raised.value.message == message
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "9" * 5000])
+def test_a_number_that_nothing_holds_is_told_of_as_any_wrong_field(number):
+    body = f'{{"events": [{{"user": "u", "item": "i"}}, {{"user": "u", "item": "i", "value": {number}}}]}}'.encode()
+    with pytest.raises(RecordError) as raised:
+        decode_events(body, NOW_MS, 0)
+    assert raised.value.message.startswith("Record 1: Field 'value' must be a number; ")
+    assert raised.value.message.endswith("out of range.")
 
 
 def test_what_is_built_in_python_is_checked_by_the_same_rules():
