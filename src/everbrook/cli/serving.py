@@ -30,6 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = loaded_settings(arguments, assignments_of(arguments)).settings
 
     from everbrook.engine.beginning import Beginning
+    from everbrook.engine.freed_memory import hold_large_apart
     from everbrook.engine.log_lines import say, write_lines
     from everbrook.engine.recommender import Recommender
     from everbrook.engine.spans import end_spans, start_spans
@@ -38,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     from everbrook.http.keys import read_keys
     from everbrook.http.server import serve
 
+    hold_large_apart()
     write_lines(settings.serve, "server")
     start_spans(settings.serve, "server")
     has_keys = bool(read_keys(data_path(arguments) / KEYS_FILE))

@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from everbrook.engine.freed_memory import hold_large_apart
 from everbrook.engine.learner_checkpoints import Found, LearnerCheckpoints
 from everbrook.engine.learner_journal import SKIP, Entry, Journal
 from everbrook.engine.learner_link import Kind, Link
@@ -209,6 +210,7 @@ def main(arguments: list[str]) -> int:
     """Run with the number of the socket as the only argument; gives the exit code."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server stops us in its own time
     faulthandler.register(signal.SIGUSR1)
+    hold_large_apart()
     link = Link(socket.socket(fileno=int(arguments[0])))
     try:
         run(link)
