@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 FORMATS = ("jsonl", "parquet")
 REST = "rest"
-"""The folder of what an import does not take: users, deletions, lists that were shown, versions."""
+"""The folder of what an import does not take: deletions, lists that were shown, versions."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("path", type=Path, help="folder to write to; it must be new or empty")
-    parser.add_argument("--format", choices=FORMATS, default="jsonl", help="of the events and items")
+    parser.add_argument("--format", choices=FORMATS, default="jsonl", help="of the events, items and users")
     parser.add_argument("--user", metavar="ID", help="only what is stored of this person")
     parser.add_argument("--json", action="store_true", help="print the counts as JSON")
 
@@ -105,8 +105,6 @@ def write_all(
     Returns:
         How many of each there were.
     """
-    import msgspec
-
     from everbrook.cli.event_files import EventFile
 
     counts: dict[str, int] = {}
@@ -124,11 +122,9 @@ def write_all(
                 counts[f"{run.type}s"] = counts.get(f"{run.type}s", 0) + count
             if told is not None:
                 told(int(run.offsets[-1]) + 1, log.end)
-    items = list(changes["item"].values())
-    if items:
-        _write_items(folder / f"items.{form}", items, form)
-    if changes["user"]:
-        _append(folder / REST / "users.jsonl", msgspec.json.Encoder().encode_lines(changes["user"].values()))
+    for kind, known in changes.items():
+        if known:
+            _write_changes(folder / f"{kind}s.{form}", list(known.values()), form)
     return counts
 
 
@@ -166,23 +162,24 @@ def _append(path: Path, lines: bytes) -> None:
         file.write(lines)
 
 
-def _write_items(path: Path, items: list[ItemChange | UserChange], form: str) -> None:
+def _write_changes(path: Path, changed: list[ItemChange | UserChange], form: str) -> None:
     import msgspec
 
     if form == "jsonl":
-        _append(path, msgspec.json.Encoder().encode_lines(items))
+        _append(path, msgspec.json.Encoder().encode_lines(changed))
         return
     import pyarrow as pa
     import pyarrow.parquet
 
-    rows = [msgspec.to_builtins(item) for item in items]
+    rows = [msgspec.to_builtins(one) for one in changed]
     for row in rows:
         for name in ("properties", "vectors"):
             if name in row:
                 row[name] = json.dumps(row[name], ensure_ascii=False)
     text, texts = pa.string(), pa.list_(pa.string())
-    schema = pa.schema([
-        ("id", text), ("title", text), ("text", text), ("categories", texts), ("tags", texts), ("properties", text),
-        ("vectors", text), ("ts", pa.int64()), ("expires", pa.int64()), ("hidden", pa.bool_()),
-    ])
+    types = {
+        "id": text, "title": text, "text": text, "categories": texts, "tags": texts, "properties": text,
+        "vectors": text, "ts": pa.int64(), "expires": pa.int64(), "hidden": pa.bool_(),
+    }  # fmt: skip
+    schema = pa.schema([(name, types[name]) for name in changed[0].__struct_fields__])
     pyarrow.parquet.write_table(pa.Table.from_pylist(rows, schema), path)

@@ -21,7 +21,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument(
         "path", type=Path,
-        help="a CSV, JSON-lines or Parquet file, a folder of them, or a MovieLens folder",
+        help="a CSV, JSON-lines or Parquet file, a folder of them (what 'export' wrote too), or a MovieLens folder; "
+             "files called items or users hold those",
     )
     mapping_options(parser)
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
@@ -68,24 +69,27 @@ def run(arguments: argparse.Namespace) -> int:
     for one in source.cleaning:
         print(f"  {one.name}: {one.count} × {one.found}" + (f"; {one.action}" if one.action else ""))
     print(
-        f"Imported {outcome['events']} events ({outcome['duplicates']} were there already) and {outcome['items']} "
-        f"items in {outcome['took_s']:.1f} s."
+        f"Imported {outcome['events']} events ({outcome['duplicates']} were there already), {outcome['items']} items "
+        f"and {outcome['users']} users in {outcome['took_s']:.1f} s."
     )
     return 0
 
 
 def bring_in(engine: Recommender, source: Source) -> dict[str, Any]:
-    """Feed a loaded source into an engine's log: the items first, so that the events find their titles.
+    """Feed a loaded source into an engine's log: items and users first, so that the events find them.
 
     What came in is durable; `update` or `fit` learns it.
 
     Returns:
-        How many items, new events and known events there were.
+        How many items, users, new events and known events there were.
     """
-    counts: dict[str, Any] = {"items": 0, "events": 0, "duplicates": 0}
+    counts: dict[str, Any] = {"items": 0, "users": 0, "events": 0, "duplicates": 0}
     for items in source.items():
         engine.put_items(items)
         counts["items"] += len(items)
+    for users in source.users():
+        engine.put_users(users)
+        counts["users"] += len(users)
     with bar("writing") as told:
         for chunk in source.chunks(told):
             receipt = engine.import_columns(chunk, learn=False)

@@ -73,14 +73,14 @@ def check(
     try:
         source = open_source(path, mapping, settings, now_ms)
         if not source.files:
-            return _items_report(source)
+            return _described(source)
         reading = source.read(progress)
     except EverbrookError as error:
         return CheckReport(str(path), {}, (), (_failure("file", error.message),), 0, 0)
     columns, findings = clean(reading.columns, settings, now_ms)
     lines = [_mapped(source, reading), *(_line(finding, source, reading) for finding in findings)]
-    if source.item_files:
-        lines += _items_report(source).lines
+    if source.item_files or source.user_files:
+        lines += _described(source).lines
     kept = len(columns) if all(line.level != "FAIL" for line in lines) else 0
     return CheckReport(
         str(path), _spelled(source.mapping), reading.notes, tuple(lines), len(reading.columns), kept
@@ -131,6 +131,21 @@ def _mapped(source: Source, reading: Reading) -> CheckLine:
 def _unused(source: Source) -> Sequence[str]:
     used = set(source.mapping.names)
     return [name for name in source.files[0].names() if name not in used]
+
+
+def _described(source: Source) -> CheckReport:
+    """Items and users, without events."""
+    items = _items_report(source) if source.item_files or not source.user_files else None
+    if not source.user_files:
+        assert items is not None
+        return items
+    try:
+        found = [change.id for changes in source.users() for change in changes]
+    except EverbrookError as error:
+        line = _failure("users", error.message)
+    else:
+        line = CheckLine("PASS" if found else "FAIL", "users", len(set(found)), f"{len(set(found)):,} users", "", "")
+    return CheckReport(str(source.path), {}, (), (*(items.lines if items else ()), line), 0, 0)
 
 
 def _items_report(source: Source) -> CheckReport:

@@ -19,16 +19,17 @@ from everbrook.events.items import is_item_file, read_items
 from everbrook.events.mapping import Mapping, resolve
 from everbrook.events.movielens import is_movielens, movielens_items
 from everbrook.events.reading import Progress, Reading, read_events
-from everbrook.events.records import ItemChange
+from everbrook.events.records import ItemChange, UserChange
+from everbrook.events.users import is_user_file, read_users
 from everbrook.settings.data import DataSettings
 
 ITEM_STEMS = ("items", "item", "movies", "products", "catalogue", "catalog")
-ITEMS_AT_ONCE = 1_000
+AT_ONCE = 1_000  # items or users
 
 
 @dataclass(slots=True)
 class Source:
-    """Events, and perhaps items, of a file or folder. Nothing is read before `load`, `chunks` or `items` is called."""
+    """Events, and perhaps items and users, of a file or folder; nothing is read before one of its methods is called."""
 
     path: Path
     files: tuple[File, ...]
@@ -36,6 +37,7 @@ class Source:
     mapping: Mapping
     settings: DataSettings
     now_ms: int | None = None
+    user_files: tuple[File, ...] = ()
     findings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
     columns: EventColumns | None = None
@@ -97,8 +99,18 @@ class Source:
             changes = list(movielens_items(self.path))
         else:
             changes = [change for file in self.item_files for change in read_items(file)]
-        for start in range(0, len(changes), ITEMS_AT_ONCE):
-            yield changes[start : start + ITEMS_AT_ONCE]
+        for start in range(0, len(changes), AT_ONCE):
+            yield changes[start : start + AT_ONCE]
+
+    def users(self) -> Iterator[list[UserChange]]:
+        """The users of the files of users, some at a time, all read before the first is handed over.
+
+        Raises:
+            DataError: when a row is no user; it names the row.
+        """
+        changes = [change for file in self.user_files for change in read_users(file)]
+        for start in range(0, len(changes), AT_ONCE):
+            yield changes[start : start + AT_ONCE]
 
 
 def open_source(
@@ -108,7 +120,8 @@ def open_source(
 
     Args:
         path: a CSV, JSON-lines or Parquet file (perhaps packed as .gz, .bz2, .zst), a folder of such files (those
-            called items, movies, products or catalogue hold items), or a MovieLens folder.
+            called items, movies, products or catalogue hold items, those called users, customers or people hold
+            users), or a MovieLens folder.
         mapping: what the columns mean, where their names do not tell.
         settings: how it is cleaned.
         now_ms: the present moment, after which no event may be; None allows any.
@@ -119,28 +132,32 @@ def open_source(
     path, settings, mapping = Path(path), settings or DataSettings(), mapping or Mapping()
     if not path.exists():
         raise DataError(f"'{path}' does not exist.")
-    events, items = (_folder(path) if path.is_dir() else _file(path, mapping))
+    events, items, users = (_folder(path) if path.is_dir() else _file(path, mapping))
     if events:
         mapping = resolve(mapping, events[0].names(), str(events[0].path), settings.kind)
-    return Source(path, tuple(events), tuple(items), mapping, settings, now_ms)
+    return Source(path, tuple(events), tuple(items), mapping, settings, now_ms, tuple(users))
 
 
-def _file(path: Path, mapping: Mapping) -> tuple[list[File], list[File]]:
+def _file(path: Path, mapping: Mapping) -> tuple[list[File], list[File], list[File]]:
     file = File(path, guess_format(path))
+    if not mapping.columns and is_user_file(file):
+        return [], [], [file]
     if not mapping.columns and is_item_file(file.names()):
-        return [], [file]
-    return [file], []
+        return [], [file], []
+    return [file], [], []
 
 
-def _folder(path: Path) -> tuple[list[File], list[File]]:
+def _folder(path: Path) -> tuple[list[File], list[File], list[File]]:
+    """The files of events, of items and of users."""
     if is_movielens(path):
-        return [File(path / "ratings.csv", "csv")], [File(path / "movies.csv", "csv")]
+        return [File(path / "ratings.csv", "csv")], [File(path / "movies.csv", "csv")], []
     files = [File(inner, guess_format(inner)) for inner in sorted(path.iterdir()) if _holds_data(inner)]
     items = [file for file in files if file.path.name.split(".")[0].lower() in ITEM_STEMS]
-    events = [file for file in files if file not in items]
+    users = [file for file in files if is_user_file(file)]
+    events = [file for file in files if file not in items and file not in users]
     if not files:
         raise DataError(f"The folder '{path}' must hold CSV, JSON-lines or Parquet files; it holds none.")
-    return _same_columns(events), items
+    return _same_columns(events), items, users
 
 
 def _holds_data(path: Path) -> bool:

@@ -76,7 +76,7 @@ def _change(row: Row, fields: dict[str, str], place: str) -> ItemChange:
         if cell is None or cell == "":
             continue
         if field in ("properties", "vectors"):
-            (properties if field == "properties" else vectors).update(_object(cell, name, place))
+            (properties if field == "properties" else vectors).update(json_object(cell, name, place))
         elif field is not None:
             whole[field] = _cell(field, cell)
         elif name and isinstance(cell, list) and cell and all(isinstance(part, int | float) for part in cell):
@@ -135,7 +135,12 @@ def number_or_text(cell: Any) -> Any:
     return cell
 
 
-def _object(cell: Any, name: str, place: str) -> Row:
+def json_object(cell: Any, name: str, place: str) -> Row:
+    """A cell that is an object, or the text of one.
+
+    Raises:
+        DataError: it is neither; `place` names the row.
+    """
     if isinstance(cell, str):
         try:
             cell = msgspec.json.decode(cell)
