@@ -14,6 +14,7 @@ import msgspec
 from everbrook.engine.core import Core
 from everbrook.engine.experiment_outcomes import Outcomes
 from everbrook.engine.experiments import Experiment, Experiments, Variant, Wishes, check
+from everbrook.engine.fresh_lock import FreshLock
 from everbrook.engine.log_lines import say
 from everbrook.errors import InputError
 from everbrook.events.log import Log
@@ -35,7 +36,7 @@ class Experimenting:
     settings: Settings
     clock: Clock
     _core: Core
-    _lock: threading.RLock
+    _lock: FreshLock
 
     @cached_property
     def _experiments(self) -> Experiments:

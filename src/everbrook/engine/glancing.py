@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from everbrook.engine.core import Core
+from everbrook.engine.fresh_lock import FreshLock
 from everbrook.engine.keeping import Snapshot
 from everbrook.engine.kept_arrays import read_kept, write_kept
 from everbrook.engine.living import Living
@@ -41,7 +42,7 @@ class Glancing:
     refitting: Refitting
     errors: list[str]
     _core: Core
-    _lock: threading.RLock
+    _lock: FreshLock
     _published: Snapshot
     _opened_ms: int
     _lists: int

@@ -15,6 +15,7 @@ from typing import Any
 
 from everbrook.engine.core import Core
 from everbrook.engine.forgetting import Retries
+from everbrook.engine.fresh_lock import FreshLock
 from everbrook.engine.keeping import FOLDER
 from everbrook.engine.living import Living
 from everbrook.engine.log_lines import say
@@ -41,7 +42,7 @@ class People:
     clock: Clock
     live: Living
     _core: Core
-    _lock: threading.RLock
+    _lock: FreshLock
 
     def update(self, stop: int | None = None) -> int:
         """Learn what the log has; see `Recommender`."""

@@ -16,6 +16,7 @@ from everbrook.engine.browsing import Browsing
 from everbrook.engine.building import new_core
 from everbrook.engine.fitting import OnProgress, catch_up, relearn
 from everbrook.engine.freed_memory import give_back
+from everbrook.engine.fresh_lock import FreshLock
 from everbrook.engine.keeping import Snapshot, learned_digest, recover, version_name
 from everbrook.engine.listing import Listing
 from everbrook.engine.living import Living
@@ -61,7 +62,7 @@ class Recommender(Taking, Listing, People, Browsing):
     def __init__(self, path: Path, log: SqliteLog, settings: Settings, clock: Clock, beside: bool = False) -> None:
         """Use `open`."""
         self.path, self.log, self.settings, self.clock = path, log, settings, clock
-        self._lock, self._keeping = threading.RLock(), threading.Lock()  # of lists; of checkpoints, which comes first
+        self._lock, self._keeping = FreshLock(self._take_in_owed), threading.Lock()  # of lists; of checkpoints: first
         self._loading = threading.Lock()
         self._digest = learned_digest(settings)
         self._core = new_core(settings)
@@ -71,7 +72,7 @@ class Recommender(Taking, Listing, People, Browsing):
         self._kept_ms = self._opened_ms
         self.errors: list[str] = []
         self._published = Snapshot("counts-0", 0, self._opened_ms, self._digest)
-        self.live = Living(path, log, settings, self._lock, clock.now_ms)
+        self.live = Living(path, log, settings, self._lock.bare, clock.now_ms)
         self.refitting = Refitting(path, settings, self._digest, clock.now_ms, Owner(self))
         self._attach()
         if not (beside and settings.learner.mode == "process"):

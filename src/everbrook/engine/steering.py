@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from everbrook.engine.core import Core
 from everbrook.engine.decisions import last_decisions
+from everbrook.engine.fresh_lock import FreshLock
 from everbrook.engine.keeping import Snapshot, cut, write
 from everbrook.engine.living import Living
 from everbrook.engine.log_lines import say
@@ -51,7 +52,7 @@ class Steering:
     refitting: Refitting
     errors: list[str]
     _core: Core
-    _lock: threading.RLock  # of lists and learning
+    _lock: FreshLock  # of lists and learning
     _loading: threading.Lock  # of the large model
     _keeping: threading.Lock  # of checkpoints; whoever wants both takes this one first
     _kept_events: int

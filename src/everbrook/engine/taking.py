@@ -88,11 +88,11 @@ class Taking(Steering):
         with self._lock:
             end = self.log.end if stop is None else stop
             if self._core.offset < end:
-                self._catch_up()
+                self._catch_up(self.log.end)
             return self._core.offset, self._is_checkpoint_due()
 
-    def _catch_up(self, most: Most | None = None) -> None:
-        catch_up(self._core, self.log, self.log.end, self.settings, self._judged, self._allowance, most)
+    def _catch_up(self, stop: int, most: Most | None = None) -> None:
+        catch_up(self._core, self.log, stop, self.settings, self._judged, self._allowance, most)
         self.live.follow(self._core.offset, most=self.settings.engine.live_events)
 
     # -- in an event loop ----------------------------------------------------------------------------------------
@@ -109,18 +109,41 @@ class Taking(Steering):
         loop = asyncio.get_running_loop()
         turns = self._all_turns.get(loop)
         if turns is None:
-            turns = self._all_turns[loop] = Turns(self._behind, self._take_turn, self.update)
+            turns = self._all_turns[loop] = Turns(
+                self._behind, self._take_turn, self.update, self._owe, self._note_fault
+            )
         return turns
+
+    def _owe(self, offset: int) -> bool:
+        if self._learns_inside:
+            return False
+        self._lock.owe(offset)
+        return True
+
+    @property
+    def _learns_inside(self) -> bool:
+        """Whether each portion of records moves weights in here: what is taken in together then makes a difference."""
+        return self.live.learning is not None
+
+    def _take_in_owed(self, offset: int) -> None:
+        """For who takes the lock. A fault inside is told, and lists go on with what is known."""
+        try:
+            if self._core.offset < offset:
+                self._catch_up(offset)
+        except Exception as error:  # noqa: BLE001  who wants to look must not hear of what somebody else sent
+            self._note_fault(error)
+
+    def _note_fault(self, error: Exception) -> None:
+        self.note_error(f"Records could not be taken in: {error}")
 
     def _behind(self) -> int:
         return self.log.end - self._core.offset
 
     def _take_turn(self) -> int:
         """Take in the next records of the log, as many as one turn may; the offset reached."""
-        with self._lock:
+        with self._lock.bare:
             if self._core.offset < self.log.end:
-                inside = self.live.learning is not None  # its weights would move between the parts of a batch
-                self._catch_up(None if inside else self._turn)
+                self._catch_up(self.log.end, None if self._learns_inside else self._turn)
             reached, is_due = self._core.offset, self._is_checkpoint_due()
         if is_due:
             asyncio.get_running_loop().run_in_executor(None, self._keep_or_note)

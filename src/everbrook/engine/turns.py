@@ -1,6 +1,8 @@
 """Taking in what was committed in turns, in an event loop: a slice of the log at a time, for others have their turns.
 
-Those who wait for their records to be in every list are told as soon as their last one is.
+Where little waits to be taken in, those who sent it are told at once and it is taken in later, with what comes
+meanwhile (see `everbrook.engine.fresh_lock`). Where more waits, they are told as soon as their last record is in every
+list, so that they do not send faster than is taken in.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ import msgspec
 from everbrook.events.log import Appended
 
 AT_ONCE = 4096  # where more wait than this, another thread takes them in
+LATER = 128  # so many may be answered for before they are taken in
+LATER_S = 0.02  # after which they are, though nobody has looked
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -41,20 +45,41 @@ class Turns:
         behind: how many records wait to be taken in.
         take_turn: takes in a slice of them; gives the offset that is reached.
         take_all: takes in all of them, called on another thread.
+        owe: whether records below an offset may be answered for before they are taken in; whoever looks will do it.
+        note: told of a fault that nobody waits to hear of.
     """
 
-    def __init__(self, behind: Callable[[], int], take_turn: Callable[[], int], take_all: Callable[[], int]) -> None:
-        self._behind, self._take_turn, self._take_all = behind, take_turn, take_all
-        self._reached = 0
+    def __init__(
+        self, behind: Callable[[], int], take_turn: Callable[[], int], take_all: Callable[[], int],
+        owe: Callable[[int], bool] = lambda _: False, note: Callable[[Exception], None] = lambda _: None,
+    ) -> None:  # fmt: skip
+        self._behind, self._take_turn, self._take_all, self._owe, self._note = behind, take_turn, take_all, owe, note
+        self._reached, self._owed = 0, 0  # offsets
         self._waiting: deque[tuple[Appended, Then]] = deque()
         self._is_going = False  # a turn is due, or another thread takes in
+        self._is_later = False  # one will be
 
     def wait(self, appended: Appended, then: Then) -> None:
         """Tell somebody when his records are in every list; those of one commit are taken in together."""
         if appended.stop <= self._reached and not self._waiting:
             then(receipt_of(appended))
             return
+        if not self._waiting and self._behind() <= LATER and self._owe(appended.stop):
+            self._owed = max(self._owed, appended.stop)
+            self._come_later()
+            then(receipt_of(appended))
+            return
         self._waiting.append((appended, then))
+        if not self._is_going:
+            self._go()
+
+    def _come_later(self) -> None:
+        if not self._is_later and not self._is_going:
+            self._is_later = True
+            asyncio.get_running_loop().call_later(LATER_S, self._come)
+
+    def _come(self) -> None:
+        self._is_later = False
         if not self._is_going:
             self._go()
 
@@ -86,11 +111,14 @@ class Turns:
         while self._waiting and self._waiting[0][0].stop <= self._reached:
             appended, then = self._waiting.popleft()
             then(receipt_of(appended))
-        if self._waiting and not self._is_going:
+        if (self._waiting or self._reached < self._owed) and not self._is_going:
             self._is_going = True
             asyncio.get_running_loop().call_soon(self._go)
 
     def _fail(self, error: Exception) -> None:
         failed, self._waiting = self._waiting, deque()
+        self._owed = 0  # the next records' turn tries again
+        if not failed:
+            self._note(error)
         for _, then in failed:
             then(error)

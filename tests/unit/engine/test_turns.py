@@ -13,7 +13,7 @@ import pytest
 from everbrook import Recommender
 from everbrook.engine.allowance import Allowance
 from everbrook.engine.core import Judging
-from everbrook.engine.turns import AT_ONCE, Receipt, Turns
+from everbrook.engine.turns import AT_ONCE, LATER, Receipt, Turns
 from everbrook.events.log import Appended
 from everbrook.events.records import Event
 from everbrook.settings import Settings
@@ -153,3 +153,56 @@ def test_a_batch_taken_in_by_turns_teaches_what_it_teaches_at_once(tmp_path: Pat
     for part, arrays in one.items():
         for name, array in arrays.items():
             np.testing.assert_allclose(array, other[part][name], rtol=1e-5, atol=1e-6, err_msg=f"{part}/{name}")
+
+
+def test_few_are_answered_for_at_once_and_taken_in_together_soon_after() -> None:
+    log, told, owed = Log(slice_records=200), list[Any](), list[int]()
+
+    async def work() -> None:
+        def owe(offset: int) -> bool:
+            owed.append(offset)
+            return True
+
+        turns = Turns(log.behind, log.turn, log.all, owe)
+        for n in range(5):
+            log.end += 1
+            turns.wait(Appended(n, n + 1), told.append)
+        assert [found.offset for found in told] == [1, 2, 3, 4, 5] == owed
+        assert log.turns == 0
+        while log.reached < 5:
+            await asyncio.sleep(0.001)
+        log.end += 1 + LATER
+        turns.wait(Appended(5, 6 + LATER), told.append)  # so many wait for their turn
+        assert (log.turns, log.reached, told[-1].offset) == (2, 6 + LATER, 6 + LATER)
+
+    asyncio.run(asyncio.wait_for(work(), 10))
+    assert owed == [1, 2, 3, 4, 5]
+
+
+def test_what_was_answered_for_is_taken_in_to_its_end_in_slices() -> None:
+    log = Log(slice_records=2)
+
+    async def work() -> None:
+        turns = Turns(log.behind, log.turn, log.all, lambda _: True)
+        log.end = 7
+        turns.wait(Appended(0, 7), lambda _: None)
+        while log.reached < 7:
+            await asyncio.sleep(0.001)
+
+    asyncio.run(asyncio.wait_for(work(), 10))
+    assert log.turns == 4
+
+
+def test_a_fault_that_nobody_waits_for_is_noted() -> None:
+    log, noted = Log(slice_records=2), list[Exception]()
+    log.fault = ZeroDivisionError("inside")
+
+    async def work() -> None:
+        turns = Turns(log.behind, log.turn, log.all, lambda _: True, noted.append)
+        log.end = 1
+        turns.wait(Appended(0, 1), lambda _: None)
+        while not noted:
+            await asyncio.sleep(0.001)
+
+    asyncio.run(asyncio.wait_for(work(), 10))
+    assert noted == [log.fault]
