@@ -13,7 +13,11 @@ from everbrook.cli import reaching
 from everbrook.cli.spans import span
 from everbrook.cli.versions import decisions
 
-NESTED = ("mixture", "kinds", "scenarios", "live", "refit", "decisions", "version", "last_errors", "log", "clock")
+NESTED = (
+    "mixture", "kinds", "scenarios", "live", "refit", "decisions", "version", "last_errors", "log", "clock",
+    "freshness",
+)
+SHOWN_WEIGHTS = 5  # the largest, of each layer and scenario; --json tells all
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -77,9 +81,26 @@ def rendered(status: dict[str, Any]) -> list[str]:
     told = lines({name: value for name, value in status.items() if name not in NESTED})
     told += lines({name: status[name] for name in ("kinds", "scenarios")})
     told.append(f"version: {shot['name']}, up to offset {shot['offset']}, published {span(shot['age_ms'])} ago")
+    if status.get("freshness", {}).get("event_to_list", {}).get("measured"):
+        fresh = status["freshness"]["event_to_list"]
+        told.append(f"event to list: p50 {fresh['p50_ms']} ms, p99 {fresh['p99_ms']} ms ({fresh['measured']} measured)")
     told += live(status["live"]) + refit(status["refit"]) + decisions(status["decisions"])
-    told += lines({"mixture": status["mixture"]})
+    told += lines({"mixture": _largest(status["mixture"])})
     return [*told, "last errors:", *(f"  {text}" for text in _errors(status) or ["none"])]
+
+
+def _largest(mixture: dict[str, Any]) -> dict[str, Any]:
+    """The numbers as they are, and of each table of weights the largest in one line."""
+    told: dict[str, Any] = {}
+    for name, value in mixture.items():
+        if not isinstance(value, dict):
+            told[name] = value
+        elif any(isinstance(inner, dict) for inner in value.values()):
+            told[name] = _largest(value)
+        else:
+            top = sorted(value.items(), key=lambda one: -one[1])[:SHOWN_WEIGHTS]
+            told[name] = ", ".join(f"{expert} {weight:.3g}" for expert, weight in top)
+    return told
 
 
 def live(found: dict[str, Any]) -> list[str]:

@@ -19,7 +19,7 @@ def typed(core: Core, text: str | None) -> F32 | None:
     Raises:
         InputError: the mixture has no expert that reads texts.
     """
-    if text is None:
+    if text is None or not text.strip():
         return None
     content = core.family(Content)
     if content is None:

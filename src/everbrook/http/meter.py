@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterator
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from everbrook.engine.recommender import Recommender
 
 MEDIA = "text/plain; version=0.0.4; charset=utf-8"
+LATEST = 4096  # batches of events whose times the percentiles in the status are of
 BOUNDS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 STAGES = ("shadow", "canary", "live")
 NUMBERS = {
@@ -48,6 +51,10 @@ class Meter:
     def answered(self, method: str, route: str, status: int, took_s: float, request_id: str) -> None:
         """A request was answered; where it brought events, they are durable and in every list from now on."""
         self._tally.answered(method, route, status, took_s)
+
+    def to_list(self) -> dict[str, Any]:
+        """From an event's arrival to lists that reflect it: percentiles of the latest, in milliseconds."""
+        return self._tally.to_list()
 
     def text(self) -> bytes:
         """Everything, as Prometheus reads it."""
@@ -78,6 +85,7 @@ class Tally:
         self._requests: dict[tuple[str, str, int], int] = {}
         self._seconds: dict[str, Times] = {}
         self._to_list = Times()
+        self._latest_s: deque[float] = deque(maxlen=LATEST)
 
     def answered(self, method: str, route: str, status: int, took_s: float) -> None:
         """A request was answered."""
@@ -89,6 +97,15 @@ class Tally:
         times.observe(took_s)
         if route == "/v1/events" and status == 200:
             self._to_list.observe(took_s)
+            self._latest_s.append(took_s)
+
+    def to_list(self) -> dict[str, Any]:
+        """Percentiles of how long the latest batches of events took, and how many there were."""
+        latest_ms = 1000.0 * np.array(self._latest_s.copy())
+        if not len(latest_ms):
+            return {"p50_ms": None, "p99_ms": None, "measured": 0}
+        p50, p99 = np.percentile(latest_ms, (50, 99))
+        return {"p50_ms": round(float(p50), 2), "p99_ms": round(float(p99), 2), "measured": sum(self._to_list.counts)}
 
     def describe(self) -> list[Metric]:
         """Nothing: what there is depends on what was asked."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
@@ -25,7 +25,9 @@ class Watching(Room):
     """What people and machines look at."""
 
     operations = (
-        Operation("get", "/v1/status", "get_status", "Where everything stands.", "read"),
+        Operation(
+            "get", "/v1/status", "get_status", "Where everything stands, and how fresh lists and weights are.", "read"
+        ),
         Operation(
             "get", "/v1/stream", "get_stream", "A digest of the status twice a second, as server-sent events.", "read",
             gives=str, errors=(503,), media="text/event-stream",
@@ -60,7 +62,13 @@ class Watching(Room):
 
     async def get_status(self, request: Request) -> Response:
         """Where everything stands."""
-        return json_response(await self.aside(self.engine.status))
+        return json_response(await self.aside(self._status))
+
+    def _status(self) -> dict[str, Any]:
+        status = self.engine.status()
+        told = status["live"].get("process", {}).get("freshness", {})
+        to_weights = {name: told.get(name) for name in ("p50_ms", "p99_ms")} | {"measured": told.get("measured", 0)}
+        return status | {"freshness": {"event_to_list": self.meter.to_list(), "event_to_weights": to_weights}}
 
     async def get_health(self, request: Request) -> Response:
         """Whether the process lives."""

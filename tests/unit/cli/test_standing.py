@@ -37,6 +37,13 @@ def test_a_status_is_told_in_lines(found: tuple[dict[str, Any], dict[str, Any]])
     assert any(line.startswith("    harm against recent: ") and " nats; lately " in line for line in told)
     assert "refit: idle, 0 done, 0 failed" in told
     assert told[-2:] == ["last errors:", "  none"]
+    weights = next(line for line in told if line.startswith("  weights: "))
+    largest = sorted(found[0]["mixture"]["weights"].values(), reverse=True)
+    shown = [float(one.rsplit(" ", 1)[1]) for one in weights.removeprefix("  weights: ").split(", ")]
+    assert shown == pytest.approx(largest[: len(shown)], rel=0.01)
+    assert len(shown) < len(largest)
+    fresh = {"event_to_list": {"p50_ms": 1.5, "p99_ms": 4.0, "measured": 9}}
+    assert "event to list: p50 1.5 ms, p99 4.0 ms (9 measured)" in rendered(found[0] | {"freshness": fresh})
 
 
 def test_how_fresh_a_process_is_and_what_went_wrong_is_told(found: tuple[dict[str, Any], dict[str, Any]]) -> None:

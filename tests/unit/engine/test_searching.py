@@ -20,6 +20,9 @@ def test_a_typed_text_lists_only_what_it_matches(tmp_path: Path) -> None:
         assert {item.id for item in shop.recommend(user="ann", query="red").items} == {"i1", "i2"}
         assert [item.id for item in shop.recommend(user="ann", query="hat").items] == ["i3"]
         assert shop.recommend(user="ann", query="qqqqq").items == ()
+        for blank in ("", " \n"):
+            shown = [item.id for item in shop.recommend(user="bob", query=blank).items]
+            assert shown == [item.id for item in shop.recommend(user="bob").items] != []
 
 
 def test_what_people_take_decides_between_equal_matches(tmp_path: Path) -> None:

@@ -76,6 +76,18 @@ def test_measurements_are_what_happened(engine: Recommender, client: Any) -> Non
     assert sum(by_scenario) == pytest.approx(1.0, abs=0.01)
 
 
+def test_the_status_tells_how_soon_an_event_is_in_lists_and_in_weights(engine: Recommender, asgi_client: Any) -> None:
+    client = asgi_client(build_app(engine, SETTINGS))
+    nothing = {"p50_ms": None, "p99_ms": None, "measured": 0}
+    assert client.get("/v1/status").json()["freshness"] == {"event_to_list": nothing, "event_to_weights": nothing}
+    for _ in range(3):
+        client.post("/v1/events", json={"events": [{"user": "u1", "item": "i1"}]})
+    client.post("/v1/events", json={"events": [{"user": "u1", "item": ""}]})
+    found = client.get("/v1/status").json()["freshness"]["event_to_list"]
+    assert 0 < found["p50_ms"] <= found["p99_ms"]
+    assert found["measured"] == 3
+
+
 def test_freshness_is_a_histogram() -> None:
     freshness = Freshness()
     taken = [0.005, 0.01, 0.3, 70.0]
