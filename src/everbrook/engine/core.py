@@ -247,9 +247,11 @@ class Core:
     def _prepare(self, step: Step, mask: Bool) -> None:
         if not mask.any():
             return
+        began_s = time.perf_counter()
         for family in self.mixture.experts:
             if _prepares(type(family)):
                 family.prepare(step, mask)  # type: ignore[attr-defined]  # as was asked
+        self.judging_s += time.perf_counter() - began_s
 
     def _judge(self, step: Step, b: int, judging: Judging, on_judged: OnJudged | None) -> float | None:
         query = step.query(b)
@@ -257,13 +259,11 @@ class Core:
         learn = judging.learn and bool(step.weight[b] > 0.0)
         began_s = time.perf_counter()
         judgement = self.mixture.judge(query, int(step.item[b]), left_out, learn)
+        if judgement is not None and on_judged is not None:
+            on_judged(step, b, judgement)
         self.judging_s += time.perf_counter() - began_s
         self.judged += 1
-        if judgement is None:
-            return None
-        if on_judged is not None:
-            on_judged(step, b, judgement)
-        return judgement.logp
+        return None if judgement is None else judgement.logp
 
     # -- keeping -------------------------------------------------------------------------------------------------
 

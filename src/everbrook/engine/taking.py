@@ -18,7 +18,7 @@ from everbrook.events.sqlite_log import SqliteLog
 from everbrook.rank.mixture import Judgement
 from everbrook.types import Step
 
-TURN_RECORDS, TURN_LISTS = 200, 1  # taken in by one turn: some milliseconds
+TURN_RECORDS, TURN_LISTS = 400, 1  # taken in by one turn: some milliseconds
 
 
 class Taking(Steering):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -12,7 +13,9 @@ from everbrook.errors import EverbrookError
 from everbrook.http.direct import Answer
 from everbrook.rank.requests import Recommend, Recommendation
 
-MOST = 8  # lists that are made before the loop does other things: it is held for so long
+MOST = 8  # lists that are made before the loop does other things: more gain nothing
+HOLD_S = 0.008  # fewer where they would hold it longer, as lately: events wait behind them
+SMOOTHING = 0.2
 Make = Callable[[Sequence[Recommend]], Sequence[Recommendation | EverbrookError]]
 """Makes a list for each wish, or says why there is none."""
 
@@ -24,10 +27,12 @@ class Portions:
 
     Args:
         make: makes the lists.
+        now_s: a clock that never goes back.
     """
 
-    def __init__(self, make: Make) -> None:
-        self._make = make
+    def __init__(self, make: Make, now_s: Callable[[], float] = time.perf_counter) -> None:
+        self._make, self._now_s = make, now_s
+        self._list_s = HOLD_S / MOST  # what one takes, lately
         self._waiting: deque[tuple[Recommend, Answer]] = deque()
         self._is_due = False
 
@@ -44,7 +49,8 @@ class Portions:
             asyncio.get_running_loop().call_soon(self._grant)
 
     def _grant(self) -> None:
-        portion = [self._waiting.popleft() for _ in range(min(MOST, len(self._waiting)))]
+        most = max(1, min(MOST, len(self._waiting), int(HOLD_S / max(self._list_s, 1e-9) + 0.5)))
+        portion, began_s = [self._waiting.popleft() for _ in range(most)], self._now_s()
         self._is_due = bool(self._waiting)
         if self._is_due:
             asyncio.get_running_loop().call_soon(self._grant)
@@ -52,5 +58,6 @@ class Portions:
             found: Sequence[Recommendation | Exception] = self._make([wish for wish, _ in portion])
         except Exception as error:  # noqa: BLE001  each of them is told, as it would be alone
             found = [error] * len(portion)
+        self._list_s += SMOOTHING * ((self._now_s() - began_s) / len(portion) - self._list_s)
         for (_, answer), one in zip(portion, found, strict=True):
             answer(one if isinstance(one, Exception) else _encoder.encode(one))

@@ -9,7 +9,7 @@ import msgspec
 
 from everbrook.errors import EverbrookError, InputError
 from everbrook.http.direct import Outcome
-from everbrook.http.portions import MOST, Portions
+from everbrook.http.portions import HOLD_S, MOST, Portions
 from everbrook.rank.requests import ModelStamp, Recommend, Recommendation
 
 STAMP = ModelStamp(version="v", offset=1, age_ms=0)
@@ -74,3 +74,31 @@ def test_a_fault_is_told_to_all_of_its_portion_and_to_no_other() -> None:
     _, outcomes, _ = asked(*[f"u{n}" for n in range(MOST - 1)], "breaks", "later")
     assert isinstance(outcomes["later"], bytes)
     assert all(isinstance(outcomes[user], RuntimeError) for user in ("u0", "breaks"))
+
+
+def test_portions_are_as_large_as_the_loop_may_be_held_and_never_empty() -> None:
+    now, sizes = 0.0, list[int]()
+
+    async def work(list_s: float) -> None:
+        def make(wishes: Sequence[Recommend]) -> list[Recommendation | EverbrookError]:
+            nonlocal now
+            now += list_s * len(wishes)
+            sizes.append(len(wishes))
+            return [InputError("It must be right.") for _ in wishes]
+
+        portions, left = Portions(make, lambda: now), 100
+
+        def answered(_: Outcome) -> None:
+            nonlocal left
+            left -= 1
+
+        for _ in range(left):
+            portions.add(Recommend(), answered)
+        while left:
+            await asyncio.sleep(0)
+
+    for list_s, expected in ((HOLD_S / 100, MOST), (HOLD_S / 4, 4), (10 * HOLD_S, 1)):
+        sizes.clear()
+        asyncio.run(asyncio.wait_for(work(list_s), 20))
+        assert sum(sizes) == 100
+        assert sizes[-3] == expected
