@@ -20,7 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--user", metavar="ID", help="whose list")
     parser.add_argument("--session", metavar="ID", help="the visit the list is for")
     parser.add_argument("--scenario", help="the place where the list is shown")
-    parser.add_argument("-k", type=int, default=20, help="how long the list is")
+    parser.add_argument("-k", "--k", type=int, default=20, help="how long the list is")
     parser.add_argument("--filter", metavar="TEXT", help="the list's filter")
     parser.add_argument(
         "--exclude-seen", action=argparse.BooleanOptionalAction, default=None, help="whether seen items are left out",

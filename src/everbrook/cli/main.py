@@ -105,12 +105,14 @@ def build_parser() -> argparse.ArgumentParser:
     """All commands and their options."""
     parser = argparse.ArgumentParser(
         prog="everbrook", description="A recommender that learns while it serves.",
-        epilog="Each command tells its options: everbrook COMMAND --help",
+        epilog="Each command tells its options: everbrook COMMAND --help", allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"everbrook {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, (module, told) in COMMANDS.items():
-        command = commands.add_parser(name, help=told, description=told[0].upper() + told[1:] + ".")
+        command = commands.add_parser(
+            name, help=told, description=told[0].upper() + told[1:] + ".", allow_abbrev=False,  # --k is not --key
+        )
         module.configure(command)
         _common(command)
     return parser

@@ -28,7 +28,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--session", metavar="ID", help="the visit the list is for")
     parser.add_argument("--item", metavar="ID", help="the item whose page the list stands on")
     parser.add_argument("--items", metavar="ID,ID", help="the contents of a cart or playlist")
-    parser.add_argument("-k", type=int, default=20, help="how many items")
+    parser.add_argument("--query", metavar="TEXT", help="a typed text: only items that match, in the asker's order")
+    parser.add_argument("-k", "--k", type=int, default=20, help="how many items")
     parser.add_argument("--scenario", help="the place where the list is shown")
     parser.add_argument("--exclude", metavar="ID,ID", help="leave these out")
     parser.add_argument("--categories", metavar="NAME,NAME", help="only items of one of these categories")
@@ -72,7 +73,7 @@ def wish(arguments: argparse.Namespace) -> Recommend:
     pins = [_split(one, "--pin", "PLACE:ID", int) for one in arguments.pin]
     return Recommend(
         user=arguments.user, session=arguments.session, k=arguments.k, scenario=arguments.scenario,
-        item=arguments.item, items=_ids(arguments.items), exclude=_ids(arguments.exclude),
+        item=arguments.item, items=_ids(arguments.items), query=arguments.query, exclude=_ids(arguments.exclude),
         exclude_seen=arguments.exclude_seen, categories=_ids(arguments.categories),
         candidates=None if arguments.candidates is None else _ids(arguments.candidates),
         filter=arguments.filter, boost=tuple(Boost(filter=text, by=float(by)) for by, text in boosts),

@@ -11,7 +11,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     reaching.configure(parser)
     parser.add_argument("item", metavar="ID", help="the item")
-    parser.add_argument("-k", type=int, default=20, help="how many items at most")
+    parser.add_argument("-k", "--k", type=int, default=20, help="how many items at most")
     parser.add_argument("--filter", metavar="TEXT", help="only items that match, such as \"price < 20\"")
     parser.add_argument("--json", action="store_true", help="print the whole answer as JSON")
 

@@ -10,7 +10,7 @@ from everbrook.cli import reaching
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     reaching.configure(parser)
-    parser.add_argument("-k", type=int, default=20, help="how many items at most")
+    parser.add_argument("-k", "--k", type=int, default=20, help="how many items at most")
     parser.add_argument("--scenario", help="only what happened there")
     parser.add_argument("--window", default="1d", metavar="SPAN", help="how far back, such as 1h, 1d or 7d")
     parser.add_argument("--json", action="store_true", help="print the whole answer as JSON")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from everbrook.cli.main import COMMANDS, main
+from everbrook.cli.main import COMMANDS, build_parser, main
+from everbrook.cli.recommending import wish
 from everbrook.errors import BusyError, DataError, InputError, NotFoundError
 from everbrook.settings import Settings, describe, load_settings
 
@@ -103,3 +104,19 @@ def test_commands_on_a_missing_directory_say_so(tmp_path: Path, capsys: pytest.C
         assert main([command, "--data", str(tmp_path / "none")]) == NotFoundError.exit_code
         told = capsys.readouterr().err
         assert "must exist; got no such directory. Make one: everbrook import FILE --data DIR" in told
+
+
+@pytest.mark.parametrize("command", [["recommend"], ["similar", "i1"], ["trending"], ["explain", "i1"]])
+def test_a_length_has_two_spellings_and_no_option_is_guessed_from_its_beginning(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    parser = build_parser()
+    assert parser.parse_args([*command, "--k", "3"]).k == parser.parse_args([*command, "-k", "3"]).k == 3
+    with pytest.raises(SystemExit) as ended:
+        parser.parse_args([*command, "--dat", "shop"])
+    assert ended.value.code == 2
+    assert "unrecognized arguments: --dat shop" in capsys.readouterr().err
+
+
+def test_a_typed_text_of_the_command_line_is_the_wishs() -> None:
+    assert wish(build_parser().parse_args(["recommend", "--user", "u1", "--query", "red shoes"])).query == "red shoes"
