@@ -239,6 +239,13 @@ def alone(server: serve_ingest.Served, name: str, sent: list[int], options: argp
     return event_s
 
 
+def waits(server: serve_ingest.Served) -> tuple[float, float]:
+    """How many portions waited for what is known so far, and for how many seconds together."""
+    told = urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=60).read().decode()
+    found = dict(line.rsplit(" ", 1) for line in told.splitlines() if line.startswith("everbrook_list_wait_seconds_"))
+    return float(found["everbrook_list_wait_seconds_count"]), float(found["everbrook_list_wait_seconds_sum"])
+
+
 def report(server: serve_ingest.Served, name: str, rate: int, options: argparse.Namespace) -> None:
     """Ask, and print what both sides needed."""
     with sending(server.port, rate, options.wished) as sent:
@@ -246,6 +253,7 @@ def report(server: serve_ingest.Served, name: str, rate: int, options: argparse.
         event_s = alone(server, name, sent, options) if rate else 0.0
         before, learner_before, sent_before = *server.cpu_s(), sent[0]
         for connections in options.connections:
+            waited = waits(server) if name != "floor" else (0.0, 0.0)
             began_s = time.perf_counter()
             told = wrk.ask(server.port, "/v1/recommend", ASK, connections, options.seconds)
             after, learner_after, now_sent = *server.cpu_s(), sent[0]
@@ -259,6 +267,9 @@ def report(server: serve_ingest.Served, name: str, rate: int, options: argparse.
                 "wrk_us_a_list": round(1e6 * told.cpu_s / max(told.requests, 1)),
                 "events_s": round((now_sent - sent_before) / (time.perf_counter() - began_s)),
             }  # fmt: skip
+            if name != "floor":
+                portions, seconds = (now - then for now, then in zip(waits(server), waited, strict=True))
+                more |= {"portions": int(portions), "mean_wait_us": round(1e6 * seconds / max(portions, 1.0))}
             serve_ingest.tell(f"lists/http/{name}", told.requests / (told.duration_us / 1e6), "lists/s", **more)
             before, learner_before, sent_before = after, learner_after, now_sent
 

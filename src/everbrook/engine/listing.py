@@ -11,6 +11,7 @@ from everbrook.engine.answers import describe, impression_of
 from everbrook.engine.experimenting import Experimenting
 from everbrook.engine.looking import Looking
 from everbrook.engine.spans import span
+from everbrook.engine.times import Times
 from everbrook.engine.wishes import read_wish, wish_of
 from everbrook.errors import EverbrookError
 from everbrook.rank.lists import Wish, make_lists
@@ -19,6 +20,8 @@ from everbrook.rank.requests import Recommend, Recommendation
 
 class Listing(Looking, Experimenting):
     """The part of a recommender that makes lists."""
+
+    list_waits: Times
 
     def recommend(self, wish: Recommend | None = None, **fields: Any) -> Recommendation:
         """Make a list.
@@ -46,6 +49,7 @@ class Listing(Looking, Experimenting):
         began_s, now_ms = time.perf_counter(), self.clock.now_ms()
         varied = [self.varied(wish) for wish in wishes]
         with span("list", lists=len(wishes), k=max((wish.k for wish in wishes), default=0)), self._lock:
+            self.list_waits.observe(time.perf_counter() - began_s)
             found = self._listed(varied, now_ms, began_s)
         if self.settings.engine.log_impressions:
             shown = [

@@ -26,6 +26,7 @@ from everbrook.engine.publishing import put_in, ready
 from everbrook.engine.refitting import Refitting
 from everbrook.engine.steering import Owner
 from everbrook.engine.taking import Receipt, Taking
+from everbrook.engine.times import Times
 from everbrook.engine.wall_clock import WallClock
 from everbrook.engine.wishes import read_wish
 from everbrook.events.columns import EventColumns
@@ -68,7 +69,7 @@ class Recommender(Taking, Listing, People, Browsing):
         self._core = new_core(settings)
         self._kept_events = 0
         self._allowance = Allowance(settings.engine.judge_core_share, settings.engine.judge_burst)
-        self._opened_ms, self._lists = clock.now_ms(), 0
+        self._opened_ms, self._lists, self.list_waits = clock.now_ms(), 0, Times()
         self._kept_ms = self._opened_ms
         self.errors: list[str] = []
         self._published = Snapshot("counts-0", 0, self._opened_ms, self._digest)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator
-from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +17,13 @@ from prometheus_client.core import (
     Metric,
 )
 
+from everbrook.engine.times import Times
+
 if TYPE_CHECKING:
     from everbrook.engine.recommender import Recommender
 
 MEDIA = "text/plain; version=0.0.4; charset=utf-8"
 LATEST = 4096  # batches of events whose times the percentiles in the status are of
-BOUNDS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 STAGES = ("shadow", "canary", "live")
 NUMBERS = {
     "offset": "Offset of the log up to which lists reflect it.", "end": "Offset after the log's last record.",
@@ -59,23 +58,6 @@ class Meter:
     def text(self) -> bytes:
         """Everything, as Prometheus reads it."""
         return generate_latest(self.registry)
-
-
-class Times:
-    """How often something took how long."""
-
-    def __init__(self) -> None:
-        self.counts, self.sum_s = [0] * (len(BOUNDS_S) + 1), 0.0
-
-    def observe(self, took_s: float) -> None:
-        """It took so long once more."""
-        self.counts[bisect_left(BOUNDS_S, took_s)] += 1
-        self.sum_s += took_s
-
-    def buckets(self) -> list[tuple[str, float]]:
-        """As Prometheus has them: how often it took at most so long."""
-        names = [*(str(bound) for bound in BOUNDS_S), "+Inf"]
-        return [(name, float(count)) for name, count in zip(names, accumulate(self.counts), strict=True)]
 
 
 class Tally:
@@ -151,6 +133,12 @@ class Standing:
         yield GaugeMetricFamily(
             "everbrook_background_errors", "Failures in the background that status shows.",
             value=len(status["last_errors"]) + len(status["live"].get("process", {}).get("last_errors", ())),
+        )  # fmt: skip
+        waits = self._engine.list_waits
+        yield HistogramMetricFamily(
+            "everbrook_list_wait_seconds",
+            "How long lists waited until others let go of what is known, and events before them were taken in.",
+            buckets=waits.buckets(), sum_value=waits.sum_s,
         )  # fmt: skip
         yield from _mixture(status["mixture"])
         yield from _disk(self._engine.path)

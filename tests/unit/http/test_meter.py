@@ -61,6 +61,8 @@ def test_measurements_are_what_happened(engine: Recommender, client: Any) -> Non
     assert after["everbrook_requests_total|none|none|404"] == 1
     assert after["everbrook_request_seconds_count|/v1/recommend"] == 4
     assert after["everbrook_event_to_list_seconds_count"] == 1
+    waits = "everbrook_list_wait_seconds_count"
+    assert after[waits] == before[waits] + 3
     assert after["everbrook_lists_total"] == before["everbrook_lists_total"] + 3
     assert after["everbrook_events_total"] == 31
     assert after["everbrook_items"] == 5
