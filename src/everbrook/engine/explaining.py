@@ -6,10 +6,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from msgspec import UNSET
 
 from everbrook.engine.core import Core
 from everbrook.engine.wishes import disliked_of, read_wish, seen_of
+from everbrook.events.log_intake import shown_ms
 from everbrook.rank.lists import Listed, Wish, column_weights, competing, make_list, shares
 from everbrook.rank.mixture import Mixture, Weighed
 from everbrook.rank.requests import Explained, Hindrance, ModelStamp, Part, Recommend
@@ -76,10 +76,10 @@ def hindrances(core: Core, settings: RankSettings, wish: Recommend, asked: Wish,
     exclude_seen = settings.exclude_seen if wish.exclude_seen is None else wish.exclude_seen
     item_id = state.items.id(row)
     asked_about = {*wish.items} | ({wish.item} if wish.item is not None else set())
-    expires = record.expires if record is not None else UNSET
+    gone_ms = record.expires if record is not None and isinstance(record.expires, int) else None
     told = {
         "hidden": (bool(state.catalogue.hidden(state.n_items)[row]), "It is hidden: its record says so."),
-        "expired": (isinstance(expires, int) and expires <= at_ms, f"It expired at {expires}."),
+        "expired": (gone_ms is not None and gone_ms <= at_ms, f"It expired at {shown_ms(gone_ms or 0)}."),
         "disliked": (row in disliked_of(state, whole), "The last thing that was heard of it is that it is not wanted."),
         "seen": (exclude_seen and row in seen_of(state, whole, settings), "It counts as seen, and seen items are out."),
         "excluded": (item_id in wish.exclude, "The request excludes it."),

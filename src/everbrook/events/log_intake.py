@@ -119,8 +119,8 @@ def _checked_events(events: list[Event], body: bytes, now_ms: int, tolerance_ms:
             events[position] = msgspec.structs.replace(event, ts=ts)
         if ts > latest_ms:
             raise RecordError(
-                f"Field 'ts' must be at most {tolerance_ms / 1000:g} s after the present, {_shown_ms(now_ms)}; "
-                f"got {_shown_ms(ts)}.",
+                f"Field 'ts' must be at most {tolerance_ms / 1000:g} s after the present, {shown_ms(now_ms)}; "
+                f"got {shown_ms(ts)}.",
                 position,
             )
         if event.user is None and event.session is None:
@@ -177,7 +177,8 @@ def _moment(value: Any, name: str, position: int) -> int:
         ) from None
 
 
-def _shown_ms(ms: int) -> str:
+def shown_ms(ms: int) -> str:
+    """A moment as RFC 3339 text, to the second."""
     return (EPOCH + ms * MILLISECOND).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 

@@ -19,11 +19,16 @@ REFERENCE = "#/components/schemas/{name}"
 _MEANINGS = {
     400: "What was sent is wrong; nothing of it is kept.",
     401: "No key, or a wrong one.",
+    403: "The key is for something else, or a page of another site asks.",
     404: "There is no such thing.",
     413: "The body is too large.",
     422: "A record of the batch is wrong; the message names its position, and nothing of the batch is kept.",
+    429: "More requests than the key may send; see Retry-After.",
     503: "Not ready, or the disk refuses writes; see Retry-After.",
 }
+_EVERYWHERE = (401, 403, 429)  # of routes that need a key
+_RETRY = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}}
+_OTHER = "Any other refusal has the same form: 404, 405, 408 too slow, 431 a head too long, 500 a fault inside."
 
 
 @cache
@@ -62,11 +67,12 @@ def _operation(one: Operation, takes: Any, gives: Any, error: Any) -> dict[str, 
         "operationId": operation_id(one),
         "responses": {"200": {"description": "Done.", "content": {one.media: {"schema": gives}}}},
     }
-    locked = () if one.scope == "open" else (401,)
+    locked = () if one.scope == "open" else _EVERYWHERE
+    failed = {"content": {"application/json": {"schema": error}}}
     for status in sorted({*one.errors, *locked}):
-        told["responses"][str(status)] = {
-            "description": _MEANINGS[status], "content": {"application/json": {"schema": error}},
-        }
+        headers = {"headers": _RETRY} if status in (429, 503) else {}
+        told["responses"][str(status)] = {"description": _MEANINGS[status]} | headers | failed
+    told["responses"]["default"] = {"description": _OTHER} | failed
     if takes is not None:
         content = {"schema": takes} | ({"example": one.example} if one.example else {})
         told["requestBody"] = {"required": True, "content": {"application/json": content}}

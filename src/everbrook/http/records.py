@@ -79,8 +79,9 @@ class Records(Room):
             errors=(400, 404, 413, 422, 503), example={"hidden": True},
         ),
         Operation(
-            "delete", "/v1/items/{id}", "delete_item", "Forget an item: it is in no list from now on.", "write",
-            gives=Removed, errors=(400, 404, 503),
+            "delete", "/v1/items/{id}", "delete_item",
+            "Forget an item: it is in no list, until something is told of it again.", "write", gives=Removed,
+            errors=(400, 404, 503),
         ),
         Operation(
             "get", "/v1/users/{id}", "get_user", "What is known of a user: properties, sessions and the last events.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,8 @@ def test_what_holds_an_item_back_is_named(shop: Recommender, clock: FakeClock) -
 
     assert held("tea") == ["hidden"]
     assert held("lamp") == ["expired"]
+    (gone,) = shop.explain("lamp", "me").hindrances
+    assert gone.text == f"It expired at {datetime.fromtimestamp(clock.now_ms() // 1000, UTC):%Y-%m-%dT%H:%M:%SZ}."
     assert held("boots") == ["disliked"]
     assert held("cup", exclude_seen=True) == ["seen"]
     assert held("pot", exclude=("pot",)) == ["excluded"]

@@ -75,6 +75,17 @@ def test_every_example_is_taken_by_the_type_it_stands_for() -> None:
         msgspec.convert(one.example, one.takes)
 
 
+def test_every_refusal_is_described_in_the_one_form() -> None:
+    for one in operations():
+        responses = document()["paths"][one.path][one.method]["responses"]
+        locked = set() if one.scope == "open" else {"401", "403", "429"}
+        assert set(responses) == {"200", "default"} | locked | {str(status) for status in one.errors}
+        forms = [told["content"]["application/json"]["schema"] for status, told in responses.items() if status != "200"]
+        assert all(form == {"$ref": "#/components/schemas/ErrorBody"} for form in forms)
+        assert all(("Retry-After" in told.get("headers", {})) == (status in ("429", "503"))
+                   for status, told in responses.items())  # fmt: skip
+
+
 def test_operation_ids_are_distinct() -> None:
     names = [told["operationId"] for methods in document()["paths"].values() for told in methods.values()]
     assert len(set(names)) == len(names) == len(operations())
