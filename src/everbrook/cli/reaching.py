@@ -17,7 +17,7 @@ from everbrook.cli.opening import data_path, loaded_settings, opened
 from everbrook.errors import BusyError, EverbrookError, NotReadyError
 
 if TYPE_CHECKING:
-    from everbrook.rank.requests import Explained, Similar, Trending
+    from everbrook.rank.requests import Explained, Recommend, Recommendation, Similar, Trending
     from everbrook.settings import Settings
 
 StructT = TypeVar("StructT")
@@ -79,6 +79,10 @@ class Reached(Protocol):
 
     def explain(self, item: str, user: str | None = None, **fields: Any) -> Explained:
         """Why an item stands where it stands."""
+        ...
+
+    def recommend(self, wish: Recommend) -> Recommendation:
+        """Make a list."""
         ...
 
 
@@ -155,6 +159,14 @@ class Server:
         from everbrook.rank.requests import Explained
 
         return _read(self._ask("explain", asks={"item": item, "user": user, **fields}), Explained)
+
+    def recommend(self, wish: Recommend) -> Recommendation:
+        """Make a list."""
+        import msgspec
+
+        from everbrook.rank.requests import Recommendation
+
+        return _read(self._ask("recommend", msgspec.to_builtins(wish)), Recommendation)
 
     def _ask(
         self, route: str, body: dict[str, Any] | None = None, asks: dict[str, Any] | None = None

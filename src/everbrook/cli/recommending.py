@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from everbrook.cli.opening import opened
+from everbrook.cli import reaching
 from everbrook.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ INFLUENCES = {
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
+    reaching.configure(parser)
     parser.add_argument("--user", metavar="ID", help="whom the list is for")
     parser.add_argument("--session", metavar="ID", help="the visit the list is for")
     parser.add_argument("--item", metavar="ID", help="the item whose page the list stands on")
@@ -53,7 +54,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Ask and print."""
-    with opened(arguments) as engine:
+    with reaching.reached(arguments) as engine:
         answer = engine.recommend(wish(arguments))
     if arguments.json:
         import msgspec

@@ -123,3 +123,18 @@ def test_a_directory_that_a_server_holds_is_reached_through_it(
         assert main(["pause", "--data", str(data)]) == 5
     assert _Answers.asked == [("POST", "/v1/pause", {}, "Bearer a-long-key")]
     assert capsys.readouterr().out.startswith("Paused:")
+
+
+def test_a_list_comes_from_the_server_that_holds_the_directory(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = {"version": "v", "offset": 3, "age_ms": 1}
+    _Answers.answer = (200, {"request": "r", "items": [{"id": "i3", "score": 0.5}], "model": model, "took_ms": 1.0})
+    data = tmp_path / "data"
+    with SqliteLog.open(data):
+        announce(data, url)
+        asked = ["--user", "u1", "--k", "2", "--filter", "price < 20", "--pin", "0:i3"]
+        assert main(["recommend", *asked, "--data", str(data), "--key", "a-long-key"]) == 0
+    wish = {"user": "u1", "k": 2, "filter": "price < 20", "pin": [{"item": "i3", "position": 0}]}
+    assert _Answers.asked == [("POST", "/v1/recommend", wish, "Bearer a-long-key")]
+    assert "0.50000  i3" in capsys.readouterr().out
