@@ -179,7 +179,7 @@ def test_a_second_process_on_the_same_directory_is_told_so(
 ) -> None:
     serve()
     second = subprocess.run(
-        [everbrook, "recommend", "--data", shop, "--user", "u1"], capture_output=True, text=True, timeout=60,
+        [everbrook, "serve", "--data", shop, "--port", "0"], capture_output=True, text=True, timeout=60,
         check=False,
     )
     assert second.returncode == 5
