@@ -17,6 +17,7 @@ import pytest
 
 from everbrook import Recommender
 from everbrook.engine.beginning import Beginning, warm_up
+from everbrook.engine.compiling import Compiling
 from everbrook.engine.keeping import FOLDER, MODEL_FILE
 from everbrook.models.sequence_registry import new_model
 from everbrook.settings import Settings, load_settings
@@ -205,3 +206,31 @@ def test_warming_up_leaves_no_trace_and_no_line(tmp_path: Path, capfd: pytest.Ca
     closed = load_settings(environment={}, assignments=[*ASSIGNMENTS, "state.closed=true"]).settings
     warm_up(closed)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("compiled", [0, 1])
+def test_a_server_is_ready_at_once_only_where_its_first_list_needed_nothing_compiled(
+    made: tuple[Path, list[Any]], tmp_path: Path, compiled: int
+) -> None:
+    shutil.copytree(made[0], tmp_path / "data")
+    compiling = Compiling()
+    with Recommender.open(tmp_path / "data", OFF, FakeClock(NOW_MS), beside=True) as shop:
+        compiling.count = compiled  # whether this machine's cache had all of it is not the test's to say
+        with Beginning(shop, compiling) as beginning:
+            assert shop.is_ready() is (not compiled)
+            beginning.start()
+            assert beginning.wait(300.0)
+            assert shop.is_ready()
+
+
+def test_an_empty_server_is_ready_when_an_event_will_be_answered_soon(tmp_path: Path) -> None:
+    with Recommender.open(tmp_path / "data", OFF, beside=True) as shop, Beginning(shop) as beginning:
+        assert not shop.is_ready()
+        beginning.start()
+        assert beginning.wait(300.0)
+        assert shop.is_ready()
+        compiling = Compiling()
+        shop.ingest([{"user": "u1", "item": "i1"}])
+        shop.recommend(user="u1")
+        compiling.close()
+        assert compiling.count == 0

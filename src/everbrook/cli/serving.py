@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import time
+from types import FrameType
 
 from everbrook.cli.opening import data_path, loaded_settings
 
@@ -27,9 +29,11 @@ def assignments_of(arguments: argparse.Namespace) -> tuple[str, ...]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve."""
+    signal.signal(signal.SIGTERM, _leave)
     settings = loaded_settings(arguments, assignments_of(arguments)).settings
 
     from everbrook.engine.beginning import Beginning
+    from everbrook.engine.compiling import Compiling
     from everbrook.engine.freed_memory import hold_large_apart
     from everbrook.engine.log_lines import say, write_lines
     from everbrook.engine.recommender import Recommender
@@ -44,16 +48,24 @@ def run(arguments: argparse.Namespace) -> int:
     start_spans(settings.serve, "server")
     has_keys = bool(read_keys(data_path(arguments) / KEYS_FILE))
     check_address(settings.serve, has_keys)  # before the log is read, which may take a while
-    began_s = time.perf_counter()
+    began_s, compiling = time.perf_counter(), Compiling()
 
     def ready(address: str) -> None:
         beginning.start()
         say(_log, "Ready.", took_s=round(time.perf_counter() - began_s, 2))
         print(f"Everbrook answers on {address} (docs: {address}/docs)", flush=True)
 
-    with Recommender.open(data_path(arguments), settings, beside=True) as engine, Beginning(engine) as beginning:
+    with (
+        Recommender.open(data_path(arguments), settings, beside=True) as engine,
+        Beginning(engine, compiling) as beginning,
+    ):
         serve(engine, settings, ready)
         say(_log, "Stopping: what was accepted is answered.")
     end_spans()
     say(_log, "Stopped.")
     return 0
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """End a server that does not serve yet: the first process of a container is not ended by the signal alone."""
+    raise SystemExit(128 + number)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from everbrook.engine.compiling import Compiling
 from everbrook.engine.log_lines import say
 from everbrook.settings import Settings
 
@@ -28,13 +29,20 @@ _log = logging.getLogger("everbrook.engine")
 class Beginning:
     """Begins beside the lists what a server needs; use it with `with`, around the serving.
 
+    Until compiled code is loaded the engine is not ready, unless it took in a log and made a list of it on opening and
+    nothing had to be compiled for that: then there is nothing to wait for.
+
     Args:
         engine: an engine that was opened with `beside`.
+        compiling: watches since before it was opened.
     """
 
-    def __init__(self, engine: Recommender) -> None:
-        self._engine = engine
+    def __init__(self, engine: Recommender, compiling: Compiling | None = None) -> None:
+        self._engine, self._compiling = engine, compiling or Compiling()
+        self._has_made_list = engine.log.end > 0
+        self._is_warm = False
         self._ended = threading.Event()
+        engine.is_warm = self.is_warm
         self._thread = threading.Thread(target=self._run, name="everbrook-beginning", daemon=True)
 
     def start(self) -> None:
@@ -45,6 +53,10 @@ class Beginning:
         """Wait until everything has begun; whether that came about in time."""
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
+
+    def is_warm(self) -> bool:
+        """Whether requests are answered without anything being compiled first, as far as is known."""
+        return self._is_warm or (self._has_made_list and not self._compiling.count)
 
     def __enter__(self) -> Beginning:
         return self
@@ -62,6 +74,8 @@ class Beginning:
             self._ended.wait(FIRST_LISTS_S)
         self._do("The learner was not started", engine.start_learner)
         self._do("Compiled code was not loaded beforehand", lambda: warm_up(engine.settings))
+        self._is_warm = True
+        self._compiling.close()
         self._do("The large model was not loaded", engine.load_model)
         self._do("Fits in the background were not started", engine.start_refits)
 

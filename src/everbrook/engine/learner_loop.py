@@ -240,6 +240,10 @@ class LearnerLoop:
         for move in self._learning.moves():
             self._link.tell(Kind.MOVE, move)
 
+    def takes_long(self) -> None:
+        """Say that the next sign of life may take long, since something is compiled."""
+        self._beat(LONG_S)
+
     def _beat(self, allowed_s: float = 0.0) -> None:
         """Give a sign of life; the next one may take the usual time and `allowed_s`."""
         self._beat_at = self._now() + self._settings.heartbeat_s

@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from everbrook.engine.compiling import Compiling, in_main_thread
 from everbrook.engine.freed_memory import hold_large_apart
 from everbrook.engine.learner_checkpoints import Found, LearnerCheckpoints
 from everbrook.engine.learner_journal import SKIP, Entry, Journal
@@ -155,6 +156,7 @@ def run(link: Link) -> None:
             recovery.learning, log, recovery.portions, recovery.journal, recovery.checkpoints, link, learner
         )
         loop.on_alive = guard.alive
+        Compiling(in_main_thread(loop.takes_long))
         try:
             loop.run()
         finally:

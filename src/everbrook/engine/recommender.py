@@ -72,6 +72,7 @@ class Recommender(Taking, Listing, People, Browsing):
         self._opened_ms, self._lists, self.list_waits = clock.now_ms(), 0, Times()
         self._kept_ms = self._opened_ms
         self.errors: list[str] = []
+        self.is_warm = lambda: True
         self._published = Snapshot("counts-0", 0, self._opened_ms, self._digest)
         self.live = Living(path, log, settings, self._lock.bare, clock.now_ms)
         self.refitting = Refitting(path, settings, self._digest, clock.now_ms, Owner(self))

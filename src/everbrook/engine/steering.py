@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,8 @@ class Steering:
     _published: Snapshot
     _opened_ms: int
     _lists: int
+    is_warm: Callable[[], bool]
+    """Whether nothing must be compiled before a request is answered; whoever serves the engine may know better."""
 
     def update(self, stop: int | None = None) -> int:
         """Learn what the log has; see `Recommender`."""
@@ -91,9 +94,9 @@ class Steering:
             return self._core.state.catalogue.get(row) or ItemChange(id=item_id)
 
     def is_ready(self) -> bool:
-        """Whether lists reflect the whole log."""
+        """Whether lists reflect the whole log, and what is compiled for them is."""
         end = self.log.end
-        return self.update() >= end
+        return self.is_warm() and self.update() >= end
 
     def status(self) -> dict[str, Any]:
         """Where everything stands, for people and machines."""

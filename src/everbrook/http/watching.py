@@ -77,7 +77,7 @@ class Watching(Room):
     async def get_ready(self, request: Request) -> Response:
         """Whether lists can be made."""
         if not await self.aside(self.engine.is_ready):
-            raise NotReadyError("The engine is still catching up with its log.")
+            raise NotReadyError("The engine is still catching up with its log, or compiles code for this machine.")
         return json_response({"ready": True})
 
     async def get_openapi(self, request: Request) -> Response:
