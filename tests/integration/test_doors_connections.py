@@ -124,6 +124,60 @@ def test_a_head_without_end_is_refused(connected: Callable[[], socket.socket]) -
     assert json.loads(told.partition(b"\r\n\r\n")[2])["error"]["type"] == "head_too_large"
 
 
+EVENTS = b'{"events": [{"user": "u", "item": "i"}]%s}' % (b" " * 50_000)
+MUCH = b"X-Much: " + b"a" * 4096 + b"\r\n"
+LARGE_HEADS = [
+    b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n%s\r\n" % MUCH,
+    b"GET /healthz?q=%s HTTP/1.1\r\nHost: localhost\r\n\r\n" % (b"a" * 4096),
+    b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n%s\r\n" % b"".join(b"X-%d: a\r\n" % n for n in range(600)),
+    b"POST /v1/events HTTP/1.1\r\nHost: localhost\r\n%sContent-Length: %d\r\n\r\n%s" % (MUCH, len(EVENTS), EVENTS),
+    b"POST /v1/items HTTP/1.1\r\nHost: localhost\r\n%sContent-Length: 2\r\n\r\n{}" % MUCH,
+]
+
+
+@pytest.mark.parametrize("sent", LARGE_HEADS, ids=["header", "address", "many", "direct", "ordinary"])
+def test_a_large_head_is_refused_in_one_piece_and_in_many(
+    connected: Callable[[], socket.socket], sent: bytes
+) -> None:
+    one = connected()
+    one.sendall(sent)
+    assert _read(one).startswith(b"HTTP/1.1 431 ")
+    behind = connected()
+    behind.sendall(PING)
+    assert _answer(behind)[0] == 200
+    for start in range(0, 6000, 500):
+        try:
+            behind.sendall(sent[start : start + 500])
+        except (BrokenPipeError, ConnectionResetError):
+            break
+        time.sleep(0.002)
+    assert _read(behind).startswith(b"HTTP/1.1 431 ")
+    _others_are_served(connected)
+
+
+def test_a_small_head_is_no_large_one_whatever_comes_with_it(connected: Callable[[], socket.socket]) -> None:
+    post = b"POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s" % (len(EVENTS), EVENTS)
+    near = PING[:-2] + b"X-Much: " + b"a" * 3900 + b"\r\n\r\n"  # just below the limit
+    one = connected()
+    for sent in (post, near, post + near + PING, near + near + near, PING * 300):
+        one.sendall(sent)
+        for _ in range(sent.count(b" HTTP/1.1\r\n")):
+            assert _next(one) == 200
+
+
+def _next(one: socket.socket) -> int:
+    """Status of the next answer, of which no byte too many is read."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        part = one.recv(1)
+        assert part, head
+        head += part
+    found = re.search(rb"content-length: (\d+)", head)
+    assert found, head
+    assert len(one.recv(int(found[1]), socket.MSG_WAITALL)) == int(found[1])
+    return int(head.split()[1])
+
+
 @pytest.mark.parametrize("sent", [
     b"GET /healthz HTTP/1.1\r\nHost: loc",
     b"POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 90000\r\n\r\n{\"events\": [",

@@ -30,6 +30,10 @@ NO_LINGERING = struct.pack("ii", 1, 0)
 EVICTED = 16  # one in so many connections goes where there are too many
 
 
+class _HeadTooLargeError(Exception):
+    """Ends the reading of bytes in which a head is too large."""
+
+
 class Listening(uvicorn.Config):
     """uvicorn's configuration, with our limits.
 
@@ -54,7 +58,9 @@ class PatientProtocol(HttpToolsProtocol):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._head_bytes = 0
+        self._head_bytes = 0  # at most: all that has come since the bytes with which the request in arrival began
+        self._others_bytes = 0  # of them, those that may be of requests before it
+        self._part_bytes = 0  # that came last
         self._since_s = self.loop.time()  # when the connection opened, or the request in arrival began
         self._arriving = self._in_head = False  # a request is; its head is
         self._is_first = False  # of the requests in the bytes that came
@@ -87,36 +93,57 @@ class PatientProtocol(HttpToolsProtocol):
             return
         self._is_first = True
         if not self._arriving:
-            self._arriving, self._since_s, self._head_bytes = True, self.loop.time(), 0
+            self._arriving, self._since_s, self._head_bytes, self._others_bytes = True, self.loop.time(), 0, 0
             self._in_head = True
-        self._head_bytes += len(data)
+        self._part_bytes = len(data)
+        self._head_bytes += self._part_bytes
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self.refuse(400, "bad_request", "A request must speak HTTP to its end; got a wish for another protocol.")
-        except (httptools.HttpParserError, UnicodeDecodeError):
-            self.refuse(400, "bad_request", "A request must be HTTP/1.1; got bytes that are not.")
+        except (httptools.HttpParserError, UnicodeDecodeError) as error:
+            if isinstance(error.__context__, _HeadTooLargeError):
+                self._refuse_head()
+            else:
+                self.refuse(400, "bad_request", "A request must be HTTP/1.1; got bytes that are not.")
         else:
-            limit = self.config.serve.head_limit_bytes
-            if self._in_head and self._head_bytes > limit:
-                self.refuse(431, "head_too_large", f"A request's head must be at most {limit} bytes; got more.")
+            if self._in_head and self._head_bytes - self._others_bytes > self.config.serve.head_limit_bytes:
+                self._refuse_head()
+
+    def _refuse_head(self) -> None:
+        limit = self.config.serve.head_limit_bytes
+        self.refuse(
+            431, "head_too_large",
+            f"A request's head, its address and headers, must be at most {limit} bytes; got more. Send fewer or "
+            "shorter headers; what is long belongs in the body.",
+        )  # fmt: skip
 
     def on_message_begin(self) -> None:
         """A request begins."""
         if not self._arriving:  # behind another in the same bytes
-            self._arriving, self._since_s, self._head_bytes = True, self.loop.time(), 0
+            self._arriving, self._since_s = True, self.loop.time()
+            self._head_bytes = self._others_bytes = self._part_bytes
         self._in_head = True
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """The head of a request is whole."""
+        """The head of a request is whole; it is counted only where what came with it is more than a head may be.
+
+        Raises:
+            _HeadTooLargeError: it is.
+        """
         self._in_head = False
+        if self._head_bytes > self.config.serve.head_limit_bytes < self._counted_bytes():
+            raise _HeadTooLargeError
         exchange = self._exchange()
         self._is_first = False
         if exchange is None:
             super().on_headers_complete()
         else:
             self.cycle = self._answered = exchange  # type: ignore[assignment]  # it answers to the same names
+
+    def _counted_bytes(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers)
 
     def _exchange(self) -> Exchange | None:
         """The request whose head has come as one that is answered directly, where that may be."""
