@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -96,6 +97,65 @@ def test_a_deleted_item_is_in_no_list(client: Any) -> None:
     assert shown
     assert "i3" not in {one["id"] for one in shown}
     assert client.get("/v1/items/i3").status_code == 404
+
+
+def test_events_do_not_bring_a_deleted_item_back_and_being_told_of_it_does(client: Any, engine: Recommender) -> None:
+    client.post("/v1/items", json={"items": [{"id": "shoe", "title": "Red shoe"}, {"id": "boot", "title": "Red boot"}]})
+    together = [{"user": f"w{n}", "item": item} for n in range(20) for item in ("boot", "shoe")]
+    client.post("/v1/events", json={"events": together})
+    shown = [
+        lambda: client.post("/v1/recommend", json={"user": "u1", "k": 60}),
+        lambda: client.post("/v1/recommend", json={"user": "u1", "candidates": ["shoe", "boot"]}),
+        lambda: client.get("/v1/items/boot/similar?k=60"),
+        lambda: client.get("/v1/trending?k=60"),
+    ]
+
+    def in_lists() -> list[bool]:
+        answers = [ask().json() for ask in shown]
+        assert all("items" in one for one in answers), [sorted(one) for one in answers]
+        return ["shoe" in {one["id"] for one in answer["items"]} for answer in answers]
+
+    assert all(in_lists())
+    assert client.request("DELETE", "/v1/items/shoe").status_code == 200
+    for n in range(3):  # clicks in flight
+        assert client.post("/v1/events", json={"events": [{"user": f"x{n}", "item": "shoe"}]}).status_code == 200
+    assert not any(in_lists())
+    for method, path in (("GET", ""), ("DELETE", ""), ("PATCH", ""), ("GET", "/similar"), ("GET", "/look")):
+        more = {"json": {"title": "Red shoe"}} if method == "PATCH" else {}
+        assert client.request(method, f"/v1/items/shoe{path}", **more).status_code == 404, (method, path)
+    assert not any(in_lists())
+    assert client.post("/v1/items", json={"items": [{"id": "shoe", "title": "Red shoe"}]}).status_code == 200
+    assert all(in_lists())
+    assert client.get("/v1/items/shoe/look").json()["events"] == 23
+    assert client.request("DELETE", "/v1/items/shoe").status_code == 200
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["checkpoint", "log"])
+def test_a_deleted_item_stays_so_over_a_restart(tmp_path: Path, kept: bool) -> None:
+    event, other = {"user": "u", "item": "shoe"}, {"user": "v", "item": "boot"}
+    asked = ['mixture.experts=["popularity", "content"]', "learner.mode=off"]
+    found = load_settings(environment={}, assignments=asked).settings
+    with Recommender.open(tmp_path / "data", found) as shop:
+        shop.put_items([{"id": "shoe", "title": "Red shoe"}, {"id": "boot", "title": "Red boot"}])
+        shop.ingest([event, other])
+        shop.delete_item("shoe")
+        if kept:
+            shop.checkpoint()
+        shop.ingest([event])
+        if kept:
+            shop.checkpoint()
+        before = shop._core.state.arrays()
+    for checkpoint in (tmp_path / "data" / "checkpoints").glob("*" if not kept else "-"):
+        shutil.rmtree(checkpoint)
+    with Recommender.open(tmp_path / "data", found) as shop:
+        shop.ingest([event])
+        assert [one.id for one in shop.recommend(user="w", k=5).items] == ["boot"]
+        assert [one.id for one in shop.recommend(user="w", query="red", k=5).items] == ["boot"]
+        shop.put_items([{"id": "shoe", "title": "Red shoe"}])
+        assert {one.id for one in shop.recommend(user="w", k=5).items} == {"boot", "shoe"}
+        assert {one.id for one in shop.recommend(user="w", query="red", k=5).items} == {"boot", "shoe"}
+        after = shop._core.state.arrays()
+    assert before["items/bytes"].tolist() == after["items/bytes"].tolist()
 
 
 def test_a_deleted_person_is_in_no_file(client: Any, engine: Recommender) -> None:

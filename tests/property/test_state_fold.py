@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from everbrook.events.columns import Coded, EventColumns
+from everbrook.events.records import ItemChange
 from everbrook.settings.state import StateSettings
 from everbrook.state.fold import State
 from everbrook.types import Step
@@ -241,6 +242,37 @@ def test_counters_decay_as_their_formula_says(events: list[Happening]) -> None:
                 state.n_items, now_ms, half_life_s=half_life_s, scenario=state.scenario_row(scenario)
             )
             np.testing.assert_allclose(totals, expected, rtol=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    happenings(), st.lists(st.tuples(st.integers(0, 60), st.booleans(), st.sampled_from("abcd")), max_size=8),
+    st.integers(0, 60),
+)
+def test_a_deleted_item_is_not_shown_until_it_is_told_of_wherever_a_checkpoint_lies(
+    events: list[Happening], turns: list[tuple[int, bool, str]], cut: int
+) -> None:
+    whole, stopped, deleted = State(SLOW), State(SLOW), set[str]()
+    for n, event in enumerate(events):
+        for state in (whole, stopped):
+            state.fold(columns_of([event]))
+            for place, told, item in turns:
+                if place == n and told:
+                    state.put_items([ItemChange(id=item)])
+                elif place == n:
+                    state.forget_item(item)
+        for place, told, item in turns:
+            if place == n:
+                known = whole.items.names()
+                deleted = deleted - {item} if told else deleted | ({item} & set(known))
+        if n == cut:
+            arrays = stopped.arrays()
+            stopped = State(SLOW)
+            stopped.load(arrays)
+        names = whole.items.names()
+        assert {name for name, seen in zip(names, whole.visible(0).tolist(), strict=True) if not seen} == deleted
+        assert {name for name in names if whole.items.row(name) < 0} == deleted
+    assert_same(whole, stopped)
 
 
 @settings(max_examples=60, deadline=None)

@@ -96,6 +96,7 @@ class TwoMaps(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.ids, self.rows, self.names = IdMap(), dict[str, int](), list[str]()
+        self.buried = set[str]()
 
     def expect(self, name: str) -> int:
         if name not in self.rows:
@@ -122,11 +123,27 @@ class TwoMaps(RuleBasedStateMachine):
 
     @rule(name=names)
     def look_up(self, name: str) -> None:
-        assert self.ids.row(name) == self.rows.get(name, -1)
-        assert (name in self.ids) == (name in self.rows)
+        expected = self.rows.get(name, -1) if name not in self.buried else -1
+        assert self.ids.row(name) == expected
+        assert (name in self.ids) == (expected >= 0)
+
+    @rule(name=names)
+    def bury(self, name: str) -> None:
+        row = self.rows.get(name, -1) if name not in self.buried else -1
+        assert self.ids.bury(name) == row
+        if row >= 0:
+            self.buried.add(name)
+
+    @rule(batch=st.lists(names, max_size=6))
+    def unbury(self, batch: list[str]) -> None:
+        self.ids.unbury(batch)
+        self.buried -= set(batch)
 
     @rule(name=names)
     def forget(self, name: str) -> None:
+        if name in self.buried:
+            assert self.ids.forget(name) == -1
+            return
         row = self.rows.pop(name, -1)
         assert self.ids.forget(name) == row
         if row >= 0:
@@ -138,12 +155,14 @@ class TwoMaps(RuleBasedStateMachine):
         assert b"".join(name.encode() for name in self.names) == arrays["bytes"].tobytes()
         self.ids = IdMap(["something else"])
         self.ids.load(arrays)
+        for name in self.buried:
+            self.ids.bury(name)
 
     @invariant()
     def both_say_the_same(self) -> None:
         assert self.ids.names() == self.names
         assert [self.ids.id(row) for row in range(len(self.names))] == self.names
-        assert list(self.ids) == [name for name in self.names if name]
+        assert list(self.ids) == [name for name in self.names if name and name not in self.buried]
         assert len(self.ids) == len(self.names)
 
 

@@ -120,7 +120,9 @@ class People:
             return self._core.state.people.get(self._core.state.users.row(user_id)) or UserChange(id=user_id)
 
     def delete_item(self, item_id: str) -> dict[str, Any]:
-        """Forget an item: it is in no list from now on, and its record is gone.
+        """Forget an item: its record is gone, and it is in no list from now on, whatever events name it.
+
+        Only `put_items` brings it back.
 
         Raises:
             NotFoundError: the item is not known.

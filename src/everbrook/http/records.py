@@ -80,7 +80,8 @@ class Records(Room):
         ),
         Operation(
             "delete", "/v1/items/{id}", "delete_item",
-            "Forget an item: it is in no list, until something is told of it again.", "write", gives=Removed,
+            "Forget an item: it is in no list from now on. Events about it still count; only POST /v1/items brings it "
+            "back, and until then it is not known (404).", "write", gives=Removed,
             errors=(400, 404, 503),
         ),
         Operation(

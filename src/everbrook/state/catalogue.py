@@ -48,6 +48,7 @@ class Catalogue:
         Returns:
             The whole record after the change; what is not known is unset.
         """
+        self._gone.discard(row)
         before = self._records.get(row)
         whole = merge(before or ItemChange(id=change.id), change)
         self._records[row] = whole
@@ -55,7 +56,7 @@ class Catalogue:
         return whole
 
     def remove(self, row: int) -> None:
-        """Drop a record and never show the row again."""
+        """Drop a record, and show the row no more until it is put again."""
         before = self._records.pop(row, None)
         self._gone.add(row)
         self._set(row, before, ItemChange(id="-", hidden=True))
@@ -171,12 +172,12 @@ class Catalogue:
         return np.concatenate([self._hidden, np.zeros(n_items - len(self._hidden), np.bool_)])
 
     def is_gone(self, row: int) -> bool:
-        """Whether an item was deleted."""
+        """Whether an item was deleted, and not told of again."""
         return row in self._gone
 
     @property
     def gone(self) -> list[int]:
-        """The rows of deleted items."""
+        """The rows of deleted items that were not told of again."""
         return sorted(self._gone)
 
     def arrays(self) -> Arrays:

@@ -25,7 +25,7 @@ from everbrook.state.remembered import Remembered
 from everbrook.state.texts import under, within
 from everbrook.types import F32, I16, I32, I64, NO_ROW, Arrays, Bool, Query, Step
 
-_FORMAT = 2
+_FORMAT = 3
 _MOST_SCENARIOS = 2**15 - 1
 
 ColumnT = TypeVar("ColumnT", F32, I64)
@@ -112,9 +112,11 @@ class State:
         """Take in new or changed items, in log order.
 
         Returns:
-            The row of each.
+            The row of each; a deleted item is back, in its own.
         """
-        rows = self.items.rows([change.id for change in changes], create=True)
+        ids = [change.id for change in changes]
+        self.items.unbury(ids)
+        rows = self.items.rows(ids, create=True)
         for row, change in zip(rows.tolist(), changes, strict=True):
             self.catalogue.put(row, change)
         return rows
@@ -137,12 +139,14 @@ class State:
         return Removed(row=self.forget_item(deletion.id))
 
     def forget_item(self, item_id: str) -> int:
-        """Forget an item's id and record; its row is never shown nor given again.
+        """Forget an item's record, and neither show nor know it, whatever events follow, until `put_items` names it.
+
+        Events that follow count in its row: it has what it learned when it comes back.
 
         Returns:
-            The row that it had; NO_ROW where it was not known.
+            The row that it has; NO_ROW where it was not known.
         """
-        row = self.items.forget(item_id)
+        row = self.items.bury(item_id)
         if row != NO_ROW:
             self.catalogue.remove(row)
         return row
@@ -283,6 +287,8 @@ class State:
         for name, part in self._parts().items():
             part.load(within(arrays, name))
         self.births.load(arrays["first_ms"])
+        for row in self.catalogue.gone:
+            self.items.bury(self.items.id(row))
         self.remembered.follow(self.histories.session_actors)
 
     def _parts(self) -> dict[str, IdMap | Kinds | Histories | Remembered | Counters | Catalogue | People]:

@@ -31,6 +31,7 @@ class IdMap:
         self._names: list[str | None] = []  # None: so far only in the table
         self._rows: dict[str, int] = {}  # all rows beyond the table, and some of it
         self._forgotten: set[int] = set()
+        self._buried: dict[str, int] = {}
         self._forget_coded()
         for name in names:
             self.add(name)
@@ -46,15 +47,15 @@ class IdMap:
         return self.row(name) != NO_ROW
 
     def __iter__(self) -> Iterator[str]:
-        gone = self._forgotten
+        gone = self._forgotten.union(self._buried.values())
         return compress(self.names(), (row not in gone for row in range(len(self))))
 
     def row(self, name: str) -> int:
-        """The row of an id; NO_ROW where it is not known."""
+        """The row of an id; NO_ROW where it is not known, or buried."""
         row = self._rows.get(name)
         if row is not None:
             return row
-        if not len(self._table):
+        if not len(self._table) or name in self._buried:
             return NO_ROW
         row = self._table.find(name)
         if row != NO_ROW:
@@ -62,8 +63,10 @@ class IdMap:
         return row
 
     def add(self, name: str) -> int:
-        """The row of an id, which is made where it is not known."""
+        """The row of an id, which is made where it is not known; a buried one has its own, and stays buried."""
         row = self.row(name)
+        if row == NO_ROW and name in self._buried:
+            return self._buried[name]
         if row == NO_ROW:
             row = len(self._names)
             self._rows[name] = row
@@ -143,6 +146,25 @@ class IdMap:
         packed = self._table.texts().names() if None in self._names else []
         return [packed[row] if name is None else name for row, name in enumerate(self._names)]
 
+    def bury(self, name: str) -> int:
+        """Let nobody find an id any more who asks for it, while events that name it go on having its row.
+
+        Returns:
+            The row; NO_ROW where it was not known.
+        """
+        row = self.row(name)
+        if row != NO_ROW:
+            del self._rows[name]
+            self._buried[name] = row
+        return row
+
+    def unbury(self, names: Iterable[str]) -> None:
+        """Let ids be found again; those that are not buried are left alone."""
+        for name in names if self._buried else ():
+            row = self._buried.pop(name, NO_ROW)
+            if row != NO_ROW:
+                self._rows[name] = row
+
     def forget(self, name: str) -> int:
         """Drop an id; its row is never given again, also not to the same id.
 
@@ -160,7 +182,7 @@ class IdMap:
         return row
 
     def arrays(self) -> Arrays:
-        """All ids, packed."""
+        """All ids, packed; which are buried is not among it."""
         texts, n = self._table.texts(), len(self._table)
         rest = Texts.of(name or "" for name in self._names[n:])
         data, sizes = np.concatenate([texts.data, rest.data]), np.diff(texts.offsets)
@@ -180,6 +202,7 @@ class IdMap:
         empty = np.flatnonzero(np.diff(offsets) == 0).tolist()
         self._table = TextTable.load(Texts(arrays["bytes"].copy(), offsets))
         self._names, self._rows, self._forgotten = [None] * len(self._table), {}, set(empty)
+        self._buried = {}
         for row in empty:
             self._names[row] = ""
         self._forget_coded()

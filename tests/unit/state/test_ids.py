@@ -57,6 +57,17 @@ def test_a_forgotten_row_is_never_given_again() -> None:
     assert ids.forget("unheard of") == -1
 
 
+@pytest.mark.parametrize("repeats", [1, 100])
+def test_a_buried_id_is_not_found_and_has_its_row_in_events(repeats: int) -> None:
+    ids = IdMap(["a", "b"])
+    assert ids.bury("a") == 0
+    assert [ids.row("a"), ids.bury("a"), ids.bury("unheard of"), list(ids), ids.id(0)] == [-1, -1, -1, ["b"], "a"]
+    assert ids.coded_rows(coded(["a", "c", "b"] * repeats, ["a", "b", "c"])).tolist() == [0, 2, 1] * repeats
+    assert (ids.row("a"), "a" in ids) == (-1, False)
+    ids.unbury(["a", "b", "never"])
+    assert (ids.rows(["a", "b", "never"]).tolist(), list(ids)) == ([0, 1, -1], ["a", "b", "c"])
+
+
 def test_ids_of_any_text_come_back_from_arrays() -> None:
     ids = IdMap(["plain", "ünïcødé", "日本語", "\U0001f600", " spaced ", "a", "A"])
     ids.forget("plain")

@@ -42,6 +42,8 @@ def test_a_read_never_adds_anything() -> None:
         state.histories.past(n)
         state.people.properties(n)
         state.counters.totals(state.n_items, T0 + n, half_life_s=3600.0)
+        assert state.counters.windows is not None
+        state.counters.windows.totals(state.n_items, T0 + n, 3600)
         state.born_ms()
     after = state.arrays()
     assert before.keys() == after.keys()
@@ -161,13 +163,22 @@ def test_forgetting_a_user_leaves_nothing_of_them() -> None:
     assert state.forget_user("nobody").row == -1
 
 
-def test_a_forgotten_item_is_shown_no_more_and_may_come_back_as_a_new_one() -> None:
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_forgotten_item_counts_but_is_not_shown_until_it_is_told_of_again(stored: bool) -> None:
     state = folded(event("a"), event("b"))
     assert state.forget(Deletion(what="item", id="a", ts=T0)).row == 0
-    assert state.visible(T0).tolist() == [False, True]
+    if stored:
+        state, before = State(), state
+        state.load(before.arrays())
+    many = [event("a", "bob"), event("c", "bob")] * 40  # as columns, and one by one
+    for records in (many, [event("a", "bob")]):
+        state.fold(EventColumns.from_records(records))
+        assert (state.items.row("a"), state.visible(T0).tolist()) == (-1, [False, True, True])
+    assert state.forget_item("a") == -1
     state.put_items([ItemChange(id="a", title="again")])
-    assert (state.items.row("a"), state.visible(T0).tolist()) == (2, [False, True, True])
-    assert state.forget_item("unknown") == -1
+    assert (state.items.row("a"), state.visible(T0).tolist()) == (0, [True, True, True])
+    assert state.counters.totals(3, T0, half_life_s=None).tolist() == [42.0, 1.0, 40.0]
+    assert (state.catalogue.gone, state.forget_item("unknown")) == ([], -1)
 
 
 def test_a_state_comes_back_from_its_arrays() -> None:
