@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import socket
@@ -221,6 +222,22 @@ def test_a_client_that_waits_for_a_hundred_is_told_to_go_on(door: Door, begun: l
     line.send(head + b"\r\n\r\n")
     assert line.read()[0] == 100
     line.send(body)
+    assert line.read()[2]["accepted"] == 1
+    assert begun == []
+
+
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/items", "/v1/recommend"])
+@pytest.mark.parametrize("encoding", ["gzip", "br", "x-mine"])
+def test_an_encoded_body_is_refused_in_words(
+    door: Door, begun: list[direct.Exchange], path: str, encoding: str
+) -> None:
+    line = door.connect()
+    line.send(post(gzip.compress(json.dumps(view(1)).encode()), f"Content-Encoding: {encoding}", path=path))
+    status, _, answer = line.read()
+    assert (status, answer["error"]["type"]) == (415, "unsupported_encoding")
+    assert answer["error"]["message"] == f"A body must come as it is, without 'Content-Encoding'; got '{encoding}'."
+    assert answer["error"]["hint"] == "Send the JSON itself, uncompressed."
+    line.send(post(view(1), "Content-Encoding: identity"))
     assert line.read()[2]["accepted"] == 1
     assert begun == []
 

@@ -41,8 +41,8 @@ class UnreachableError(NotReadyError):
 
 
 _BY_STATUS: dict[int, type[EverbrookError]] = {
-    400: InputError, 401: KeyRefusedError, 403: KeyRefusedError, 404: NotFoundError, 413: InputError, 422: RecordError,
-    429: RateError, 503: NotReadyError,
+    400: InputError, 401: KeyRefusedError, 403: KeyRefusedError, 404: NotFoundError, 413: InputError, 415: InputError,
+    422: RecordError, 429: RateError, 503: NotReadyError,
 }  # fmt: skip
 _BY_TYPE = {
     kind.type: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, EverbrookError)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from everbrook.engine.core import Core
 from everbrook.engine.forgetting import Retries
@@ -20,7 +21,7 @@ from everbrook.engine.keeping import FOLDER
 from everbrook.engine.living import Living
 from everbrook.engine.log_lines import say
 from everbrook.engine.starting_over import start_over
-from everbrook.errors import EverbrookError, InputError, NotFoundError, StorageError
+from everbrook.errors import EverbrookError, InputError, NotFoundError, RecordError, StorageError
 from everbrook.events.erasing import Intents
 from everbrook.events.log import Log
 from everbrook.events.log_intake import check_items, check_users
@@ -31,6 +32,7 @@ from everbrook.state import State
 from everbrook.types import NO_ROW, Clock
 
 _log = logging.getLogger("everbrook.engine")
+ChangeT = TypeVar("ChangeT", ItemChange, UserChange)
 SHOWN_EVENTS = 1000  # of a person's history
 
 
@@ -99,10 +101,10 @@ class People:
 
         Raises:
             NotFoundError: the item is not known.
-            RecordError: a field is wrong.
+            InputError: a field is wrong.
         """
         self.item(item_id)
-        stop = self.log.append(check_items([_named(item_id, fields)])).stop
+        stop = self.log.append(_checked(check_items, item_id, fields)).stop
         self.update(stop)
         return self.item(item_id)
 
@@ -111,10 +113,10 @@ class People:
 
         Raises:
             NotFoundError: the user is not known.
-            RecordError: a field is wrong.
+            InputError: a field is wrong.
         """
         self.user(user_id)
-        stop = self.log.append(check_users([_named(user_id, fields)])).stop
+        stop = self.log.append(_checked(check_users, user_id, fields)).stop
         self.update(stop)
         with self._lock:
             return self._core.state.people.get(self._core.state.users.row(user_id)) or UserChange(id=user_id)
@@ -220,6 +222,14 @@ def _known(state: State, user_id: str) -> dict[str, int]:
         "history": len(state.histories.past(actor)), "sessions": len(state.histories.sessions_of(actor)),
         "remembered": len(state.remembered.of(actor).items), "properties": int(state.people.get(row) is not None),
     }  # fmt: skip
+
+
+def _checked(check: Callable[[list[dict[str, Any]]], list[ChangeT]], id_: str, fields: dict[str, Any]) -> list[ChangeT]:
+    """A change of one thing by the rules of batches; what is wrong is told without a place in a batch."""
+    try:
+        return check([_named(id_, fields)])
+    except RecordError as error:
+        raise InputError(error.message.removeprefix(f"Record {error.position}: "), error.hint) from None
 
 
 def _named(id_: str, fields: dict[str, Any]) -> dict[str, Any]:

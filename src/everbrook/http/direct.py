@@ -2,8 +2,8 @@
 
 What a request costs between the socket and the engine is otherwise more than an event costs inside it. Such a request
 comes through the same gate and leaves in the same form as one on the ordinary way, which is taken by whatever is
-unusual: other routes, questions behind '?', chunked bodies, bodies over the limit, 'Expect', requests behind one that
-is not answered yet, pages of other sites, and everything while traces are made.
+unusual: other routes, questions behind '?', chunked or encoded bodies, bodies over the limit, 'Expect', requests behind
+one that is not answered yet, pages of other sites, and everything while traces are made.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Answer: TypeAlias = Callable[[Outcome], None]
 Call: TypeAlias = Callable[[bytes, Answer], None]
 """Handles a body: gives its outcome, or raises what went wrong."""
 
-UNUSUAL = frozenset({b"expect", b"transfer-encoding", b"upgrade", b"origin"})
+UNUSUAL = frozenset({b"expect", b"transfer-encoding", b"content-encoding", b"upgrade", b"origin"})
 """Headers of requests that go the ordinary way."""
 _CLOSE = b"connection: close\r\n"
 _OK = (

@@ -29,6 +29,13 @@ class TooLargeError(InputError):
     http_status = 413
 
 
+class EncodedError(InputError):
+    """The body comes encoded, which the server does not undo."""
+
+    type = "unsupported_encoding"
+    http_status = 415
+
+
 class KeyRefusedError(EverbrookError):
     """The request carries no key, or a wrong one."""
 
@@ -137,6 +144,6 @@ def _lowered(text: str) -> str:
 
 
 __all__ = [
-    "ErrorBody", "Failure", "KeyRefusedError", "RecordError", "ScopeRefusedError", "TooLargeError", "from_everbrook",
-    "from_router", "from_the_unexpected", "json_response", "reworded",
+    "EncodedError", "ErrorBody", "Failure", "KeyRefusedError", "RecordError", "ScopeRefusedError", "TooLargeError",
+    "from_everbrook", "from_router", "from_the_unexpected", "json_response", "reworded",
 ]

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from everbrook.errors import EverbrookError
-from everbrook.http.failures import TooLargeError, from_everbrook, from_the_unexpected
+from everbrook.http.failures import EncodedError, TooLargeError, from_everbrook, from_the_unexpected
 from everbrook.http.gate import BODIES, REQUEST_ID, Bodies, Gate, check_address, check_scope, request_id_of
 from everbrook.http.operation import Operation
 
@@ -77,9 +77,16 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
     """The whole body of a request.
 
     Raises:
+        EncodedError: it is compressed, or encoded otherwise; it is not read.
         TooLargeError: it is longer than the limit; the rest is not read.
         OverloadedError: the bodies of all requests take too much memory.
     """
+    encoding = request.headers.get("content-encoding", "").strip()
+    if encoding.lower() not in ("", "identity"):
+        raise EncodedError(
+            f"A body must come as it is, without 'Content-Encoding'; got '{encoding[:40]}'.",
+            "Send the JSON itself, uncompressed.",
+        )
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit_bytes:
         raise _too_large(declared, limit_bytes)

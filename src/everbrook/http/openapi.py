@@ -22,6 +22,7 @@ _MEANINGS = {
     403: "The key is for something else, or a page of another site asks.",
     404: "There is no such thing.",
     413: "The body is too large.",
+    415: "The body is compressed, or encoded otherwise; it must come as it is.",
     422: "A record of the batch is wrong; the message names its position, and nothing of the batch is kept.",
     429: "More requests than the key may send; see Retry-After.",
     503: "Not ready, or the disk refuses writes; see Retry-After.",
@@ -69,7 +70,8 @@ def _operation(one: Operation, takes: Any, gives: Any, error: Any) -> dict[str, 
     }
     locked = () if one.scope == "open" else _EVERYWHERE
     failed = {"content": {"application/json": {"schema": error}}}
-    for status in sorted({*one.errors, *locked}):
+    encoded = (415,) if 413 in one.errors else ()  # whoever reads a body
+    for status in sorted({*one.errors, *encoded, *locked}):
         headers = {"headers": _RETRY} if status in (429, 503) else {}
         told["responses"][str(status)] = {"description": _MEANINGS[status]} | headers | failed
     told["responses"]["default"] = {"description": _OTHER} | failed

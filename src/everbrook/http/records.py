@@ -76,7 +76,7 @@ class Records(Room):
         ),
         Operation(
             "patch", "/v1/items/{id}", "patch_item", "Change an item that is known.", "write", takes=ItemFields,
-            errors=(400, 404, 413, 422, 503), example={"hidden": True},
+            errors=(400, 404, 413, 503), example={"hidden": True},
         ),
         Operation(
             "delete", "/v1/items/{id}", "delete_item",
@@ -90,7 +90,7 @@ class Records(Room):
         ),
         Operation(
             "patch", "/v1/users/{id}", "patch_user", "Change a user who is known.", "write", takes=UserFields,
-            errors=(400, 404, 413, 422, 503), example={"properties": {"country": "DE"}},
+            errors=(400, 404, 413, 503), example={"properties": {"country": "DE"}},
         ),
         Operation(
             "delete", "/v1/users/{id}", "delete_user",
