@@ -73,7 +73,8 @@ def rounded(node: Any) -> Any:
     if isinstance(node, float):
         return float(f"{node:.5g}")
     if isinstance(node, dict):
-        return {name: rounded(value) for name, value in node.items() if name not in ("model", "request", "took_ms")}
+        times = ("model", "request", "took_ms", "since_ms")
+        return {name: rounded(value) for name, value in node.items() if name not in times}
     return [rounded(one) for one in node] if isinstance(node, list | tuple) else node
 
 

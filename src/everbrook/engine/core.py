@@ -274,9 +274,13 @@ class Core:
         return kept if self.guard is None else kept | {"guard": self.guard.state()}
 
     def load(self, parts: dict[str, Arrays]) -> None:
-        """Take over what `parts` gave."""
-        self.offset, self.events = (int(number) for number in parts["core"]["place"])
+        """Take over what `parts` gave.
+
+        Raises:
+            DataError: another version wrote the state; nothing is changed.
+        """
         self.state.load(parts["state"])
+        self.offset, self.events = (int(number) for number in parts["core"]["place"])
         self.mixture.load(parts["mixture"])
         if self.guard is not None:
             self.guard.load(parts["guard"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ import msgspec
 import numpy as np
 
 from everbrook.engine.core import Core
+from everbrook.errors import DataError
 from everbrook.learn.checkpoints import load_newest, prune, save_checkpoint
 from everbrook.models.sequence_file import load as load_model
 from everbrook.models.sequence_file import save as save_model
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 FOLDER = "checkpoints"
 MODEL_FILE = "model.safetensors"
 LIVE = "live-"
+_log = logging.getLogger("everbrook.checkpoints")
 
 
 UNLEARNED = ("data", "engine", "fit", "index", "learner", "log", "rank", "serve")
@@ -136,12 +139,16 @@ def recover(path: Path, core: Core, end: int, digest: str, later: bool = False) 
         later: whether the large model is left where it lies, for `Snapshot.loaded`.
 
     Returns:
-        What was published then; None where there is no such checkpoint.
+        What was published then; None where there is no such checkpoint, or another version made it.
     """
     found = load_newest(path / FOLDER, digest)
     if found is None or found.offset > end:
         return None
-    core.load(found.parts)
+    try:
+        core.load(found.parts)
+    except DataError as error:
+        _log.warning("Checkpoint '%s' is passed over, and the log is read from its beginning: %s", found.path, error)
+        return None
     live = {name.removeprefix(LIVE): arrays for name, arrays in found.parts.items() if name.startswith(LIVE)}
     file, notes = found.path / MODEL_FILE, found.notes
     shot = Snapshot(notes["version"], notes["model_offset"], notes["published_ms"], digest)

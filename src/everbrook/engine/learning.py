@@ -40,6 +40,7 @@ class LiveLearning:
         """
         self.settings = settings
         self.state = State(settings.state)
+        self.state.counters.windows = None  # trending lists are made elsewhere
         self.guard = Influence(settings.guard) if settings.guard.enabled else None
         self.learner = OnlineLearner(settings.live, settings.popularity)
         self.gate, self.drift = Gate(settings.gate), Drift(settings.drift)

@@ -19,11 +19,12 @@ from everbrook.errors import InputError, NotFoundError
 from everbrook.rank.lists import column_weights
 from everbrook.rank.requests import Explained, ModelStamp, Near, Similar, Trend, Trending
 from everbrook.rank.spaces import spaces_of
+from everbrook.state.windows import LONGEST_S
 from everbrook.types import F64, I32, Query
 
 WINDOW = re.compile(r"(\d{1,6})([smhdw])")
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_LEAST_EVENTS = 0.01  # fewer, faded, are nothing that happens
+_LEAST_EVENTS = 0.01  # fewer are a window's edge
 
 
 class Looking(Steering):
@@ -100,33 +101,27 @@ class Looking(Steering):
         Args:
             k: how many at most.
             scenario: where; everywhere where None.
-            window: how far back, such as '1h' or '7d'. Events fade: the half-life of the counters
-                (`state.counter_half_lives_s`) that is nearest to half of the window stands for it.
+            window: how far back, such as '1h' or '7d'; at most 64 days. Where it begins it is right to a share of
+                10 seconds (up to 15 minutes), 5 minutes (3 hours), an hour (3 days) or a day.
 
         Raises:
-            InputError: k is out of range, or the window cannot be read.
+            InputError: k is out of range, or the window cannot be read or is longer than counts are kept.
             UnknownNameError: nobody has named the scenario.
         """
         self._check_k(k)
-        read = WINDOW.fullmatch(window)
-        window_s = int(read[1]) * UNITS_S[read[2]] if read else 0
-        if not window_s:
-            raise InputError(f"'window' must be a number > 0 and one of s, m, h, d, w, such as '1h'; got '{window}'.")
+        window_s = _seconds(window)
         now_ms = self.clock.now_ms()
         with self._lock:
             state = self._core.state
-            counters, n_items = state.counters, state.n_items
-            half_life_s = counters.half_lives_s[counters.column(window_s / 2)] if counters.half_lives_s else 0.0
-            totals = counters.totals(
-                n_items, now_ms, half_life_s=half_life_s or None, kinds=state.kinds.weights() > 0.0,
-                scenario=state.scenario_row(scenario),
-            )  # fmt: skip
+            counted, n_items = state.counters.windows, state.n_items
+            assert counted is not None  # the state of a core has them
+            totals = counted.totals(n_items, now_ms, window_s, state.scenario_row(scenario))
             totals[~state.visible(now_ms)] = 0.0
             top = min(k, n_items)
             best = np.argpartition(-totals, top - 1)[:top] if 0 < top < n_items else np.arange(n_items)
             best = best[np.lexsort((best, -totals[best]))]
             return Trending(
-                window=window, half_life_s=half_life_s, scenario=scenario,
+                window=window, window_s=window_s, since_ms=now_ms - 1000 * window_s, scenario=scenario,
                 items=tuple(
                     Trend(id=state.items.id(row), score=round(float(totals[row]), 6), title=state.catalogue.title(row))
                     for row in best.tolist() if totals[row] >= _LEAST_EVENTS
@@ -167,6 +162,18 @@ class Looking(Steering):
 
     def _stamp(self, now_ms: int) -> ModelStamp:
         return stamp_of(self._published, self.live.stamp, self._core.offset, now_ms)
+
+
+def _seconds(window: str) -> int:
+    """How long a window is."""
+    read = WINDOW.fullmatch(window)
+    window_s = int(read[1]) * UNITS_S[read[2]] if read else 0
+    if not window_s:
+        raise InputError(f"'window' must be a number > 0 and one of s, m, h, d, w, such as '1h'; got '{window}'.")
+    if window_s > LONGEST_S:
+        most = LONGEST_S // UNITS_S["d"]
+        raise InputError(f"'window' must be at most {most}d, for which counts are kept; got '{window}'.")
+    return window_s
 
 
 def stamp_of(published: Snapshot, live: LiveStamp | None, offset: int, now_ms: int) -> ModelStamp:

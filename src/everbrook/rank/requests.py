@@ -109,7 +109,7 @@ class Trend(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An item and how much happened with it lately."""
 
     id: str
-    score: float  # events that count, each fading with the half-life
+    score: float  # events within the window that say something good
     title: str | None = None
 
 
@@ -117,7 +117,17 @@ class Trending(msgspec.Struct, frozen=True, kw_only=True):
     """What happens most, most first."""
 
     window: str
-    half_life_s: float  # of the counts that stand for the window
+    window_s: Annotated[
+        int, Meta(description="How long the window is. Counts are kept for 64 days; a longer window is refused (400).")
+    ]
+    since_ms: Annotated[
+        int,
+        Meta(
+            description="Where the window begins. Events are counted by 10 seconds where it is at most 15 minutes "
+            "long, by 5 minutes up to 3 hours, by hours up to 3 days, by days beyond; of the count in which it begins, "
+            "the share counts that lies within it."
+        ),
+    ]
     scenario: str | None
     items: tuple[Trend, ...]
 

@@ -1,7 +1,8 @@
 """How many events each item had of each kind in each scenario: in all, and decayed with several half-lives.
 
 Sparse (a hash table from item, kind and scenario to a dense row of sums) and lazy (a sum decays when it is touched or
-read). For trending lists and status; the popularity expert learns for itself.
+read). For status and what is told of an item; the popularity expert learns for itself. Beside them stand the counts by
+windows of time, for trending lists.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ from collections.abc import Sequence
 import numpy as np
 from numba import njit
 
-from everbrook.types import F64, I16, I32, I64, NO_ROW, Arrays, Bool
+from everbrook.state.texts import under, within
+from everbrook.state.windows import Windows
+from everbrook.types import F32, F64, I16, I32, I64, NO_ROW, Arrays, Bool
 
 _EMPTY = -1
 _NONE = 0xFFFF  # the scenario of an event without one
+_WINDOWS_FORMAT = 1
 
 
 class Counters:
@@ -24,6 +28,7 @@ class Counters:
         self.half_lives_s = tuple(half_lives_s)
         self._rates: F64 = np.log(2.0) / (1000.0 * np.array(self.half_lives_s, np.float64))  # per ms
         self._set(np.zeros(0, np.int64), np.zeros((0, len(self.half_lives_s) + 2)))
+        self.windows: Windows | None = Windows()  # None where nobody asks for trending lists
 
     def _set(self, keys: I64, sums: F64) -> None:
         self._n = len(keys)
@@ -39,10 +44,27 @@ class Counters:
     @property
     def n_bytes(self) -> int:
         """Memory that is held, in bytes."""
-        return self._keys.nbytes + self._sums.nbytes + self._index.nbytes
+        own = self._keys.nbytes + self._sums.nbytes + self._index.nbytes
+        return own if self.windows is None else own + self.windows.n_bytes
 
-    def add(self, ts_ms: I64, item: I32, kind: I16, scenario: I16) -> None:
-        """Count events, in log order; late ones count as what would be left of them."""
+    @property
+    def layout(self) -> dict[str, object]:
+        """What must be the same where arrays are taken over."""
+        layout: dict[str, object] = {"half_lives_s": list(self.half_lives_s)}
+        return layout if self.windows is None else layout | {"windows": _WINDOWS_FORMAT}
+
+    def add(self, ts_ms: I64, item: I32, kind: I16, scenario: I16, weight: F32 | None = None) -> None:
+        """Count events, in log order; late ones count as what would be left of them.
+
+        Args:
+            ts_ms: (B,) their times.
+            item: (B,) rows of the items.
+            kind: (B,) rows of the kinds.
+            scenario: (B,) rows of the scenarios; NO_ROW for none.
+            weight: (B,) what each says; those > 0 count in windows. None: none does.
+        """
+        if weight is not None and self.windows is not None:
+            self.windows.add(ts_ms, item, scenario, weight)
         done = 0
         while True:
             done, self._n = _add(
@@ -112,11 +134,14 @@ class Counters:
 
     def arrays(self) -> Arrays:
         """All sums."""
-        return {"keys": self._keys[: self._n].copy(), "sums": self._sums[: self._n].copy()}
+        arrays: Arrays = {"keys": self._keys[: self._n].copy(), "sums": self._sums[: self._n].copy()}
+        return arrays if self.windows is None else arrays | under("windows", self.windows.arrays())
 
     def load(self, arrays: Arrays) -> None:
         """Take over what `arrays` gave."""
         self._set(arrays["keys"], arrays["sums"])
+        if self.windows is not None:
+            self.windows.load(within(arrays, "windows"))
 
 
 def _table_size(room: int) -> int:

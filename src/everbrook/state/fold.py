@@ -91,7 +91,7 @@ class State:
         self.remembered.note(rows, known.actor, self.histories, len(self.sessions))
         self.kinds.note(kind)
         self.births.note(ts_ms, item, len(self.items))
-        self.counters.add(ts_ms, item, kind, scenario)
+        self.counters.add(ts_ms, item, kind, scenario, weight)
         return Step(
             ts_ms=ts_ms, actor=known.actor, item=item, kind=kind, scenario=scenario, value=value, weight=weight,
             n=known.n, session_n=known.session_n, items=known.items, times=known.times, kinds=known.kinds,
@@ -265,7 +265,7 @@ class State:
 
     def arrays(self) -> Arrays:
         """Everything that is known, as named arrays without pickles."""
-        meta = msgspec.json.encode({"format": _FORMAT, "half_lives_s": self.counters.half_lives_s})
+        meta = msgspec.json.encode({"format": _FORMAT, **self.counters.layout})
         arrays: Arrays = {
             "meta": np.frombuffer(bytearray(meta), np.uint8),
             "first_ms": self.births.first_ms(len(self.items)).copy(),
@@ -278,10 +278,10 @@ class State:
         """Take over what `arrays` gave.
 
         Raises:
-            DataError: another version, or one with other half-lives of the counters, wrote it.
+            DataError: another version, or one with other half-lives of the counters, wrote it; nothing is changed.
         """
         meta = msgspec.json.decode(arrays["meta"].tobytes())
-        wanted = {"format": _FORMAT, "half_lives_s": list(self.counters.half_lives_s)}
+        wanted = {"format": _FORMAT, **self.counters.layout}
         if meta != wanted:
             raise DataError(f"A stored state must have {wanted}; got {meta}. Replay the log to make it anew.")
         for name, part in self._parts().items():

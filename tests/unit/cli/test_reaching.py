@@ -72,7 +72,7 @@ def test_lists_of_other_looks_come_from_the_server_that_holds_the_directory(
         _Answers.answer = (200, {"item": "a/b", "items": [{"id": "c", "score": 0.5, "shares": {"content": 0.5}}]})
         assert main(["similar", "a/b", "-k", "3", "--data", str(data)]) == 0
         assert "c" in capsys.readouterr().out
-        _Answers.answer = (200, {"window": "1h", "half_life_s": 1.0, "scenario": None, "items": []})
+        _Answers.answer = (200, {"window": "1h", "window_s": 3600, "since_ms": 0, "scenario": None, "items": []})
         assert main(["trending", "--window", "1h", "--scenario", "home", "--data", str(data)]) == 0
         assert capsys.readouterr().out == "Nothing happened within 1h.\n"
         _Answers.answer = (404, {"error": {"type": "not_found", "message": "It must be there.", "hint": None}})

@@ -82,10 +82,47 @@ def test_trending_looks_back_as_far_as_its_window(shop: Recommender, clock: Fake
     assert trend(shop, k=1, window="1h") == ["lamp"]
     assert trend(shop, k=2, window="7d")[0] in ("tea", "pot", "cup")
     assert trend(shop, window="30d", scenario="cart") == ["lamp"]
-    scored = shop.trending(window="1h").items[0]
-    assert scored.score == pytest.approx(2.96, abs=0.03)  # three events, 0, 1 and 2 minutes old, half-life an hour
+    told = shop.trending(window="1h")
+    assert (told.window_s, told.since_ms) == (3600, clock.now_ms() - HOUR_MS)
+    assert told.items[0].score == 3.0
     shop.put_items([{"id": "lamp", "hidden": True}])
     assert trend(shop, window="7d", scenario="cart") == []
+
+
+def test_what_happened_before_the_window_does_not_count(shop: Recommender, clock: FakeClock) -> None:
+    now_ms = clock.now_ms()
+    old = [{"user": f"o{n}", "item": "boots", "ts": now_ms - 10 * 24 * HOUR_MS - n} for n in range(200)]
+    shop.ingest(old + [{"user": f"y{n}", "item": "shoes", "ts": now_ms - n} for n in range(10)])
+    scores = {window: {one.id: one.score for one in shop.trending(window=window).items} for window in ("7d", "30d")}
+    assert (scores["7d"]["shoes"], scores["7d"]["boots"]) == (10.0, 3.0)  # three of yesterday
+    assert scores["30d"]["boots"] == 203.0
+    assert trend(shop, window="30d", k=1) == ["boots"]
+
+
+def test_counts_are_the_same_after_a_restart(tmp_path: Path, clock: FakeClock) -> None:
+    now_ms, told = clock.now_ms(), []
+    events = [{"user": f"u{n % 7}", "item": f"i{n % 5}", "ts": now_ms - 97_000 * n * n} for n in range(150)]
+    for part in (events[:100], events[100:], []):
+        with Recommender.open(tmp_path / "kept", SETTINGS, clock) as opened:
+            opened.ingest(part)
+            told = [opened.trending(window=window) for window in ("10m", "2h", "2d", "64d")]
+    with Recommender.open(tmp_path / "fresh", SETTINGS, clock) as fresh:
+        fresh.ingest(events)
+        assert [fresh.trending(window=window) for window in ("10m", "2h", "2d", "64d")] == told
+
+
+def test_a_checkpoint_from_before_windows_were_counted_is_passed_over(
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with monkeypatch.context() as before:
+        before.setattr("everbrook.state.counters.Windows", lambda: None)
+        with Recommender.open(tmp_path / "old", SETTINGS, clock) as opened:
+            opened.ingest([{"user": "ann", "item": "tea"}])
+            opened.checkpoint()
+    with Recommender.open(tmp_path / "old", SETTINGS, clock) as opened:
+        assert trend(opened, window="64d") == ["tea"]
+        assert opened.status()["events"] == 1
+    assert "is passed over, and the log is read from its beginning" in caplog.text
 
 
 def test_what_is_not_liked_does_not_trend(shop: Recommender, clock: FakeClock) -> None:
@@ -102,6 +139,10 @@ def test_a_window_that_cannot_be_read_is_told(shop: Recommender, window: str) ->
     )
     with pytest.raises(UnknownNameError):
         shop.trending(scenario="hom")
+    assert shop.trending(window="64d").items
+    with pytest.raises(InputError) as error:
+        shop.trending(window="65d")
+    assert error.value.message == "'window' must be at most 64d, for which counts are kept; got '65d'."
 
 
 def test_an_explanation_agrees_with_the_list(shop: Recommender) -> None:
