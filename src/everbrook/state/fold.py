@@ -114,9 +114,8 @@ class State:
         Returns:
             The row of each; a deleted item is back, in its own.
         """
-        ids = [change.id for change in changes]
-        self.items.unbury(ids)
-        rows = self.items.rows(ids, create=True)
+        self.items.unbury(change.id for change in changes)
+        rows = self.items.rows([change.id for change in changes], create=True)
         for row, change in zip(rows.tolist(), changes, strict=True):
             self.catalogue.put(row, change)
         return rows
@@ -134,17 +133,13 @@ class State:
 
     def forget(self, deletion: Deletion) -> Removed:
         """Take in that an item or a user is to be forgotten."""
-        if deletion.what == "user":
-            return self.forget_user(deletion.id)
-        return Removed(row=self.forget_item(deletion.id))
+        return self.forget_user(deletion.id) if deletion.what == "user" else Removed(self.forget_item(deletion.id))
 
     def forget_item(self, item_id: str) -> int:
-        """Forget an item's record, and neither show nor know it, whatever events follow, until `put_items` names it.
-
-        Events that follow count in its row: it has what it learned when it comes back.
+        """Forget an item's record, and neither show nor know it until `put_items` names it; events count in its row.
 
         Returns:
-            The row that it has; NO_ROW where it was not known.
+            That row; NO_ROW where it was not known.
         """
         row = self.items.bury(item_id)
         if row != NO_ROW:
@@ -287,8 +282,7 @@ class State:
         for name, part in self._parts().items():
             part.load(within(arrays, name))
         self.births.load(arrays["first_ms"])
-        for row in self.catalogue.gone:
-            self.items.bury(self.items.id(row))
+        self.items.bury_rows(self.catalogue.gone)
         self.remembered.follow(self.histories.session_actors)
 
     def _parts(self) -> dict[str, IdMap | Kinds | Histories | Remembered | Counters | Catalogue | People]:

@@ -165,6 +165,11 @@ class IdMap:
             if row != NO_ROW:
                 self._rows[name] = row
 
+    def bury_rows(self, rows: Iterable[int]) -> None:
+        """Bury the ids of rows."""
+        for row in rows:
+            self.bury(self.id(row))
+
     def forget(self, name: str) -> int:
         """Drop an id; its row is never given again, also not to the same id.
 
