@@ -84,6 +84,9 @@ class CountingLearning:
             self.added += 1
             self.touched.update(range(len(self.table)))
             return {"added": self.added}
+        if name == "pause":
+            self.added += 1
+            return {"paused": True}
         if name == "standing":
             return {"table": self.table.tolist(), "cuts": self.cuts, "events": self.events, "rows": self.rows,
                     "offset": self.offset, "added": self.added}  # fmt: skip

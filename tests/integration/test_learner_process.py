@@ -118,6 +118,30 @@ def test_what_is_appended_is_learned_and_published(tmp_path: Path) -> None:
         assert status["freshness"]["measured"] == 5
 
 
+def test_a_wish_is_done_once_as_soon_as_there_is_a_process_whatever_becomes_of_it(tmp_path: Path) -> None:
+    server = Server(tmp_path / "data")
+    server.supervisor.wish("pause")
+    assert server.supervisor.status()["wish"] == "pause"
+    try:
+        server.supervisor.start(server.log.end)
+        server.kill()  # before it could do anything
+        server.send(10)
+        server.wait_for_all()
+        server.wait(lambda: server.supervisor.status()["wish"] is None)
+        assert server.standing()["added"] == 1
+        server.kill()
+        server.supervisor.wish("pause")
+        server.wait(lambda: server.supervisor.status()["wish"] is None)
+        server.kill()
+        server.wait(lambda: server.supervisor.is_ready)
+        assert server.standing()["added"] == 2
+        server.supervisor.wish("nothing")  # refused, which ends it
+        server.wait(lambda: server.supervisor.status()["wish"] is None)
+    finally:
+        server.supervisor.stop()
+        server.log.close()
+
+
 def test_records_that_change_no_weights_are_not_waited_for(tmp_path: Path) -> None:
     with running(tmp_path / "data") as server:
         server.send(10)

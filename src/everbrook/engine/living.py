@@ -41,6 +41,7 @@ _log = logging.getLogger("everbrook.engine")
 FILE = "online.safetensors"  # of a learner's checkpoint
 
 PATIENCE_S = 0.2  # of who only looks, with a learner that is busy and whose last answer is known
+HELD = {"pause": {"paused": True}, "resume": {"paused": False}}  # wishes that hold when the learner is not there yet
 READ_S, DO_S = 2.0, 10.0  # longest waits for a learner's answer: of who only looks, and of who wants something done
 
 
@@ -242,7 +243,7 @@ class Living:
     # -- commands ------------------------------------------------------------------------------------------------
 
     def command(self, name: str, **arguments: Any) -> dict[str, Any]:
-        """Let the learner do something.
+        """Let the learner do something; one that is starting pauses and resumes when it is there.
 
         Args:
             name: as `LiveLearning.command` knows it.
@@ -255,6 +256,9 @@ class Living:
         if self.supervisor is not None:
             if name in READS_ONLY and not self.supervisor.is_ready:  # who only looks does not wait for a start
                 raise NotReadyError(f"The learner must be running to do '{name}'; it is starting.")
+            if name in HELD and not self.supervisor.is_ready:
+                self.supervisor.wish(name)
+                return HELD[name] | {"pending": True}
             if name in READS_ONLY:
                 return self.supervisor.command(name, arguments, READ_S)
             try:

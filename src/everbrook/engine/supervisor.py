@@ -71,6 +71,7 @@ class Supervisor:
         self._process: subprocess.Popen[bytes] | None = None
         self._assembler, self._is_out_of_step = Assembler(), False
         self._answers = _Answers()
+        self._wish: tuple[int, str] | None = None  # the number under which it will be answered
         self._end = 0
         self._stop_at: float | None = None
         self._deadline = 0.0
@@ -131,6 +132,23 @@ class Supervisor:
         finally:
             self._answers.forget(number)
 
+    def wish(self, name: str) -> None:
+        """Let the learner do something as soon as it can, whatever becomes of its process until then.
+
+        Args:
+            name: of a command without arguments; it takes the place of the wish before.
+        """
+        with self._lock:
+            number, _ = self._answers.expect()
+            self._wish = number, name
+            self._tell_wish()
+
+    def _tell_wish(self) -> None:
+        """Once to each process: the lock is held."""
+        if self._wish is not None and self._link is not None:
+            number, name = self._wish
+            self._link.tell(Kind.COMMAND, {"number": number, "name": name, "arguments": {}})
+
     def stop(self, timeout_s: float = 60.0) -> None:
         """Let the learner keep a checkpoint and go; one that is still starting, or does not go in time, is killed."""
         if not self._thread.is_alive():
@@ -152,6 +170,7 @@ class Supervisor:
         process = self._process
         return {
             "state": self._state, "pid": None if process is None else process.pid,
+            "wish": None if self._wish is None else self._wish[1],
             "offset": self._beat.get("offset"), "behind": self._beat.get("behind"),
             "published": {"version": self._version or None, "offset": self._level, "deltas": self._serial,
                           "rows": self._delta_rows},
@@ -213,6 +232,7 @@ class Supervisor:
         self._starts, self._state = self._starts + 1, "starting"
         with self._lock:
             self._link, self._process = link, process
+            self._tell_wish()
         if self._stop_at is not None:
             link.send(Kind.STOP, b"")
         return link, process
@@ -256,7 +276,11 @@ class Supervisor:
         elif message.kind == Kind.LEVEL:
             self._note_level(message.told())
         elif message.kind == Kind.ANSWER:
-            self._answers.take(message.told())
+            answer = message.told()
+            self._answers.take(answer)
+            with self._lock:
+                if self._wish is not None and self._wish[0] == answer["number"]:
+                    self._wish = None
         elif message.kind == Kind.MOVE:
             self._on_move(message.told())
         elif message.kind == Kind.READY:

@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -15,9 +16,12 @@ import pytest
 
 from everbrook.engine import supervisor as supervising
 from everbrook.engine.learner_link import Link
+from everbrook.engine.living import DO_S, Living
 from everbrook.engine.supervisor import Supervisor
 from everbrook.errors import NotReadyError
+from everbrook.events.sqlite_log import SqliteLog
 from everbrook.settings import Settings
+from everbrook.settings.log import LogSettings
 
 
 def _dying() -> tuple[Link, subprocess.Popen[bytes]]:
@@ -49,3 +53,14 @@ def test_a_learner_that_dies_in_a_loop_is_started_later_and_later(
     assert (status["state"], status["pid"]) == ("stopped", None)
     assert status["starts"] >= 5
     assert sum("exit code 3" in record.getMessage() for record in caplog.records) >= 5
+
+
+@pytest.mark.parametrize("wish", ["pause", "resume"])
+def test_a_pause_holds_while_the_learner_starts_and_nobody_waits_for_it(tmp_path: Path, wish: str) -> None:
+    with SqliteLog.open(tmp_path / "data", LogSettings()) as log:
+        living = Living(tmp_path / "data", log, Settings(), threading.RLock(), lambda: 0)
+        living.supervisor = Supervisor(tmp_path / "data", Settings(), on_delta=lambda _: None)
+        began_s = time.monotonic()
+        assert living.command(wish) == {"paused": wish == "pause", "pending": True}
+        assert living.status()["process"]["wish"] == wish
+        assert time.monotonic() - began_s < DO_S / 2
