@@ -30,6 +30,7 @@ from everbrook.engine.learner_process import Begin
 from everbrook.errors import NotReadyError
 from everbrook.learn.deltas import Assembler, Delta
 from everbrook.settings import Settings
+from everbrook.settings.learner import LearnerSettings
 
 FACTORY = "everbrook.engine.learning:open_learning"
 LOOK_S = 0.1  # longest wait for a message before the process is looked at
@@ -71,7 +72,6 @@ class Supervisor:
         self._process: subprocess.Popen[bytes] | None = None
         self._assembler, self._is_out_of_step = Assembler(), False
         self._answers = _Answers()
-        self._wish: tuple[int, str] | None = None  # the number under which it will be answered
         self._end = 0
         self._stop_at: float | None = None
         self._deadline = 0.0
@@ -133,21 +133,9 @@ class Supervisor:
             self._answers.forget(number)
 
     def wish(self, name: str) -> None:
-        """Let the learner do something as soon as it can, whatever becomes of its process until then.
-
-        Args:
-            name: of a command without arguments; it takes the place of the wish before.
-        """
+        """Have a command without arguments done once there is a process for it, in the place of the wish before."""
         with self._lock:
-            number, _ = self._answers.expect()
-            self._wish = number, name
-            self._tell_wish()
-
-    def _tell_wish(self) -> None:
-        """Once to each process: the lock is held."""
-        if self._wish is not None and self._link is not None:
-            number, name = self._wish
-            self._link.tell(Kind.COMMAND, {"number": number, "name": name, "arguments": {}})
+            self._answers.wish(name, self._link)
 
     def stop(self, timeout_s: float = 60.0) -> None:
         """Let the learner keep a checkpoint and go; one that is still starting, or does not go in time, is killed."""
@@ -169,8 +157,7 @@ class Supervisor:
         """How the learner stands, for people and machines."""
         process = self._process
         return {
-            "state": self._state, "pid": None if process is None else process.pid,
-            "wish": None if self._wish is None else self._wish[1],
+            "state": self._state, "wish": self._answers.wished, "pid": None if process is None else process.pid,
             "offset": self._beat.get("offset"), "behind": self._beat.get("behind"),
             "published": {"version": self._version or None, "offset": self._level, "deltas": self._serial,
                           "rows": self._delta_rows},
@@ -189,8 +176,7 @@ class Supervisor:
             if self._stop_at is not None:
                 break
             self._deaths = 1 if time.monotonic() - started > HEALTHY_S else self._deaths + 1
-            learner = self._settings.learner
-            wait_s = min(learner.restart_backoff_s * 2.0 ** (self._deaths - 1), learner.restart_backoff_max_s)
+            wait_s = _wait_s(self._settings.learner, self._deaths)
             self._state = "waiting"
             self._note(f"The learner's process ended with {_words(code)}; it is started again in {wait_s:g} s.")
             self._wake.wait(wait_s)
@@ -218,13 +204,8 @@ class Supervisor:
         return process.returncode
 
     def _begin(self) -> tuple[Link, subprocess.Popen[bytes]]:
-        stop, failures = self._failed
-        begin = Begin(
-            str(self._path.absolute()), self._settings, self._factory, learned_digest(self._settings), TYPES,
-            skip=stop if failures >= FAILED_PORTIONS else None,
-        )  # fmt: skip
         link, process = _spawn()
-        link.send(Kind.BEGIN, msgspec.json.encode(begin))
+        link.send(Kind.BEGIN, _first_message(self._path, self._settings, self._factory, self._failed))
         link.tell(Kind.END, self._end)
         self._assembler, self._is_out_of_step = Assembler(), False
         self._beat, self._beat_at, self._is_ready = {}, 0.0, False
@@ -232,7 +213,7 @@ class Supervisor:
         self._starts, self._state = self._starts + 1, "starting"
         with self._lock:
             self._link, self._process = link, process
-            self._tell_wish()
+            self._answers.tell_wish(link)
         if self._stop_at is not None:
             link.send(Kind.STOP, b"")
         return link, process
@@ -276,11 +257,7 @@ class Supervisor:
         elif message.kind == Kind.LEVEL:
             self._note_level(message.told())
         elif message.kind == Kind.ANSWER:
-            answer = message.told()
-            self._answers.take(answer)
-            with self._lock:
-                if self._wish is not None and self._wish[0] == answer["number"]:
-                    self._wish = None
+            self._answers.take(message.told())
         elif message.kind == Kind.MOVE:
             self._on_move(message.told())
         elif message.kind == Kind.READY:
@@ -322,9 +299,10 @@ class Supervisor:
 
 
 class _Answers:
-    """Commands that wait for their answers."""
+    """Commands that wait for their answers, and the one that waits for a process to do it."""
 
     def __init__(self) -> None:
+        self._wish: tuple[int, str] | None = None  # and the number under which it will be answered
         self._lock = threading.Lock()
         self._waiting: dict[int, Future[dict[str, Any]]] = {}
         self._count = 0
@@ -335,7 +313,28 @@ class _Answers:
             future = self._waiting[self._count] = Future()
             return self._count, future
 
+    @property
+    def wished(self) -> str | None:
+        wish = self._wish
+        return None if wish is None else wish[1]
+
+    def wish(self, name: str, link: Link | None) -> None:
+        with self._lock:
+            self._count += 1
+            self._wish = self._count, name
+        if link is not None:
+            self.tell_wish(link)
+
+    def tell_wish(self, link: Link) -> None:
+        """To each process once, since one that ended may not have done it."""
+        wish = self._wish
+        if wish is not None:
+            link.tell(Kind.COMMAND, {"number": wish[0], "name": wish[1], "arguments": {}})
+
     def take(self, answer: dict[str, Any]) -> None:
+        with self._lock:
+            if self._wish is not None and self._wish[0] == answer["number"]:
+                self._wish = None
         future = self.forget(answer["number"])
         if future is None:
             return
@@ -354,6 +353,19 @@ class _Answers:
             waiting, self._waiting = self._waiting, {}
         for future in waiting.values():
             future.set_exception(NotReadyError("The learner must be running to answer; its process ended."))
+
+
+def _wait_s(learner: LearnerSettings, deaths: int) -> float:
+    """How long to wait before a process is started again."""
+    return min(learner.restart_backoff_s * 2.0 ** (deaths - 1), learner.restart_backoff_max_s)
+
+
+def _first_message(path: Path, settings: Settings, factory: str, failed: tuple[int, int]) -> bytes:
+    """What a process is told first; a portion that failed again and again is left out."""
+    skip = failed[0] if failed[1] >= FAILED_PORTIONS else None
+    return msgspec.json.encode(
+        Begin(str(path.absolute()), settings, factory, learned_digest(settings), TYPES, skip=skip)
+    )
 
 
 def _spawn() -> tuple[Link, subprocess.Popen[bytes]]:
