@@ -18,6 +18,7 @@ from everbrook.cli.main import main
 from everbrook.engine.checkup import is_healthy, look_over
 from everbrook.engine.learner_journal import Journal
 from everbrook.events.columns import EventColumns
+from everbrook.events.log_checkup import log_troubles
 from everbrook.events.records import Event
 from everbrook.settings import load_settings
 
@@ -85,6 +86,26 @@ def test_a_directory_in_good_order_is_healthy_and_left_as_it_is(data: Path, caps
     assert {name: body for name, body in _files(data).items() if not name.endswith(("-shm", "-wal"))} == before
     assert main(["doctor", str(data), "--set", 'mixture.experts=["popularity", "transitions"]']) == 0
     assert capsys.readouterr().out.splitlines()[-1] == f"{data} is in good order."
+
+
+def test_flipped_bytes_of_the_database_that_are_not_seen_lie_where_no_record_is(data: Path, tmp_path: Path) -> None:
+    body, held = (data / "log.sqlite").read_bytes(), _records(data)
+    unseen = 0
+    for at in range(100, len(body) - 64, len(body) // 24):
+        changed = bytearray(body)
+        changed[at : at + 64] = bytes(one ^ 0xFF for one in body[at : at + 64])
+        (data / "log.sqlite").write_bytes(changed)
+        if not [one for one in log_troubles(data) if one.level == "wrong"]:
+            unseen += 1
+            assert body[at : at + 64] == bytes(64), at  # what a page has beyond its rows
+            assert _records(data) == held
+    assert 0 < unseen < 24
+
+
+def _records(path: Path) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(path / "log.sqlite")) as database:
+        tables = ("batches", "event_ids", "segments")
+        return [row for table in tables for row in database.execute(f"SELECT * FROM {table} ORDER BY 1")]
 
 
 DAMAGE: dict[str, tuple[Callable[[Path], Any], str, str]] = {
