@@ -20,6 +20,8 @@ def run(arguments: argparse.Namespace) -> int:
         done = engine.pause() if arguments.command == "pause" else engine.resume()
     if arguments.json:
         print(json.dumps(done))
+    elif done.get("pending"):
+        print(f"The learner is starting: the gate is {'paused' if done['paused'] else 'resumed'} as soon as it is there.")
     elif done["paused"]:
         print("Paused: the gate makes no moves by itself; learning goes on. `everbrook resume` ends it.")
     else:

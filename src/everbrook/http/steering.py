@@ -25,12 +25,14 @@ class Steering(Room):
             errors=(400, 404, 413, 503), example={"to": "anchor"},
         ),
         Operation(
-            "post", "/v1/pause", "post_pause", "Let the gate make no moves by itself; learning goes on.", "admin",
-            takes=Nothing, errors=(400, 413, 503),
+            "post", "/v1/pause", "post_pause",
+            "Let the gate make no moves by itself; learning goes on. While the learner starts, it waits for it "
+            "(pending).", "admin", takes=Nothing, errors=(400, 413, 503),
         ),
         Operation(
-            "post", "/v1/resume", "post_resume", "Let the gate make its moves again.", "admin", takes=Nothing,
-            errors=(400, 413, 503),
+            "post", "/v1/resume", "post_resume",
+            "Let the gate make its moves again. While the learner starts, it waits for it (pending).", "admin",
+            takes=Nothing, errors=(400, 413, 503),
         ),
         Operation(
             "post", "/v1/override", "post_override", "Say by hand whom the live weights serve.", "admin",
