@@ -21,7 +21,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(done))
     elif done.get("pending"):
-        print(f"The learner is starting: the gate is {'paused' if done['paused'] else 'resumed'} as soon as it is there.")
+        what = "paused" if done["paused"] else "resumed"
+        print(f"The learner is starting: the gate is {what} as soon as it is there.")
     elif done["paused"]:
         print("Paused: the gate makes no moves by itself; learning goes on. `everbrook resume` ends it.")
     else:
