@@ -89,7 +89,7 @@ def main() -> None:
             report(f"ask/{window_s}s/{'all' if scenario < 0 else 'one scenario'}", median_ms(ask, turns), "ms")
     report("arrays", median_ms(counted.arrays, turns), "ms")
     rng = np.random.default_rng(1)
-    n = module.PORTION_EVENTS - 1
+    n = module.WAITING_EVENTS - 1
     item = np.minimum(rng.pareto(1.0, n), ITEMS - 1).astype(np.int32)
     ts_ms = NOW_MS + np.arange(n, dtype=np.int64)
 

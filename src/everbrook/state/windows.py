@@ -27,14 +27,16 @@ _SIZES = ((10 * _SECOND_MS, 90), (5 * _MINUTE_MS, 36), (_HOUR_MS, 72), (_DAY_MS,
 _SPARE = 4  # buckets besides: the one that a window begins in, and a few of clocks that are wrong
 MOST_PAIRS = 32_768
 """How many pairs of item and scenario a bucket keeps that is over."""
-PORTION_EVENTS = 32_768
+PORTION_EVENTS = 262_144
 """After so many events buckets are cut to what they may keep."""
+WAITING_EVENTS = 32_768
+"""So many may wait to be counted where they come in small runs; of large runs a whole portion is counted at once."""
 LONGEST_S = _SIZES[-1][0] * _SIZES[-1][1] // 1000
 """The longest window that can be asked for, in seconds."""
 
+_DENSE = 1 << 20  # where times lie within so many buckets, these are looked through rather than sorted
 _PLACE_BITS = 16
 _PLACES = (1 << _PLACE_BITS) - 1  # all of them set: no scenario
-_KEY_BITS = 31 + _PLACE_BITS
 
 
 class Windows:
@@ -61,7 +63,7 @@ class Windows:
             if weight[0] > 0.0:
                 at = self._n
                 self._ts_ms[at], self._keys[at] = ts_ms[0], int(item[0]) << _PLACE_BITS | int(scenario[0]) & _PLACES
-                self._counted(1)
+                self._noted(1)
             return
         good = weight > 0.0
         if not good.all():
@@ -72,10 +74,10 @@ class Windows:
             stop = min(len(ts_ms), done + PORTION_EVENTS - self._portion)
             at, n = self._n, stop - done
             self._ts_ms[at : at + n], self._keys[at : at + n] = ts_ms[done:stop], keys[done:stop]
-            self._counted(n)
+            self._noted(n)
             done = stop
 
-    def _counted(self, n: int) -> None:
+    def _noted(self, n: int) -> None:
         self._n += n
         self._portion += n
         if self._portion == PORTION_EVENTS:
@@ -83,10 +85,13 @@ class Windows:
             self._settle()
             for ring in self._rings:
                 ring.cut()
+        elif self._n >= WAITING_EVENTS > n:
+            self._settle()
 
     def _settle(self) -> None:
         if self._n:
-            ts_ms, keys = self._ts_ms[: self._n], self._keys[: self._n]
+            order = np.argsort(self._keys[: self._n])
+            ts_ms, keys = self._ts_ms[order], self._keys[order]
             for ring in self._rings:
                 ring.add(ts_ms, keys)
             self._n = 0
@@ -145,23 +150,29 @@ class Ring:
         return sum(keys.nbytes + counts.nbytes for keys, counts in self._buckets.values())
 
     def add(self, ts_ms: I64, keys: I64) -> None:
-        """Count events, each in the bucket of its time, as long as that is among the latest."""
+        """Count events, each in the bucket of its time, as long as that is among the latest.
+
+        Args:
+            ts_ms: (B,)
+            keys: (B,) ascending.
+        """
         number = ts_ms // self.size_ms
-        met = np.unique(number)
+        first = int(number.min())
+        met = np.flatnonzero(np.bincount(number - first)) + first if np.ptp(number) < _DENSE else np.unique(number)
         kept = sorted({*self._buckets, *met[-self._most :].tolist()})[-self._most :]
         for gone in [bucket for bucket in self._buckets if bucket < kept[0]]:
             del self._buckets[gone]
-        met = met[met >= kept[0]]
-        if len(met) == 1 and number.min() == met[0]:
-            self._count(int(met[0]), *_counted(keys))
-            return
-        among = number >= kept[0]
-        place = np.searchsorted(met, number[among])
-        mixed, counts = _counted(place.astype(np.int64) << _KEY_BITS | keys[among])
-        edges = np.searchsorted(mixed, np.arange(len(met) + 1, dtype=np.int64) << _KEY_BITS).tolist()
-        single = mixed & ((1 << _KEY_BITS) - 1)
-        for n, bucket in enumerate(met.tolist()):
-            self._count(bucket, single[edges[n] : edges[n + 1]], counts[edges[n] : edges[n + 1]])
+        if first < kept[0]:
+            among, met = number >= kept[0], met[met >= kept[0]]
+            keys, number = keys[among], number[among]
+        if len(met) == 1:
+            self._count(int(met[0]), *_runs(keys))
+        elif len(met):
+            place = np.searchsorted(met, number).astype(np.uint8)  # so few: they are sorted by counting
+            order = np.argsort(place, kind="stable")
+            edges, sorted_keys = np.searchsorted(place[order], np.arange(len(met) + 1)).tolist(), keys[order]
+            for n, bucket in enumerate(met.tolist()):
+                self._count(bucket, *_runs(sorted_keys[edges[n] : edges[n + 1]]))
 
     def _count(self, bucket: int, keys: I64, counts: U32) -> None:
         """Add counts of different keys, sorted, to a bucket."""
@@ -212,10 +223,10 @@ class Ring:
             start = stop
 
 
-def _counted(keys: I64) -> tuple[I64, U32]:
-    """The different keys, sorted, and how often each is there."""
-    different, counts = np.unique(keys, return_counts=True)
-    return different, counts.astype(np.uint32)
+def _runs(keys: I64) -> tuple[I64, U32]:
+    """The different ones of sorted keys, and how often each is there."""
+    starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
+    return keys[starts], np.diff(starts, append=len(keys)).astype(np.uint32)
 
 
 def _by_item(keys: I64, counts: U32, n_items: int, scenario: int) -> F64:
