@@ -115,7 +115,7 @@ class Content:
         parts = [part for part in self._find(query) if len(part.items)]
         if not parts:
             return np.empty(0, np.int32)
-        ranked = [part.items[np.lexsort((part.items, -part.mass[:, 0]))][:limit] for part in parts]
+        ranked = [_first(part.items, part.mass[:, 0], limit) for part in parts]
         rows = np.concatenate(ranked)
         turn = np.concatenate([len(ranked) * np.arange(len(one)) + i for i, one in enumerate(ranked)])
         rows = rows[np.argsort(turn, kind="stable")]
@@ -186,6 +186,14 @@ class Content:
             return Part(items, mass, rest)
         kernels.soften(cosines, temperatures, self.settings.least_rest, mass, rest)
         return Part(items, mass, rest)
+
+
+def _first(items: I32, mass: F32, limit: int) -> I32:
+    """The items of the highest masses, best first, equal ones in row order."""
+    if 0 < limit < len(items):
+        among = np.flatnonzero(mass >= np.partition(mass, -limit)[-limit])  # with all that are level with the last
+        items, mass = items[among], mass[among]
+    return items[np.lexsort((items, -mass))][:limit]
 
 
 def _under(begin: str, arrays: Arrays) -> Arrays:

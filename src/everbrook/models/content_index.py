@@ -76,8 +76,8 @@ class ContentIndex:
         """(C,) items that share features and (C,) their cosines, without those left out."""
         a = self._arrays
         return kernels.alike(
-            wanted.columns, wanted.values, left_out, budget, a["starts"], a["counts"], a["heads"],
-            a["post_row"], a["post_value"], a["post_next"], self._votes,
+            wanted.columns, wanted.values, left_out, budget, int(a["sizes"][kernels.STALE]),
+            a["starts"], a["counts"], a["heads"], a["post_row"], a["post_value"], a["post_next"], self._votes,
         )  # fmt: skip
 
     def because(self, recent: I32, decay: float, rows: I32) -> I32:

@@ -110,10 +110,13 @@ def profile(
 
 @njit(cache=True)
 def alike(
-    columns: I32, values: F32, left_out: I32, budget: int, starts: I64, counts: I32, heads: I64,
+    columns: I32, values: F32, left_out: I32, budget: int, stale: int, starts: I64, counts: I32, heads: I64,
     post_row: I32, post_value: F32, post_next: I64, votes: F32,
 ) -> tuple[I32, F32]:  # fmt: skip
-    """Items that share features, and their cosines as far as the budget of entries reaches. `votes` must be zeros."""
+    """Items that share features, and their cosines as far as the budget of entries reaches. `votes` must be zeros.
+
+    Whether an entry is still its item's is looked up, in two more places of memory, only where some are `stale`.
+    """
     items = np.empty(min(budget, len(votes)), np.int32)
     n = 0
     for j in range(len(columns)):
@@ -123,7 +126,7 @@ def alike(
         while e != END and budget > 0:
             budget -= 1
             row = post_row[e]
-            if starts[row] <= e < starts[row] + counts[row]:
+            if stale == 0 or starts[row] <= e < starts[row] + counts[row]:
                 if votes[row] == 0:
                     if n == len(items):
                         break
@@ -153,9 +156,9 @@ def soften(cosines: F32, temperatures: F64, least_rest: float, mass: F32, rest: 
     for c in range(len(cosines)):
         peak = max(peak, np.float64(cosines[c]))
     for k in range(len(temperatures)):
-        total = 0.0
+        total, nothing = 0.0, math.exp(-peak / temperatures[k])
         for c in range(len(cosines)):
-            part = math.exp((cosines[c] - peak) / temperatures[k]) - math.exp(-peak / temperatures[k])
+            part = math.exp((cosines[c] - peak) / temperatures[k]) - nothing
             mass[c, k] = max(0.0, part)
             total += mass[c, k]
         if total <= 0:
@@ -259,14 +262,25 @@ def nearest_numbers(
     for shared in range(1, names + 1):
         shares[shared] = math.log(shared / max(asked, 1))
         steepness[shared] = 1.0 / (2 * shared * width * width)
+    squares, counted = np.zeros(N), np.zeros(N, np.int64)
+    for k in range(names):  # a name at a time and without branches: several rows at once
+        if weight[k] > 0:
+            wanted = middle[k]
+            for row in range(N):
+                difference = table[row, k] - wanted if known[row, k] else 0.0
+                squares[row] += difference * difference
+                counted[row] += known[row, k]
+    shares[0] = nowhere
     for row in range(N):
-        shared, squares = apart(table, known, row, middle, weight)
-        logs[row] = np.float32(shares[shared] - squares * steepness[shared]) if shared > 0 else nowhere
+        logs[row] = np.float32(shares[counted[row]] - squares[row] * steepness[counted[row]])
     for row in left_out:
         if 0 <= row < N:
             logs[row] = nowhere
-    for row in range(N):
-        peaks[row // block] = max(peaks[row // block], np.float64(logs[row]))
+    for number in range(len(peaks)):
+        peak = np.float64(nowhere)
+        for row in range(number * block, min(number * block + block, N)):
+            peak = max(peak, np.float64(logs[row]))
+        peaks[number] = peak
     floor = -1e30
     if len(peaks) > top:
         floor = kth_smallest(peaks, len(peaks) - top) - 1e-3  # more than rounding

@@ -5,7 +5,8 @@ from everbrook.events.records import ItemChange
 from everbrook.features.content import ContentFeatures
 from everbrook.features.numbers import Numbers
 from everbrook.features.vectors import GivenVectors
-from everbrook.models.content import Content
+from everbrook.models.content import Content, _first
+from everbrook.models.content_kernels import STALE
 from everbrook.models.content_scan import NumberScan, VectorScan
 from everbrook.settings.content import ContentSettings
 from everbrook.settings.features import FeaturesSettings
@@ -223,3 +224,33 @@ def test_an_item_that_is_forgotten_has_neither_vectors_nor_numbers():
     content.put(np.arange(1, 3, dtype=np.int32), [None, None])
     _, rest = scores(content, asked(0))
     assert np.isnan(rest).all()
+
+
+def test_the_first_are_those_of_the_whole_order_also_where_many_are_level():
+    rng = np.random.default_rng(0)
+    for n in (0, 1, 7, 300):
+        items, mass = rng.permutation(n).astype(np.int32), rng.integers(0, 5, n).astype(np.float32)
+        whole = items[np.lexsort((items, -mass))]
+        for limit in (0, 1, 5, 299, 300, 400):
+            assert _first(items, mass, limit).tolist() == whole[:limit].tolist()
+
+
+def test_what_was_said_of_items_before_changes_nothing_of_who_is_alike():
+    once, again = shelf(), made()
+    records = [ItemChange(id=f"i{i}", title=f"other words {i}", categories=["grey"]) for i in range(ITEMS)]
+    again.put(np.arange(ITEMS, dtype=np.int32), records)
+    again.put(
+        np.arange(ITEMS, dtype=np.int32),
+        [
+            ItemChange(
+                id=f"i{i}", title=f"{('red', 'green', 'blue', 'black')[i % 4]} shoes number {i}",
+                categories=[("red", "green", "blue", "black")[i % 4]], vectors={"v": [1.0, float(i)]},
+            )
+            for i in range(ITEMS)
+        ],
+    )  # fmt: skip
+    assert again._index._arrays["sizes"][STALE] > 0 == once._index._arrays["sizes"][STALE]
+    mass, rest = scores(once, asked(8, 5))
+    mass_again, rest_again = scores(again, asked(8, 5))
+    np.testing.assert_allclose(mass_again, mass, rtol=1e-5)
+    np.testing.assert_allclose(rest_again, rest, rtol=1e-5)
