@@ -172,6 +172,11 @@ class Living:
         elif left and offset_of(left) > newest_kept(self._path, self._settings, self._log.end):
             self._adopted = keep_parts_for_process(self._path, self._settings, left)
 
+    def tell_end(self, end: int) -> None:
+        """Tell the process, where one learns, that records below an offset are durable."""
+        if self.supervisor is not None:
+            self.supervisor.note_end(end)
+
     def follow(self, end: int, most: int | None = None) -> None:
         """Learn what the log has up to an offset, where learning is inside; or tell the process.
 
@@ -179,8 +184,7 @@ class Living:
             end: the offset.
             most: nothing is learned where more records than this wait; None learns all.
         """
-        if self.supervisor is not None:
-            self.supervisor.note_end(end)
+        self.tell_end(end)
         learning = self.learning
         if learning is None or learning.offset >= end or (most is not None and end - learning.offset > most):
             return

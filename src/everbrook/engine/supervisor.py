@@ -101,9 +101,9 @@ class Supervisor:
 
     def note_end(self, end: int) -> None:
         """Tell the learner that the log has grown, as soon as records are durable."""
-        self.freshness.note(end, time.monotonic())
-        self._end = max(self._end, end)
-        link = self._link
+        if end > self._end:  # it may be told again when the records are taken in
+            self.freshness.note(end, time.monotonic())
+        self._end, link = max(self._end, end), self._link
         if link is not None and not link.waiting_bytes:  # who does not read looks by himself
             link.tell(Kind.END, self._end)
 

@@ -110,7 +110,7 @@ class Taking(Steering):
         turns = self._all_turns.get(loop)
         if turns is None:
             turns = self._all_turns[loop] = Turns(
-                self._behind, self._take_turn, self.update, self._owe, self._note_fault
+                self._behind, self._take_turn, self.update, self._owe, self._note_fault, self.live.tell_end
             )
         return turns
 

@@ -47,13 +47,16 @@ class Turns:
         take_all: takes in all of them, called on another thread.
         owe: whether records below an offset may be answered for before they are taken in; whoever looks will do it.
         note: told of a fault that nobody waits to hear of.
+        durable: told once for the records of a commit that were answered for, up to which offset.
     """
 
     def __init__(
         self, behind: Callable[[], int], take_turn: Callable[[], int], take_all: Callable[[], int],
         owe: Callable[[int], bool] = lambda _: False, note: Callable[[Exception], None] = lambda _: None,
+        durable: Callable[[int], None] = lambda _: None,
     ) -> None:  # fmt: skip
         self._behind, self._take_turn, self._take_all, self._owe, self._note = behind, take_turn, take_all, owe, note
+        self._durable, self._is_telling = durable, False
         self._reached, self._owed = 0, 0  # offsets
         self._waiting: deque[tuple[Appended, Then]] = deque()
         self._is_going = False  # a turn is due, or another thread takes in
@@ -66,12 +69,19 @@ class Turns:
             return
         if not self._waiting and self._behind() <= LATER and self._owe(appended.stop):
             self._owed = max(self._owed, appended.stop)
+            if not self._is_telling:
+                self._is_telling = True
+                asyncio.get_running_loop().call_soon(self._tell_durable)
             self._come_later()
             then(receipt_of(appended))
             return
         self._waiting.append((appended, then))
         if not self._is_going:
             self._go()
+
+    def _tell_durable(self) -> None:
+        self._is_telling = False
+        self._durable(self._owed)
 
     def _come_later(self) -> None:
         if not self._is_later and not self._is_going:

@@ -156,18 +156,21 @@ def test_a_batch_taken_in_by_turns_teaches_what_it_teaches_at_once(tmp_path: Pat
 
 
 def test_few_are_answered_for_at_once_and_taken_in_together_soon_after() -> None:
-    log, told, owed = Log(slice_records=200), list[Any](), list[int]()
+    log, told, owed, durable = Log(slice_records=200), list[Any](), list[int](), list[int]()
 
     async def work() -> None:
         def owe(offset: int) -> bool:
             owed.append(offset)
             return True
 
-        turns = Turns(log.behind, log.turn, log.all, owe)
+        turns = Turns(log.behind, log.turn, log.all, owe, durable=durable.append)
         for n in range(5):
             log.end += 1
             turns.wait(Appended(n, n + 1), told.append)
         assert [found.offset for found in told] == [1, 2, 3, 4, 5] == owed
+        assert log.turns == 0
+        await asyncio.sleep(0)
+        assert durable == [5]  # whoever learns beside hears of a commit once, and does not wait for the turn
         assert log.turns == 0
         while log.reached < 5:
             await asyncio.sleep(0.001)
