@@ -22,16 +22,18 @@ class FreshLock:
     def __init__(self, take_in: Callable[[int], None]) -> None:
         self.bare = threading.RLock()
         """The same lock for those who change what is known and do not look at it."""
-        self._take_in, self._depth, self._owed, self._paid = take_in, 0, 0, 0  # the last two are offsets
+        self._take_in, self._depth, self._paid = take_in, 0, 0
+        self.owed = 0
+        """The offset below which records were answered for."""
 
     def owe(self, offset: int) -> None:
         """Records below an offset were answered for and may not be taken in; whoever takes the lock next does it."""
-        self._owed = max(self._owed, offset)
+        self.owed = max(self.owed, offset)
 
     def __enter__(self) -> None:
         self.bare.acquire()
         self._depth += 1
-        owed = self._owed
+        owed = self.owed
         if owed > self._paid and self._depth == 1:
             self._paid = owed
             self._take_in(owed)

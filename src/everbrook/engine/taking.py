@@ -115,7 +115,7 @@ class Taking(Steering):
         return turns
 
     def _owe(self, offset: int) -> bool:
-        if self._learns_inside:
+        if self._learns_inside or offset - self._core.offset > self.settings.engine.live_events:
             return False
         self._lock.owe(offset)
         return True
@@ -139,11 +139,16 @@ class Taking(Steering):
     def _behind(self) -> int:
         return self.log.end - self._core.offset
 
+    def _next_stop(self) -> int:
+        """How far to take in now: what waits because it may is no backlog for what comes after it."""
+        owed, end = self._lock.owed, self.log.end
+        return owed if self._core.offset < owed and end - self._core.offset > self.settings.engine.live_events else end
+
     def _take_turn(self) -> int:
         """Take in the next records of the log, as many as one turn may; the offset reached."""
         with self._lock.bare:
             if self._core.offset < self.log.end:
-                self._catch_up(self.log.end, None if self._learns_inside else self._turn)
+                self._catch_up(self._next_stop(), None if self._learns_inside else self._turn)
             reached, is_due = self._core.offset, self._is_checkpoint_due()
         if is_due:
             asyncio.get_running_loop().run_in_executor(None, self._keep_or_note)

@@ -17,6 +17,7 @@ from everbrook.engine.turns import AT_ONCE, LATER, Receipt, Turns
 from everbrook.events.log import Appended
 from everbrook.events.records import Event
 from everbrook.settings import Settings
+from everbrook.settings.engine import EngineSettings
 from everbrook.settings.mixture import MixtureSettings
 from everbrook.testing.clock import FakeClock
 
@@ -61,6 +62,7 @@ def _told(log: Log, batches: list[int], most: int = 100) -> tuple[list[Any], lis
                 assert told[place] is None
                 told[place] = found
                 when.append((log.turns, log.reached))
+
             return heard
 
         firsts = [sum(batches[:n]) for n in range(len(batches))]
@@ -153,6 +155,29 @@ def test_a_batch_taken_in_by_turns_teaches_what_it_teaches_at_once(tmp_path: Pat
     for part, arrays in one.items():
         for name, array in arrays.items():
             np.testing.assert_allclose(array, other[part][name], rtol=1e-5, atol=1e-6, err_msg=f"{part}/{name}")
+
+
+def test_batches_that_wait_for_each_other_are_no_backlog(tmp_path: Path) -> None:
+    settings = Settings(
+        mixture=MixtureSettings(experts=("popularity", "transitions"), judge_share=1.0),
+        engine=EngineSettings(live_events=10, catch_up_judge_share=0.0),
+    )
+    told: list[int] = []
+
+    async def work(shop: Recommender) -> None:
+        for first in range(0, 60, 6):
+            events = [
+                Event(user="u", item=f"i{n % 11}", ts=1_740_000_000_000 + 1000 * n) for n in range(first, first + 6)
+            ]
+            await shop.ingest_soon(events)
+            told.append(shop.log.end - shop._core.offset)
+
+    with Recommender.open(tmp_path, settings, FakeClock()) as shop:
+        shop._allowance = Allowance(0.0, 1)  # all that it likes
+        asyncio.run(work(shop))
+        shop.update()
+        assert max(told) == 6, "some were answered before they were taken in, and never more than is live"
+        assert shop._core.judged == 60
 
 
 def test_few_are_answered_for_at_once_and_taken_in_together_soon_after() -> None:
