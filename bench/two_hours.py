@@ -4,7 +4,8 @@
 
 A server as `everbrook serve` starts it, learning beside the lists. The users and items are a fixed number, and first a
 warm-up fills what is bounded (pages of the log, its newest records, pair counts, remembered groups), for what is asked
-is whether anything grows that nothing bounds: new people and items cost memory rightly. Then a client sends batches of
+is whether anything grows that nothing bounds: new people and items cost memory rightly. Pairs of 1,000 items are full
+after a million events. Then a client sends batches of
 ten events with ids of their own, asks for lists, changes items and reads, at fixed rates; a server that falls behind is
 asked as fast as it answers. Each minute: private and mapped memory and open files of the server's and the learner's
 process, their CPU, the machine's load, requests, p50 and p99 of lists and events. At the end a line is fitted through
@@ -124,7 +125,7 @@ class Load:
         while self._count < events:
             if self.server.ask("POST", "/v1/events", self.batch(WARM_BATCH))[0] != 200:
                 raise SystemExit("The warm-up's events were refused.")
-        until = time.monotonic() + 900.0
+        until = time.monotonic() + 1800.0
         while self.server.live().get("events", 0) < events and time.monotonic() < until:
             time.sleep(1.0)
 
@@ -207,7 +208,7 @@ def main() -> None:
     parser.add_argument("--lists", type=float, default=10.0, help="a second")
     parser.add_argument("--users", type=int, default=1000)
     parser.add_argument("--items", type=int, default=1000)
-    parser.add_argument("--warm-events", type=int, default=200_000, help="before the first minute")
+    parser.add_argument("--warm-events", type=int, default=1_200_000, help="before the first minute")
     options = parser.parse_args()
     every_s = {"events": BATCH / options.events, "list": 1.0 / options.lists, "patch": 1.0, "read": 0.5}
     minutes: list[dict[str, float]] = []
