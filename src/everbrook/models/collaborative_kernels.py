@@ -151,7 +151,7 @@ def unit(clock: I64, ts_ms: int, half_life_ms: float, counts: F64, weights: F32)
     return float(2.0**doublings)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def learn(
     start: int, ts_ms: I64, items: I32, signal: F32, n: I32, history: I32, window: int, decay: float,
     half_life_ms: float, limit: int, clock: I64, at: I64, offsets: I64, rooms: I32, fills: I32, keys: I32, weights: F32,
@@ -192,7 +192,7 @@ def learn(
     return len(items)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def ask(
     recent: I32, mine: I32, decay: float, shrinkage: float, sharpness: float, kappa: float, least_rest: float,
     unit_now: float, returns: F64,

@@ -108,7 +108,7 @@ def profile(
     return columns[:n], values
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def alike(
     columns: I32, values: F32, left_out: I32, budget: int, stale: int, starts: I64, counts: I32, heads: I64,
     post_row: I32, post_value: F32, post_next: I64, votes: F32,
@@ -149,7 +149,7 @@ def alike(
     return found[:kept], cosines[:kept]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def soften(cosines: F32, temperatures: F64, least_rest: float, mass: F32, rest: F32) -> None:
     """Cosines to probabilities, one column a temperature: exp(c/t) less what a cosine of 0 would have."""
     peak = 0.0
@@ -246,7 +246,7 @@ def near_numbers(
             out[m] = shared / asked * math.exp(-squares / (2 * shared * width * width))
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def nearest_numbers(
     table: F32, known: Bool, recent: I32, pull: F64, left_out: I32, width: float, top: int
 ) -> I32:  # fmt: skip

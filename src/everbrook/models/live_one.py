@@ -83,7 +83,7 @@ def _sigmoid(x):  # type: ignore[no-untyped-def]
     return 1.0 / (1.0 + math.exp(-max(min(np.float64(x), 700.0), -700.0)))
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _state(rows, times, kinds, edges, ahead, weights, out):  # type: ignore[no-untyped-def]
     """Read the places from the last to the first: what a later place keeps of an earlier one is a product.
 

@@ -36,7 +36,7 @@ def state_levels(width: int) -> int:
     return int(min(32767, (2**31 - 1) // (127 * width)))
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def code_rows(
     table: F32, place: I32, buffer: F32, rows: I32, levels: int, codes: I8, scales: F32, slack: F32
 ) -> None:
@@ -117,7 +117,7 @@ def widest(slack: F32, rows: int) -> F32:
     return most
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def scan(
     codes: I8, scales: F32, slack: F32, states: I16, sizes: F64, log_prior: F32, scores: F32, highs: F32
 ) -> None:
@@ -278,7 +278,7 @@ def coded_states(states: F32, levels: int, coded: I16, sizes: F64) -> None:
         sizes[q, 0], sizes[q, 1] = coded_state(states[q], levels, coded[q])
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def answer(
     scores: F32, highs: F32, most: F32, norm: float, table: F32, place: I32, buffer: F32, state: F32, rows: I32,
     log_prior: F32, limit: int, found: I32,

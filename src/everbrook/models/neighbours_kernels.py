@@ -99,7 +99,7 @@ def alive(at: I64, group: int, slots: int) -> bool:
     return group >= 0 and group >= at[NEXT_GROUP] - slots
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def learn(
     at: I64, pool: I64, blocks: I64, sizes: I32, counts: I64, cap: int,
     members: I32, lengths: I32, current: I64, closing: bool,

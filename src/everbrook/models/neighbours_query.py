@@ -156,7 +156,7 @@ def vote(
     return found, total
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def ask(
     at: I64, pool: I64, blocks: I64, sizes: I32, counts: I64, members: I32, lengths: I32,
     near: F32, first: I32, touched: I64, votes: F32, place: I32,

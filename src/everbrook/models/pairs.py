@@ -25,6 +25,7 @@ USED, STARTED, ORIGIN_MS = 0, 1, 2
 FIRST = 4
 """Entries of the smallest block."""
 CLASSES = 16
+_LANES = 16
 LONGEST_S = 2**31 - 1
 Store = tuple[I64, F64, I32, I32, F32, I64, I64]
 """What the loops are given: head (N, 4), totals (N, C), others (P,), last (P,), counts (P, C), free, meta."""
@@ -100,9 +101,18 @@ def seconds_since_first(ts_ms: int, meta: I64) -> int:
 @njit(cache=True)
 def find(others: I32, start: int, length: int, target: int) -> int:
     """Where `target` stands among the entries of a row; -1 where it does not."""
-    for e in range(start, start + length):
+    e, stop = start, start + length
+    while e + _LANES <= stop:  # a fixed count without a way out: several entries at once
+        near, hits = others[e : e + _LANES], 0
+        for i in range(_LANES):
+            hits += near[i] == target
+        if hits:
+            break
+        e += _LANES
+    while e < stop:
         if others[e] == target:
             return e
+        e += 1
     return -1
 
 
@@ -176,13 +186,17 @@ def weakest(row: int, store: Store, rates: F64) -> Bool:
     head, totals, _, last, counts, _, _ = store
     H = rates.shape[0]  # counters stand by kind, then by half-life
     start, n, now = head[row, OFFSET], head[row, LENGTH], head[row, TOUCHED]
-    strength = np.zeros(n)
+    C = totals.shape[1]
+    strength, parts = np.zeros(n), np.zeros(C)
+    for c in range(C):
+        if totals[row, c] > 0.0:
+            parts[c] = 1.0 / totals[row, c]
     for j in range(n):
         for h in range(H):
-            f = fade((now - last[start + j]) * rates[h])
-            for c in range(h, totals.shape[1], H):
-                if totals[row, c] > 0.0:
-                    strength[j] += counts[start + j, c] * f / totals[row, c]
+            share = 0.0
+            for c in range(h, C, H):
+                share += counts[start + j, c] * parts[c]
+            strength[j] += share * fade((now - last[start + j]) * rates[h])
     doomed = np.zeros(n, np.bool_)
     for j in least(strength, max(1, n // 4)):
         doomed[j] = True

@@ -52,7 +52,7 @@ def touch(counts: F64, last: int, ts: int, weight: float, rates: F64) -> int:
     return last
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def observe_all(
     ts: I64,
     item: I32,

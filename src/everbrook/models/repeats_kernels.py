@@ -95,7 +95,7 @@ def learn(cell: F64, hit: float, memory: float) -> None:
     cell[1] += 1.0
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def observe(
     ts: I64,
     item: I32,

@@ -19,6 +19,9 @@ _BASE_HALF_LIVES_S = (3600.0, 0.0)
 class Transitions:
     """What follows the last items; columns 'transitions/…', 'window/…' and 'covisit/…'."""
 
+    is_slow = True
+    """To learn takes as long as in most other families together."""
+
     def __init__(self, settings: TransitionsSettings | None = None) -> None:
         self.settings = s = settings or TransitionsSettings()
         self.names: tuple[str, ...] = tuple(

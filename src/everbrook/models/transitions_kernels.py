@@ -205,7 +205,7 @@ def learn_one(
                 strengthen(at, e, now, NEXT, v, store, rates)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def observe(
     start: int, ts: I64, item: I32, weight: F32, n: I32, session_n: I32, items: I32,
     store: Store, rates: F64, knobs: F64, trust: F64, base: Base, mass: F32, rest: F32,

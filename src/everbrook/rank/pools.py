@@ -104,7 +104,7 @@ def fixed_share(weights, p, awake, switch, losses):  # type: ignore[no-untyped-d
     return mixed
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def learn_bulk(  # type: ignore[no-untyped-def]
     mass, rest, popular, buckets, uniform, rates, base_weights, pools, top, losses, logp, skip
 ):

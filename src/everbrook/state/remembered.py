@@ -67,7 +67,7 @@ def put(
     insert(rows, slots, actor, 0, time_kind, item_says)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def remember(
     first: int, most: int, ts_ms: I64, item: I32, kind: I16, weight: F32, actor: I32, session: I32, led: I32,
     owners: I32, rows: I32, slots: I64, control: I64, free: I32, sizes: I32,

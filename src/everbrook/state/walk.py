@@ -114,7 +114,7 @@ def look_ahead(
     return seen
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def walk(
     first: int, gap_ms: int, history: int,
     ts_ms: I64, user: I32, session: I32, item: I32, kind: I16, weight: F32,
