@@ -258,11 +258,14 @@ class Living:
             EverbrookError: what the command raised.
         """
         if self.supervisor is not None:
-            if name in READS_ONLY and not self.supervisor.is_ready:  # who only looks does not wait for a start
-                raise NotReadyError(f"The learner must be running to do '{name}'; it is starting.")
-            if name in HELD and not self.supervisor.is_ready:
+            if not self.supervisor.is_ready and name in HELD:
                 self.supervisor.wish(name)
                 return HELD[name] | {"pending": True}
+            if not self.supervisor.is_ready:  # who is refused must not find it done later all the same
+                raise NotReadyError(
+                    f"The learner must be running to do '{name}'; it is starting. Nothing was done.",
+                    "Ask again in a few seconds.",
+                )
             if name in READS_ONLY:
                 return self.supervisor.command(name, arguments, READ_S)
             try:

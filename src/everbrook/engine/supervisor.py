@@ -26,6 +26,7 @@ from everbrook.engine.fitting import TYPES
 from everbrook.engine.freshness import Freshness
 from everbrook.engine.keeping import learned_digest
 from everbrook.engine.learner_link import Kind, Link, Message
+from everbrook.engine.learner_loop import READS_ONLY
 from everbrook.engine.learner_process import Begin
 from everbrook.errors import NotReadyError
 from everbrook.learn.deltas import Assembler, Delta
@@ -128,7 +129,7 @@ class Supervisor:
         try:
             return future.result(timeout_s)
         except FutureTimeoutError:
-            raise NotReadyError(f"The learner must answer '{name}' within {timeout_s} s; it is busy.") from None
+            raise NotReadyError(_too_late(name, timeout_s)) from None
         finally:
             self._answers.forget(number)
 
@@ -377,6 +378,12 @@ def _spawn() -> tuple[Link, subprocess.Popen[bytes]]:
             pass_fds=[theirs.fileno()], env=os.environ | dict.fromkeys(THREADS, "1"), stdin=subprocess.DEVNULL,
         )  # fmt: skip
     return Link(ours), process
+
+
+def _too_late(name: str, timeout_s: float) -> str:
+    """Words for a command whose answer did not come in time."""
+    yet = "" if name in READS_ONLY else " It may do it yet: look at GET /v1/versions before you ask again."
+    return f"The learner must answer '{name}' within {timeout_s:g} s; it is busy.{yet}"
 
 
 def _words(code: int) -> str:

@@ -15,6 +15,7 @@ from everbrook.rank.requests import Recommend, Recommendation
 
 MOST = 8  # lists that are made before the loop does other things: more gain nothing
 HOLD_S = 0.008  # fewer where they would hold it longer, as lately: events wait behind them
+CROWDED_HOLD_S = 0.024  # so long where more wait than one portion takes: the larger portions are, the less a list costs
 SMOOTHING = 0.2
 Make = Callable[[Sequence[Recommend]], Sequence[Recommendation | EverbrookError]]
 """Makes a list for each wish, or says why there is none."""
@@ -48,12 +49,17 @@ class Portions:
             self._is_due = True
             asyncio.get_running_loop().call_soon(self._grant)
 
+    def _go_on(self) -> None:
+        """A turn of the loop between two portions: events that came meanwhile go to the disk before the next."""
+        asyncio.get_running_loop().call_soon(self._grant)
+
     def _grant(self) -> None:
-        most = max(1, min(MOST, len(self._waiting), int(HOLD_S / max(self._list_s, 1e-9) + 0.5)))
+        hold_s = HOLD_S if len(self._waiting) <= MOST else CROWDED_HOLD_S
+        most = max(1, min(MOST, len(self._waiting), int(hold_s / max(self._list_s, 1e-9) + 0.5)))
         portion, began_s = [self._waiting.popleft() for _ in range(most)], self._now_s()
         self._is_due = bool(self._waiting)
         if self._is_due:
-            asyncio.get_running_loop().call_soon(self._grant)
+            asyncio.get_running_loop().call_soon(self._go_on)
         try:
             found: Sequence[Recommendation | Exception] = self._make([wish for wish, _ in portion])
         except Exception as error:  # noqa: BLE001  each of them is told, as it would be alone

@@ -8,6 +8,7 @@ from everbrook.engine.log_lines import say
 from everbrook.settings.serve import ServeSettings
 
 log = logging.getLogger("everbrook.http")
+_PROBE = "/readyz"  # asked again and again while a server starts: that it is not ready yet is no error
 
 
 class RequestLines:
@@ -32,7 +33,8 @@ class RequestLines:
         """
         is_slow = took_s >= self._slow_s
         if self._which == "all" or (self._which == "failed" and (status >= 400 or is_slow)):
-            level = logging.ERROR if status >= 500 else logging.WARNING if is_slow else logging.INFO
+            failed = status >= 500 and route != _PROBE
+            level = logging.ERROR if failed else logging.WARNING if is_slow else logging.INFO
             say(
                 log, "answered", level, request=request_id, method=method, route=route, status=status,
                 ms=round(1000.0 * took_s, 2),

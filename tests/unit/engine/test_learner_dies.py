@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from everbrook.engine import supervisor as supervising
-from everbrook.engine.learner_link import Link
+from everbrook.engine.learner_link import Kind, Link
 from everbrook.engine.living import DO_S, Living
 from everbrook.engine.supervisor import Supervisor
 from everbrook.errors import NotReadyError
@@ -30,6 +30,39 @@ def _dying() -> tuple[Link, subprocess.Popen[bytes]]:
     with theirs:
         command = [sys.executable, "-S", "-c", "raise SystemExit(3)"]
         return Link(ours), subprocess.Popen(command, pass_fds=[theirs.fileno()])
+
+
+def _mute() -> tuple[Link, subprocess.Popen[bytes]]:
+    """A real process that never says that it is ready."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        command = [sys.executable, "-S", "-c", "import time; time.sleep(60)"]
+        return Link(ours), subprocess.Popen(command, pass_fds=[theirs.fileno()])
+
+
+def test_going_back_while_the_learner_starts_is_refused_at_once_and_not_done_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Kind] = []
+    monkeypatch.setattr(supervising, "_spawn", _mute)
+    monkeypatch.setattr(Link, "tell", lambda _, kind, what: told.append(kind))
+    with SqliteLog.open(tmp_path / "data", LogSettings()) as log:
+        living = Living(tmp_path / "data", log, Settings(), threading.RLock(), lambda: 0)
+        living.supervisor = Supervisor(tmp_path / "data", Settings(), on_delta=lambda _: None)
+        living.supervisor.start(0)
+        try:
+            until = time.monotonic() + 60.0
+            while living.supervisor.status()["pid"] is None:
+                assert time.monotonic() < until
+                time.sleep(0.005)
+            began_s = time.monotonic()
+            with pytest.raises(NotReadyError, match=r"it is starting\. Nothing was done\."):
+                living.command("rollback", version="live-1")
+            assert time.monotonic() - began_s < DO_S / 2
+        finally:
+            living.supervisor.stop(0.1)
+    assert told
+    assert Kind.COMMAND not in told
 
 
 def test_a_learner_that_dies_in_a_loop_is_started_later_and_later(

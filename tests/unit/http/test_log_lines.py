@@ -168,8 +168,9 @@ def test_which_answers_get_a_line_is_a_setting() -> None:
             lines.answered("get", "/a", 200, 0.006, "slow")
             lines.answered("get", "/a", 404, 0.001, "missing")
             lines.answered("get", "/a", 500, 0.001, "broken")
+            lines.answered("get", "/readyz", 503, 0.001, "starting")
         told[which] = [(line["request"], line["level"]) for line in map(json.loads, written.lines())]
-    wrong = [("slow", "warning"), ("missing", "info"), ("broken", "error")]
+    wrong = [("slow", "warning"), ("missing", "info"), ("broken", "error"), ("starting", "info")]
     assert told == {"none": [], "failed": wrong, "all": [("quick", "info"), *wrong]}
 
 

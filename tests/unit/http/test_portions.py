@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Sequence
 
 import msgspec
+import pytest
 
 from everbrook.errors import EverbrookError, InputError
 from everbrook.http.direct import Outcome
-from everbrook.http.portions import HOLD_S, MOST, Portions
+from everbrook.http.portions import CROWDED_HOLD_S, HOLD_S, MOST, Portions
 from everbrook.rank.requests import ModelStamp, Recommend, Recommendation
 
 STAMP = ModelStamp(version="v", offset=1, age_ms=0)
@@ -76,29 +77,37 @@ def test_a_fault_is_told_to_all_of_its_portion_and_to_no_other() -> None:
     assert all(isinstance(outcomes[user], RuntimeError) for user in ("u0", "breaks"))
 
 
-def test_portions_are_as_large_as_the_loop_may_be_held_and_never_empty() -> None:
+@pytest.mark.parametrize(
+    ("waiting", "list_s", "size"),
+    [
+        (MOST, HOLD_S / 100, MOST), (MOST, HOLD_S / 4, 4), (MOST, 10 * HOLD_S, 1),
+        (MOST + 1, CROWDED_HOLD_S / 100, MOST), (MOST + 1, CROWDED_HOLD_S / 4, 4), (100, 10 * CROWDED_HOLD_S, 1),
+    ],
+)  # fmt: skip
+def test_portions_are_as_large_as_the_loop_may_be_held_and_never_empty(waiting: int, list_s: float, size: int) -> None:
     now, sizes = 0.0, list[int]()
 
-    async def work(list_s: float) -> None:
-        def make(wishes: Sequence[Recommend]) -> list[Recommendation | EverbrookError]:
-            nonlocal now
-            now += list_s * len(wishes)
-            sizes.append(len(wishes))
-            return [InputError("It must be right.") for _ in wishes]
+    def make(wishes: Sequence[Recommend]) -> list[Recommendation | EverbrookError]:
+        nonlocal now
+        now += list_s * len(wishes)
+        sizes.append(len(wishes))
+        return [InputError("It must be right.") for _ in wishes]
 
-        portions, left = Portions(make, lambda: now), 100
+    async def work() -> None:
+        portions, left = Portions(make, lambda: now), 0
 
         def answered(_: Outcome) -> None:
             nonlocal left
             left -= 1
 
-        for _ in range(left):
-            portions.add(Recommend(), answered)
-        while left:
-            await asyncio.sleep(0)
+        for several in [1] * 50 + [waiting]:  # first one at a time: what a list takes is known then
+            sizes.clear()
+            left = several
+            for _ in range(several):
+                portions.add(Recommend(), answered)
+            while left:
+                await asyncio.sleep(0)
 
-    for list_s, expected in ((HOLD_S / 100, MOST), (HOLD_S / 4, 4), (10 * HOLD_S, 1)):
-        sizes.clear()
-        asyncio.run(asyncio.wait_for(work(list_s), 20))
-        assert sum(sizes) == 100
-        assert sizes[-3] == expected
+    asyncio.run(asyncio.wait_for(work(), 20))
+    assert sum(sizes) == waiting
+    assert sizes[0] == size
