@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -239,7 +240,16 @@ def test_a_deletion_that_is_killed_is_ended_at_the_next_start(place: str, tmp_pa
     assert _left(data, PERSON, GUEST) == []
 
 
-def test_a_server_with_a_learner_beside_it_forgets_too(tmp_path: Path) -> None:
+def _learned(client: httpx.Client) -> None:
+    """Wait until a new event was learned."""
+    offset = client.post("/v1/events", json={"events": [{"user": "u1", "item": "i1"}]}).json()["offset"]
+    until = time.monotonic() + 120.0
+    while not client.get(f"/v1/learned?offset={offset}&wait_ms=5000").json()["reached"]:
+        assert time.monotonic() < until
+
+
+@pytest.mark.parametrize("ready", [False, True], ids=["that starts", "that learns"])
+def test_a_server_with_a_learner_beside_it_forgets_too(ready: bool, tmp_path: Path) -> None:
     data = tmp_path / "data"
     assignments = [*ASSIGNMENTS[:1], "learner.mode=process", "learner.core_share=1", "learner.niceness=0"]
     command = [sys.executable, "-m", "everbrook.cli.main", "serve", "--data", str(data), "--port", "0"]
@@ -251,10 +261,16 @@ def test_a_server_with_a_learner_beside_it_forgets_too(tmp_path: Path) -> None:
             url = process.stdout.readline().split(" on ")[1].split()[0]
             with httpx.Client(base_url=url, timeout=120) as client:
                 _live(client)
+                if ready:
+                    _learned(client)
                 removed = client.delete(f"/v1/users/{PERSON}").json()["removed"]
                 assert removed["events"] == 5
                 assert _left(data, PERSON, GUEST) == []
                 assert client.post("/v1/recommend", json={"user": "u1"}).json()["items"]
+                if ready:
+                    assert "libtorch" not in Path(f"/proc/{process.pid}/maps").read_text()  # the learner did it
+                    assert client.get("/v1/status").json()["live"]["stage"] != "off"
+                    _learned(client)
         finally:
             process.send_signal(signal.SIGTERM)
             assert process.wait(60) == 0

@@ -137,10 +137,10 @@ class Living:
         gate, place = Gate(self._settings.gate), parts["place"]["place"]
         gate.load(parts["gate"])
         assert self._expert is not None  # whoever calls has looked
-        stage = gate.stage if place[1] else "off"
-        adopt(parts["online"], self._expert, stage, self._settings.gate.canary_share)
-        offset = int(place[0])
-        self.stamp = LiveStamp(f"live-{offset}", offset, self._now_ms())
+        stage, offset = gate.stage if place[1] else "off", int(place[0])
+        with self._lock:
+            adopt(parts["online"], self._expert, stage, self._settings.gate.canary_share)
+            self.stamp = LiveStamp(f"live-{offset}", offset, self._now_ms())
 
     def start_process(self) -> bool:
         """Let a process beside this one learn instead; whether one was started."""

@@ -83,7 +83,8 @@ class Supervisor:
         self._deaths = 0
         self._failed = (-1, 0)  # up to where the portion goes that made it fail, and how often
         self._starts, self._hangs = 0, 0
-        self._serial, self._level, self._version = 0, 0, ""
+        self._serial, self._version = 0, ""
+        self.level = 0  # the offset up to which the lists have what it learned
         self._delta_rows = 0
         self.freshness = Freshness()
         self.errors: list[str] = []
@@ -160,7 +161,7 @@ class Supervisor:
         return {
             "state": self._state, "wish": self._answers.wished, "pid": None if process is None else process.pid,
             "offset": self._beat.get("offset"), "behind": self._beat.get("behind"),
-            "published": {"version": self._version or None, "offset": self._level, "deltas": self._serial,
+            "published": {"version": self._version or None, "offset": self.level, "deltas": self._serial,
                           "rows": self._delta_rows},
             "freshness": self.freshness.told(), "busy_s": self._beat.get("busy_s"),
             "portions": self._beat.get("portions"), "checkpoint": self._beat.get("checkpoint"),
@@ -282,7 +283,7 @@ class Supervisor:
 
     def _note_level(self, offset: int) -> None:
         self.freshness.served(offset, time.monotonic())
-        self._level = max(self._level, offset)
+        self.level = max(self.level, offset)
 
     def _note_beat(self, beat: dict[str, Any]) -> None:
         self._beat, self._beat_at = beat, time.monotonic()
