@@ -83,8 +83,7 @@ class Supervisor:
         self._deaths = 0
         self._failed = (-1, 0)  # up to where the portion goes that made it fail, and how often
         self._starts, self._hangs = 0, 0
-        self._serial, self._version = 0, ""
-        self.level = 0  # the offset up to which the lists have what it learned
+        self._serial, self._version, self.level = 0, "", 0  # the last: up to where the lists have what it learned
         self._delta_rows = 0
         self.freshness = Freshness()
         self.errors: list[str] = []
