@@ -226,7 +226,17 @@ def http(options: argparse.Namespace) -> None:
         for rate in (0, options.rate):
             with serve_ingest.served(serve_ingest.serving(Path(folder), *given)) as server:
                 serve_ingest.wait_ready(server)
+                wait_learned(server)
                 report(server, "with learning" if rate else "without learning", rate, options)
+
+
+def wait_learned(server: serve_ingest.Served) -> None:
+    """Wait until the learner has caught up with what was imported."""
+    while True:
+        told = urllib.request.urlopen(f"http://127.0.0.1:{server.port}/v1/status", timeout=60).read()
+        if msgspec.json.decode(told)["live"].get("process", {}).get("behind") == 0:
+            return
+        time.sleep(0.5)
 
 
 def alone(server: serve_ingest.Served, name: str, sent: list[int], options: argparse.Namespace) -> float:
