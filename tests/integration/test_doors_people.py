@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -248,6 +249,21 @@ def _learned(client: httpx.Client) -> None:
         assert time.monotonic() < until
 
 
+def _process(client: httpx.Client) -> dict[str, Any]:
+    told: dict[str, Any] = client.get("/v1/status").json()["live"]["process"]
+    return told
+
+
+def _many_are_forgotten_at_once(url: str, data: Path) -> None:
+    """Each by a client of its own: all are, and nothing of any is left."""
+    names = [f"u{n}" for n in range(2, 8)]
+    with ThreadPoolExecutor(len(names)) as clients:
+        answers = list(clients.map(lambda name: httpx.delete(f"{url}/v1/users/{name}", timeout=120), names))
+    assert [answer.status_code for answer in answers] == [200] * len(names)
+    assert all(answer.json()["removed"]["events"] == 10 for answer in answers)
+    assert Intents(data).pending() == []
+
+
 @pytest.mark.parametrize("ready", [False, True], ids=["that starts", "that learns"])
 def test_a_server_with_a_learner_beside_it_forgets_too(ready: bool, tmp_path: Path) -> None:
     data = tmp_path / "data"
@@ -263,6 +279,8 @@ def test_a_server_with_a_learner_beside_it_forgets_too(ready: bool, tmp_path: Pa
                 _live(client)
                 if ready:
                     _learned(client)
+                else:
+                    assert client.post("/v1/pause").json()["pending"]
                 removed = client.delete(f"/v1/users/{PERSON}").json()["removed"]
                 assert removed["events"] == 5
                 assert _left(data, PERSON, GUEST) == []
@@ -270,7 +288,15 @@ def test_a_server_with_a_learner_beside_it_forgets_too(ready: bool, tmp_path: Pa
                 if ready:
                     assert "libtorch" not in Path(f"/proc/{process.pid}/maps").read_text()  # the learner did it
                     assert client.get("/v1/status").json()["live"]["stage"] != "off"
+                    _many_are_forgotten_at_once(url, data)
                     _learned(client)
+                else:
+                    _learned(client)
+                    assert client.get("/v1/versions").json()["gate"]["paused"]  # by the process after the next
+                process_of = _process(client)
+                assert process_of["starts"] >= 2
+                client.delete("/v1/users/never-heard-of").raise_for_status()
+                assert _process(client)["pid"] == process_of["pid"]  # it has nothing of a stranger
         finally:
             process.send_signal(signal.SIGTERM)
             assert process.wait(60) == 0

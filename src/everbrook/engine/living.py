@@ -24,7 +24,7 @@ from everbrook.engine.resuming import (
     offset_of,
     resumed,
 )
-from everbrook.engine.supervisor import Supervisor
+from everbrook.engine.supervisor import Supervisor, go_on_from
 from everbrook.errors import NotReadyError
 from everbrook.events.log import Log
 from everbrook.events.records import Version
@@ -73,6 +73,7 @@ class Living:
         self._expert: LiveExpert | None = None
         self.learning: LiveLearning | None = None
         self.supervisor: Supervisor | None = None
+        self.retired: Supervisor | None = None  # the one before, until there is another
         self.stamp: LiveStamp | None = None
         self._left: dict[str, Arrays] = {}  # what a live model in here had learned, for the process to go on from
         self._adopted: Path | None = None  # the checkpoint of the process from which lists are made until it sends
@@ -132,6 +133,7 @@ class Living:
         if parts:
             self._adopt(parts)
             self._adopted = folder
+            self.supervisor.level = max(self.supervisor.level, offset_of(parts))
 
     def _adopt(self, parts: dict[str, Arrays]) -> None:
         gate, place = Gate(self._settings.gate), parts["place"]["place"]
@@ -156,9 +158,10 @@ class Living:
         return True
 
     def _new_supervisor(self) -> Supervisor:
-        return Supervisor(
-            self._path, self._settings, on_delta=self._on_delta, on_move=self._on_move, on_ready=self._on_ready
-        )
+        told = {"on_delta": self._on_delta, "on_move": self._on_move, "on_ready": self._on_ready}
+        made = Supervisor(self._path, self._settings, **told)  # type: ignore[arg-type]  # of three kinds
+        go_on_from(made, self.supervisor or self.retired)
+        return made
 
     def _hand_over(self) -> None:
         """Let the process go on from what was learned in here, and the lists from what it will send."""

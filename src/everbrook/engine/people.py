@@ -20,7 +20,7 @@ from everbrook.engine.fresh_lock import FreshLock
 from everbrook.engine.keeping import FOLDER
 from everbrook.engine.living import Living
 from everbrook.engine.log_lines import say
-from everbrook.engine.starting_over import start_over
+from everbrook.engine.starting_over import NOTHING, start_over
 from everbrook.errors import EverbrookError, InputError, NotFoundError, RecordError, StorageError
 from everbrook.events.erasing import Intents
 from everbrook.events.log import Log
@@ -153,7 +153,7 @@ class People:
         self._check_segments()
         Intents(self.path).begin(user_id)
         try:
-            return {"removed": self._erase(user_id)}
+            return {"removed": self._erase(user_id, is_new=True)}
         except EverbrookError:
             self._retries.begin()
             raise
@@ -162,18 +162,20 @@ class People:
     def _retries(self) -> Retries:
         return Retries(Intents(self.path).pending, self._erase, self.note_error)
 
-    def _erase(self, user_id: str) -> dict[str, int]:
+    def _erase(self, user_id: str, is_new: bool = False) -> dict[str, int]:
+        """Forget a person; of one who is not known, and was not begun with before, the learner has nothing."""
         with _one_at_a_time:
             self._check_segments()  # before anything is changed
             deletion = Deletion(what="user", id=user_id, ts=self.clock.now_ms())
             self.update()
             with self._lock:
                 known = _known(self._core.state, user_id)
+                is_learned = not is_new or self._core.state.users.row(user_id) != NO_ROW
                 rows = self._core.dropped_rows
             stop = self.log.append([deletion]).stop
             self.update(stop)
             rows = self._core.dropped_rows - rows
-            learner = start_over(self.live)
+            learner = start_over(self.live) if is_learned else dict(NOTHING)
             erased = self._sqlite_log().erase(user_id, stop)
             self._recount_experiments()
             self.checkpoint()

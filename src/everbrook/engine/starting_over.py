@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 LEARN_S = 10.0  # longest wait for a learner's process to learn of a deletion
 LOOK_S = 0.01
+NOTHING = {"learner_checkpoints": 0, "learner_journals": 0}
+"""What is dropped where nothing has to be."""
 
 
 def start_over(live: Living) -> dict[str, int]:
@@ -49,7 +51,6 @@ def _kept_by_process(live: Living, end: int) -> Path | None:
             return None
         time.sleep(LOOK_S)
     process.stop()
-    live.supervisor = None
     kept = LearnerCheckpoints(live._path / FOLDER, learned_digest(live._settings), live._settings.learner.checkpoints)
     return next((found.path for found in kept.whole(live._log.end) if found.offset >= end), None)
 
@@ -78,7 +79,7 @@ def _start_over(live: Living, beside: bool) -> dict[str, int]:
         live.start_process()  # where it has not begun yet, it takes over what was learned in here
     if live.supervisor is not None:
         live.supervisor.stop()
-        live.supervisor = None
+        live.retired, live.supervisor = live.supervisor, None
     inside = None if beside else live.learning
     learning = inside or resumed(live._path, live._settings, live._log.end)
     if learning is not None:

@@ -159,7 +159,7 @@ class Supervisor:
         process = self._process
         return {
             "state": self._state, "wish": self._answers.wished, "pid": None if process is None else process.pid,
-            "offset": self._beat.get("offset"), "behind": self._beat.get("behind"),
+            "offset": self._beat.get("offset"), "behind": _behind(self._beat, self._is_ready, self._end - self.level),
             "published": {"version": self._version or None, "offset": self.level, "deltas": self._serial,
                           "rows": self._delta_rows},
             "freshness": self.freshness.told(), "busy_s": self._beat.get("busy_s"),
@@ -378,6 +378,22 @@ def _spawn() -> tuple[Link, subprocess.Popen[bytes]]:
             pass_fds=[theirs.fileno()], env=os.environ | dict.fromkeys(THREADS, "1"), stdin=subprocess.DEVNULL,
         )  # fmt: skip
     return Link(ours), process
+
+
+def go_on_from(supervisor: Supervisor, earlier: Supervisor | None) -> None:
+    """Let one count on from another that has stopped, and do what that was asked for and had not done."""
+    if earlier is None:
+        return
+    supervisor.freshness, supervisor.errors, supervisor.level = earlier.freshness, earlier.errors, earlier.level
+    supervisor._starts, supervisor._hangs, supervisor._end = earlier._starts, earlier._hangs, earlier._end
+    wished = earlier._answers.wished
+    if wished is not None:
+        supervisor.wish(wished)
+
+
+def _behind(beat: dict[str, Any], is_ready: bool, unpublished: int) -> int | None:
+    """Records that were not learned: as the process says, or what the lists lack where none is there to say it."""
+    return beat.get("behind") if is_ready else max(0, unpublished)
 
 
 def _too_late(name: str, timeout_s: float) -> str:

@@ -7,8 +7,8 @@ anew, for pages that were freed earlier still hold what lay in them.
 
 from __future__ import annotations
 
-import json
 import sqlite3
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from everbrook.errors import StorageError
 from everbrook.events.columns import Coded, EventColumns
 from everbrook.events.log_database import Batch, delete_ids, insert_batches, insert_segment
 from everbrook.events.log_files import disk_errors, sync_directory, write_durably
@@ -28,6 +29,7 @@ from everbrook.types import I64, Bool
 ANONYMOUS = "forgotten"  # stands in a deletion for whom it was
 _decoders = {name: msgspec.json.Decoder(kind) for name, kind in RECORD_TYPES.items()}
 _rows = msgspec.json.Decoder(list[msgspec.Raw])
+_names = msgspec.json.Decoder(list[str])
 
 
 class Erased(msgspec.Struct, frozen=True, kw_only=True):
@@ -253,27 +255,43 @@ def write_anew(database: sqlite3.Connection) -> None:
 
 
 class Intents:
-    """Deletions that were begun: a file that is there only while one is under way, read again after a crash."""
+    """Deletions that were begun: a file that is there only while one is under way, read again after a crash.
+
+    Who is being forgotten twice at a time is in it twice.
+    """
+
+    _lock = threading.Lock()  # of all such files: what was read is written again before anybody else reads
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "erasing.json"
 
     def pending(self) -> list[str]:
-        """The ids of those whose deletion was begun and not ended."""
+        """The ids of those whose deletion was begun and not ended.
+
+        Raises:
+            StorageError: the file is damaged.
+        """
         try:
-            return list(json.loads(self._file.read_bytes()))
+            return _names.decode(self._file.read_bytes())
         except FileNotFoundError:
             return []
+        except msgspec.MsgspecError as error:
+            raise StorageError(
+                f"The file '{self._file}' must be a JSON list of those who are being forgotten; it is not: {error}.",
+                "Restore it from a backup, or remove it and delete again whoever asked for it last.",
+            ) from None
 
     def begin(self, user_id: str) -> None:
         """Keep, durably, that a user is to be forgotten."""
-        with disk_errors(self._file):
-            write_durably(self._file, msgspec.json.encode(sorted({*self.pending(), user_id})))
+        with self._lock, disk_errors(self._file):
+            write_durably(self._file, msgspec.json.encode(sorted([*self.pending(), user_id])))
 
     def end(self, user_id: str) -> None:
         """It is done."""
-        left = [name for name in self.pending() if name != user_id]
-        with disk_errors(self._file):
+        with self._lock, disk_errors(self._file):
+            left = self.pending()
+            if user_id in left:
+                left.remove(user_id)
             if left:
                 write_durably(self._file, msgspec.json.encode(left))
             else:

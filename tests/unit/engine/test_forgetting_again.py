@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,24 @@ def _refusing(times: int, done: threading.Event, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(SqliteLog, "erase", erase)
     return asked
+
+
+def test_intents_of_many_threads_are_all_kept_and_all_ended(tmp_path: Path) -> None:
+    intents, names = Intents(tmp_path), [f"u{n}" for n in range(40)]
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda name: Intents(tmp_path).begin(name), [*names, "u0"]))
+        assert intents.pending() == sorted([*names, "u0"])
+        list(threads.map(lambda name: Intents(tmp_path).end(name), names))
+    assert intents.pending() == ["u0"]  # who was begun twice is still being forgotten
+    intents.end("u0")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_list_of_intents_is_told_in_words(tmp_path: Path) -> None:
+    (tmp_path / "erasing.json").write_text('["u3')
+    with pytest.raises(StorageError, match=r"erasing\.json' must be a JSON list"):
+        Intents(tmp_path).begin("u4")
+    assert (tmp_path / "erasing.json").read_text() == '["u3'
 
 
 def test_a_deletion_that_the_disk_refused_is_done_later_without_being_asked_for(
