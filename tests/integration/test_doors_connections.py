@@ -221,6 +221,20 @@ def test_a_client_that_goes_away_in_the_middle_harms_nobody(
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
+@pytest.mark.parametrize("path", ["events", "recommend"])
+def test_who_says_no_more_after_a_whole_request_is_answered_and_then_let_go(
+    connected: Callable[[], socket.socket], path: str
+) -> None:
+    one = connected()
+    body = json.dumps({"events": [{"user": "half", "item": "i1"}]} if path == "events" else {"user": "half"}).encode()
+    head = f"POST /v1/{path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+    one.sendall(head.encode() + body)
+    one.shutdown(socket.SHUT_WR)
+    told = _read(one)
+    assert told.startswith(b"HTTP/1.1 200 OK\r\n"), told
+    assert json.loads(told.partition(b"\r\n\r\n")[2])
+
+
 def test_a_client_that_reads_nothing_is_cut(connected: Callable[[], socket.socket]) -> None:
     one = connected()
     one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

@@ -206,6 +206,14 @@ class PatientProtocol(HttpToolsProtocol):
         self.pipeline.clear()
         super().connection_lost(exc)
 
+    def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn's gives nothing, which closes at once
+        """The client sends no more. What it has asked for whole and waits for is answered first, where that is short."""
+        waiting = self.cycle
+        if not isinstance(waiting, Exchange) or waiting.response_complete or self._arriving:
+            return False
+        waiting.keep_alive = False
+        return True
+
     def pause_writing(self) -> None:
         """The client does not read."""
         self._unread_s = self.loop.time()
