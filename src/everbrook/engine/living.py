@@ -265,10 +265,9 @@ class Living:
                 self.supervisor.wish(name)
                 return HELD[name] | {"pending": True}
             if not self.supervisor.is_ready:  # who is refused must not find it done later all the same
-                raise NotReadyError(
-                    f"The learner must be running to do '{name}'; it is starting. Nothing was done.",
-                    "Ask again in a few seconds.",
-                )
+                wanted = "tell how it stands" if name in READS_ONLY else f"do '{name}'"
+                told = f"The learner must be running to {wanted}; it is starting. Nothing was done."
+                raise NotReadyError(told, "Ask again in a few seconds.")
             if name in READS_ONLY:
                 return self.supervisor.command(name, arguments, READ_S)
             try:

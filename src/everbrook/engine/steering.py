@@ -165,7 +165,7 @@ class Steering:
         names = [*points, *(["anchor"] if points else []), *([previous["version"]] if previous else [])]
         if to not in names:
             if "note" in found:
-                raise NotReadyError(found["note"])
+                raise NotReadyError(found["note"], "Ask again in a few seconds.")
             raise UnknownVersionError(unknown_name("version", to, names))
         return self.live.command("rollback", to=to)
 
