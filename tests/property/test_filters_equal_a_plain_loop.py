@@ -27,7 +27,7 @@ Said = tuple[str, Test]  # a filter's text, and what it means for one record
 
 def prop(record: ItemChange, name: str, kind: type | tuple[type, ...]) -> Any:
     """A property of the right type; None where the item has none."""
-    value = (record.properties or {}).get(name)
+    value = (record.properties or {}).get(name.removeprefix("properties."))
     return value if isinstance(value, kind) and not (kind is not bool and isinstance(value, bool)) else None
 
 
@@ -70,16 +70,37 @@ def holds(value: str, field: str, negative: bool) -> Said:
     return f"'{value}' {'not ' * negative}in {field}", test
 
 
-def sized(size: float | str) -> Said:
-    return f"{size!r} in sizes", lambda record: size in [*map(_typed, prop(record, "sizes", list) or ())]
+def in_list(name: str, value: float | str, negative: bool) -> Said:
+    def test(record: ItemChange) -> bool:
+        values, text = prop(record, name, list), prop(record, name, str)
+        if values is not None:
+            return (value in [*map(_typed, values)]) != negative
+        return isinstance(value, str) and text is not None and (value.lower() in text.lower()) != negative
+
+    return f"{value!r} {'not ' * negative}in {name}", test
 
 
 def _typed(one: Any) -> Any:
     return one if isinstance(one, str) else float(one)
 
 
-def titled(piece: str) -> Said:
-    return f"'{piece}' in title", lambda record: piece.lower() in (record.title or "").lower() and bool(record.title)
+def titled(piece: str, negative: bool) -> Said:
+    def test(record: ItemChange) -> bool:
+        return bool(record.title) and (piece.lower() in str(record.title).lower()) != negative
+
+    return f"'{piece}' {'not ' * negative}in title", test
+
+
+def true(name: str, sign: str, value: bool) -> Said:
+    def test(record: ItemChange) -> bool:
+        known = prop(record, name, bool)
+        return known is not None and SIGNS[sign](known, value)
+
+    return f"{name} {sign} {str(value).lower()}", test
+
+
+def known_as(sign: str, item: str) -> Said:
+    return f"id {sign} '{item}'", lambda record: SIGNS[sign](record.id, item)
 
 
 def younger(sign: str, days: int) -> Said:
@@ -90,19 +111,24 @@ def younger(sign: str, days: int) -> Said:
 
 
 SIGN = st.sampled_from(list(SIGNS))
-TEXTS = st.sampled_from(["brand", "mixed"])
+EQUAL = st.sampled_from(["=", "!="])
+TEXTS = st.sampled_from(["brand", "mixed", "properties.brand", "properties.title", "properties.id"])
+NUMBERS = st.sampled_from(["price", "cost", "mixed", "properties.age"])
+LISTS = st.sampled_from(["sizes", "either", "properties.sizes", "properties.categories", "properties.tags"])
 LEAVES = st.one_of(
-    st.builds(numbers, st.sampled_from(["price", "cost", "mixed"]), SIGN, st.sampled_from([-1, 0, 5, 7.5, 10])),
-    st.builds(texts, TEXTS, st.sampled_from(["=", "!="]), st.sampled_from(["x", "y", "z"])),
+    st.builds(numbers, NUMBERS, SIGN, st.sampled_from([-1, 0, 5, 7.5, 10])),
+    st.builds(texts, TEXTS, EQUAL, st.sampled_from(["x", "y", "z"])),
     st.builds(among, TEXTS, st.lists(st.sampled_from("xyz"), min_size=1), st.booleans()),
     st.builds(numbers_among, st.lists(st.sampled_from([0, 5, 10]), min_size=1), st.booleans()),
     st.builds(holds, st.sampled_from(["a", "b", "nobody"]), st.sampled_from(["categories", "tags"]), st.booleans()),
-    st.builds(sized, st.sampled_from([38.0, 39.0, "s", "m"])),
-    st.builds(titled, st.sampled_from(["shoe", "RED", "q"])),
+    st.builds(in_list, LISTS, st.sampled_from([38.0, 39.0, "s", "m"]), st.booleans()),
+    st.builds(titled, st.sampled_from(["shoe", "RED", "q"]), st.booleans()),
+    st.builds(true, st.sampled_from(["sale", "properties.hidden"]), EQUAL, st.booleans()),
+    st.builds(known_as, EQUAL, st.sampled_from(["i0", "i1", "x"])),
     st.builds(younger, SIGN, st.integers(0, 9)),
     st.just(("hidden", lambda record: record.hidden is True)),
     st.just(("sale", lambda record: prop(record, "sale", bool) is True)),
-    st.just(("sale = false", lambda record: prop(record, "sale", bool) is False)),
+    st.just(("properties.hidden", lambda record: prop(record, "hidden", bool) is True)),
     st.just(("cost < price", lambda record: _less(*(prop(record, one, (int, float)) for one in ("cost", "price"))))),
 )
 
@@ -135,7 +161,9 @@ SAID = st.recursive(LEAVES, lambda inner: _joined(inner).map(lambda said: (f"({s
 MAYBE = {
     "price": st.sampled_from([0, 5, 7.5, 10]), "cost": st.sampled_from([0.0, 5.0, 8.0]), "sale": st.booleans(),
     "brand": st.sampled_from(["x", "y"]), "mixed": st.one_of(st.sampled_from(["x", "z"]), st.integers(0, 9)),
-    "sizes": st.lists(st.sampled_from([38, 39.0, "s"])),
+    "sizes": st.lists(st.sampled_from([38, 39.0, "s"])), "either": st.sampled_from(["small", "S", [], ["s", 38], 7]),
+    "title": st.sampled_from(["x", "Red shoe"]), "hidden": st.booleans(), "id": st.sampled_from(["x", "i1"]),
+    "age": st.sampled_from([0, 5]), "categories": st.lists(st.sampled_from(["s", "a"])), "tags": st.just([38]),
 }
 NULLS = {name: st.one_of(st.none(), values) for name, values in MAYBE.items()}
 CHANGES = st.builds(
@@ -146,9 +174,12 @@ CHANGES = st.builds(
 )
 ALL = ItemChange(
     id="i0", tags=["a"],
-    properties={"price": 1, "cost": 2, "sale": True, "brand": "x", "mixed": 1, "sizes": [1]},
+    properties={
+        "price": 1, "cost": 2, "sale": True, "brand": "x", "mixed": 1, "sizes": [1], "either": [1],
+        "title": "x", "hidden": True, "id": "x", "age": 1, "categories": [1], "tags": [1],
+    },
 )  # fmt: skip
-MIXED = ItemChange(id="i0", properties={"mixed": "x"})
+MIXED = ItemChange(id="i0", properties={"mixed": "x", "either": "x"})
 
 
 @settings(max_examples=150, deadline=None)
@@ -165,7 +196,8 @@ def test_a_filter_matches_what_a_plain_loop_matches(
             filters.mask(said[0][0], NOW_MS)  # so that masks of earlier records are at hand
     n = state.n_items
     for text, test in said:
-        wanted = [test(state.catalogue.get(row) or ItemChange(id="-")) for row in range(n)]
+        records = [state.catalogue.get(row) or ItemChange(id=state.items.id(row)) for row in range(n)]
+        wanted = [test(record) for record in records]
         assert filters.mask(text, NOW_MS).tolist() == wanted, text
 
 

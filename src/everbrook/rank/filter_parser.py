@@ -150,16 +150,18 @@ class _Reader:
         return parts[0] if len(parts) == 1 else Both(tuple(parts))
 
     def _one(self) -> Tree:
+        token = self._next
+        negative = self._took("word", "not")
+        if not negative and not self._took("sign", "("):
+            return self._comparison()
         self._depth += 1
         if self._depth > MOST_DEPTH:
-            raise self._wrong(f"at most {MOST_DEPTH} levels of parentheses and 'not'")
-        if self._took("word", "not"):
+            raise self._wrong(f"at most {MOST_DEPTH} levels of parentheses and 'not'", token)
+        if negative:
             tree: Tree = Not(self._one())
-        elif self._took("sign", "("):
+        else:
             tree = self.either()
             self._need(")", "')'")
-        else:
-            tree = self._comparison()
         self._depth -= 1
         return tree
 

@@ -1,7 +1,8 @@
 """Filters as operations on columns: a tree checked against what the catalogue's items carry, then compiled.
 
-A value that an item does not have matches no comparison, `!=` and `not in` neither; `not (...)` is whatever the inner
-part leaves. Each compiled part gives a mask over all items.
+A value that an item does not have, or has of another type, matches no comparison, `!=` and `not in` neither; an empty
+list is a value, and the built-in sets are there for every item. `not (...)` is whatever the inner part leaves. Each
+compiled part gives a mask over all items.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from everbrook.rank.filter_tokens import FilterError, fault, unknown
 from everbrook.state import State
 from everbrook.state.catalogue import NEVER_MS
 from everbrook.state.labels import Labels
-from everbrook.state.property_columns import BOOLEAN, LIST, NUMBER, TEXT, members
+from everbrook.state.property_columns import BOOLEAN, LIST, NUMBER, TEXT, ListColumn, members
+from everbrook.state.text_column import TextColumn
 from everbrook.types import F64, Bool
 
 AGE, IDS, LABELS = "span", "id", "set"
@@ -52,6 +54,16 @@ class Scope:
 
 
 Part = Callable[[Scope], Bool]
+Holder = Callable[[Scope], TextColumn | ListColumn]
+
+
+@dataclass(frozen=True, slots=True)
+class _Meant:
+    """What a name means: something built in, or a property, which may be called the same."""
+
+    name: str
+    types: set[str]  # of its values
+    is_built_in: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +109,13 @@ class _Compiler:
 
     # -- names ---------------------------------------------------------------------------------------------------
 
-    def _types(self, name: Name) -> tuple[str, set[str]]:
-        """The property that a name means (or the built-in name), and which types its values have."""
+    def _meant(self, name: Name) -> _Meant:
         if name.name in BUILT_IN:
-            return name.name, {BUILT_IN[name.name]}
+            return _Meant(name.name, {BUILT_IN[name.name]}, is_built_in=True)
         for meant in (name.name, name.name.removeprefix(PREFIX)):
             types = self._columns.types(meant)
             if types:
-                return meant, types
+                return _Meant(meant, types, is_built_in=False)
         raise unknown(self._text, name.at, "property", name.name, {*BUILT_IN, *self._columns.names()})
 
     def _wrong(self, name: Name, types: set[str], at: int, got: str, must: str = "") -> FilterError:
@@ -129,58 +140,62 @@ class _Compiler:
     # -- comparisons ---------------------------------------------------------------------------------------------
 
     def _compare(self, tree: Compare) -> Part:
-        name, types = self._types(tree.left)
+        meant = self._meant(tree.left)
         if isinstance(tree.right, Name):
-            return self._compare_names(tree, name, types, tree.right)
-        kind = self._typed(tree.right, types, tree.left)
+            return self._compare_names(tree, meant, tree.right)
+        kind = self._typed(tree.right, meant.types, tree.left)
         value, sign = tree.right.value, tree.sign
         if kind in (NUMBER, AGE):
-            return _compared(self._numbers(name, kind), sign, lambda _: value)
+            return _compared(self._numbers(meant, kind), sign, lambda _: value)
         if sign not in ("=", "!="):
             raise fault(self._text, tree.at, f"'=' or '!=' beside '{tree.left.name}'", f"'{sign}'")
         if kind == BOOLEAN:
-            return self._boolean(name, bool(value) == (sign == "="))
-        return self._one_text(name, kind, (str(value),), sign == "!=")
+            return self._boolean(meant, bool(value) == (sign == "="))
+        return self._one_text(meant, kind, (str(value),), sign == "!=")
 
-    def _compare_names(self, tree: Compare, name: str, types: set[str], right: Name) -> Part:
-        other, other_types = self._types(right)
-        if NUMBER not in types or NUMBER not in other_types:
+    def _compare_names(self, tree: Compare, meant: _Meant, right: Name) -> Part:
+        other = self._meant(right)
+        if NUMBER not in meant.types or NUMBER not in other.types:
             raise fault(self._text, right.at, f"a value, not a name, beside '{tree.left.name}'", f"'{right.name}'")
-        return _compared(self._numbers(name, NUMBER), tree.sign, self._numbers(other, NUMBER))
+        return _compared(self._numbers(meant, NUMBER), tree.sign, self._numbers(other, NUMBER))
 
-    def _numbers(self, name: str, kind: str) -> Callable[[Scope], F64]:
+    def _numbers(self, meant: _Meant, kind: str) -> Callable[[Scope], F64]:
         if kind == AGE:
             self.by_age = True
             return Scope.age_ms
-        column = self._columns.numbers[name]
+        column = self._columns.numbers[meant.name]
         return lambda scope: column.values(scope.n_items)
 
-    def _boolean(self, name: str, value: bool) -> Part:
-        if name == "hidden":
+    def _boolean(self, meant: _Meant, value: bool) -> Part:
+        if meant.is_built_in:
             return lambda scope: scope.state.catalogue.hidden(scope.n_items) == value
-        column = self._columns.booleans[name]
+        column = self._columns.booleans[meant.name]
         return lambda scope: column.equal(value, scope.n_items)
 
-    def _one_text(self, name: str, kind: str, texts: tuple[str, ...], negative: bool) -> Part:
+    def _one_text(self, meant: _Meant, kind: str, texts: tuple[str, ...], negative: bool) -> Part:
         if kind == IDS:
             return lambda scope: _of_ids(scope, texts) != negative
-        if name == "title":
-            return lambda scope: _texts(scope.state.catalogue.titles, texts, negative, scope.n_items)
-        column = self._columns.texts[name]
-        return lambda scope: _texts(column, texts, negative, scope.n_items)
+        column = self._texts(meant)
+        return lambda scope: _among(column(scope), texts, negative, scope.n_items)
+
+    def _texts(self, meant: _Meant) -> Callable[[Scope], TextColumn]:
+        if meant.is_built_in:
+            return lambda scope: scope.state.catalogue.titles
+        column = self._columns.texts[meant.name]
+        return lambda scope: column
 
     # -- sets ----------------------------------------------------------------------------------------------------
 
     def _one_of(self, tree: OneOf) -> Part:
-        name, types = self._types(tree.name)
-        kinds = [self._typed(value, types, tree.name) for value in tree.values]
+        meant = self._meant(tree.name)
+        kinds = [self._typed(value, meant.types, tree.name) for value in tree.values]
         for kind, value in zip(kinds, tree.values, strict=True):
             if kind != kinds[0] or kind in (AGE, BOOLEAN):
                 raise fault(self._text, value.at, "numbers alone or texts alone between its parentheses",
                             f"'{value.told}'")  # fmt: skip
         if kinds[0] != NUMBER:
-            return self._one_text(name, kinds[0], tuple(str(one.value) for one in tree.values), tree.negative)
-        numbers, wanted = self._numbers(name, NUMBER), np.array([one.value for one in tree.values], np.float64)
+            return self._one_text(meant, kinds[0], tuple(str(one.value) for one in tree.values), tree.negative)
+        numbers, wanted = self._numbers(meant, NUMBER), np.array([one.value for one in tree.values], np.float64)
 
         def among(scope: Scope) -> Bool:
             values = numbers(scope)
@@ -189,29 +204,25 @@ class _Compiler:
         return among
 
     def _holds(self, tree: Holds) -> Part:
-        name, types = self._types(tree.name)
-        value = tree.value.value
+        meant, value = self._meant(tree.name), tree.value.value
         is_text = isinstance(value, str)
         if not is_text and (isinstance(value, bool) or tree.value.is_span):
             raise fault(self._text, tree.value.at, "a text or a number before 'in'", f"'{tree.value.told}'")
-        if types & {LABELS, LIST}:
-            if LABELS in types and not is_text:
-                raise self._wrong(tree.name, types, tree.value.at, f"'{tree.value.told}'")
-            wanted = str(value) if LABELS in types else members([value])[0]
-            return lambda scope: _carried(self._labels(scope, name), wanted, scope.n_items) != tree.negative
-        if TEXT not in types or not is_text:
+        if LABELS in meant.types:
+            if not is_text:
+                raise self._wrong(tree.name, meant.types, tree.value.at, f"'{tree.value.told}'")
+            return lambda scope: _carried(scope.labels(meant.name), str(value), scope.n_items) != tree.negative
+        holders: list[tuple[Holder, str]] = []
+        if LIST in meant.types:
+            lists = self._columns.lists[meant.name]
+            holders.append((lambda _: lists, members([value])[0]))
+        if TEXT in meant.types and is_text:
+            holders.append((self._texts(meant), str(value)))
+        if not holders:
             raise fault(self._text, tree.name.at, "a name of sets or texts after 'in'", f"'{tree.name.name}'")
-        piece = str(value)
-
-        def holding(scope: Scope) -> Bool:
-            column = scope.state.catalogue.titles if name == "title" else self._columns.texts[name]
-            found = column.holding(piece, scope.n_items)
-            return ~found & column.present(scope.n_items) if tree.negative else found
-
-        return holding
-
-    def _labels(self, scope: Scope, name: str) -> Labels:
-        return scope.labels(name) if BUILT_IN.get(name) == LABELS else self._columns.lists[name]
+        return lambda scope: reduce(np.logical_or, [
+            _holding(column(scope), wanted, tree.negative, scope.n_items) for column, wanted in holders
+        ])  # fmt: skip
 
 
 def _compared(left: Callable[[Scope], F64], sign: str, right: Callable[[Scope], Any]) -> Part:
@@ -226,8 +237,13 @@ def _compared(left: Callable[[Scope], F64], sign: str, right: Callable[[Scope], 
     return differ
 
 
-def _texts(column: Any, texts: tuple[str, ...], negative: bool, n_items: int) -> Bool:
-    found: Bool = column.equal(texts, n_items)
+def _among(column: TextColumn, texts: tuple[str, ...], negative: bool, n_items: int) -> Bool:
+    found = column.equal(texts, n_items)
+    return ~found & column.present(n_items) if negative else found
+
+
+def _holding(column: TextColumn | ListColumn, wanted: str, negative: bool, n_items: int) -> Bool:
+    found = column.holding(wanted, n_items)
     return ~found & column.present(n_items) if negative else found
 
 

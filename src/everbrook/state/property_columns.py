@@ -16,6 +16,7 @@ from everbrook.types import F64, I16, Bool
 
 NUMBER, TEXT, BOOLEAN, LIST = "number", "text", "boolean", "list"
 _MISSING = -1
+_THERE = "l"  # on every list; no member is called so
 
 
 class NumberColumn:
@@ -28,7 +29,10 @@ class NumberColumn:
         """Give a row its value; None takes it away."""
         if row >= len(self._values):
             self._values = self.values(max(row + 1, int(1.5 * len(self._values))))
-        self._values[row] = np.nan if value is None else value
+        try:
+            self._values[row] = np.nan if value is None else value
+        except OverflowError:  # an int beyond every float, which older versions let into the log: no number
+            self._values[row] = np.nan
 
     def values(self, n_items: int) -> F64:
         """(N,) the values; the caller must not write into it."""
@@ -59,6 +63,26 @@ class BooleanColumn:
         return np.concatenate([self._values, np.full(n_items - len(self._values), _MISSING, np.int16)])
 
 
+class ListColumn:
+    """The members of one list an item; missing where there is none, which an empty list is not."""
+
+    def __init__(self) -> None:
+        self._labels = Labels("member")
+
+    def put(self, row: int, values: Iterable[Any] | None) -> None:
+        """Give a row its list; None takes it away."""
+        self._labels.put(row, () if values is None else (_THERE, *members(values)))
+
+    def holding(self, member: str, n_items: int) -> Bool:
+        """(N,) which items' lists hold a member, named as `members` does; the caller must not write into it."""
+        labels = self._labels
+        return labels.carried((member,), n_items) if member in labels.names else np.zeros(n_items, np.bool_)
+
+    def present(self, n_items: int) -> Bool:
+        """(N,) which items carry a list at all; the caller must not write into it."""
+        return self.holding(_THERE, n_items)
+
+
 class PropertyColumns:
     """The columns of all properties by name."""
 
@@ -68,7 +92,7 @@ class PropertyColumns:
         self.numbers: dict[str, NumberColumn] = {}
         self.texts: dict[str, TextColumn] = {}
         self.booleans: dict[str, BooleanColumn] = {}
-        self.lists: dict[str, Labels] = {}
+        self.lists: dict[str, ListColumn] = {}
 
     def types(self, name: str) -> set[str]:
         """Which types of values a name ever carried; none of an unknown one."""
@@ -110,7 +134,7 @@ class PropertyColumns:
         elif kind == BOOLEAN:
             self._of(self.booleans, name, BooleanColumn).put(row, value)
         else:
-            self._of(self.lists, name, _labels).put(row, members(value or ()))
+            self._of(self.lists, name, ListColumn).put(row, value)
 
     def _of(self, columns: dict[str, Any], name: str, made: Any) -> Any:
         column = columns.get(name)
@@ -118,10 +142,6 @@ class PropertyColumns:
             column = columns[name] = made()
             self.shape += 1
         return column
-
-
-def _labels() -> Labels:
-    return Labels("member")
 
 
 def type_of(value: Any) -> str:

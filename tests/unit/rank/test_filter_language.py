@@ -76,7 +76,69 @@ def test_long_and_deep_filters_are_refused(state: State) -> None:
     for deep in ("(" * 900 + "hidden" + ")" * 900, "not " * 450 + "hidden"):
         with pytest.raises(FilterError, match=f"at most {MOST_DEPTH} levels of parentheses and 'not' at character"):
             parse(deep)
-    assert mask(state, "(" * 30 + "hidden" + ")" * 30) == [False, False]
+
+
+def test_a_filter_may_have_as_many_levels_as_are_told_and_not_one_more(state: State) -> None:
+    assert MOST_DEPTH == 40
+    for opened, closed in (("(", ")"), ("not ", ""), ("not (", ")")):
+        levels = opened.count("not") + opened.count("(")
+        most = opened * (MOST_DEPTH // levels)
+        assert mask(state, f"{most}hidden{closed * (MOST_DEPTH // levels)}") == [False, False]
+        with pytest.raises(FilterError) as error:
+            mask(state, f"{most}not hidden{closed * (MOST_DEPTH // levels)}")
+        assert error.value.message == (
+            f"A filter must have at most 40 levels of parentheses and 'not' at character {len(most) + 1}; got 'not'."
+        )
+    assert mask(state, " and ".join(["(not hidden)"] * 60)) == [True, True]  # beside each other is no depth
+
+
+@pytest.fixture
+def namesakes() -> State:
+    made = State()
+    made.put_items([
+        ItemChange(id="s1", title="plain", properties={
+            "title": "gold", "hidden": True, "categories": ["pc"], "tags": ["pt"], "id": "s2", "age": 4,
+        }),
+        ItemChange(id="s2", title="gold", hidden=False, categories=["zz"], properties={"title": "lead"}),
+    ])  # fmt: skip
+    return made
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ("properties.title = 'gold'", ["s1"]), ("properties.title = 'lead'", ["s2"]), ("title = 'gold'", ["s2"]),
+        ("properties.title in ('gold', 'iron')", ["s1"]), ("properties.title != 'gold'", ["s2"]),
+        ("'OL' in properties.title", ["s1"]), ("'ol' not in properties.title", ["s2"]), ("'ol' in title", ["s2"]),
+        ("properties.hidden", ["s1"]), ("properties.hidden = false", []), ("hidden = false", ["s1", "s2"]),
+        ("'pc' in properties.categories", ["s1"]), ("'zz' in properties.categories", []),
+        ("'zz' in categories", ["s2"]), ("'zz' not in properties.categories", ["s1"]),
+        ("'pt' in properties.tags", ["s1"]), ("'pt' in tags", []),
+        ("properties.id = 's2'", ["s1"]), ("id = 's2'", ["s2"]), ("properties.age < 5", ["s1"]),
+    ],
+)  # fmt: skip
+def test_a_property_called_like_what_is_built_in_is_asked_by_its_prefix(
+    namesakes: State, text: str, ids: list[str]
+) -> None:
+    assert [item for item, is_in in zip(("s1", "s2"), mask(namesakes, text), strict=True) if is_in] == ids
+
+
+def test_a_list_that_is_not_there_is_in_nothing_and_an_empty_one_is_there() -> None:
+    made = State()
+    made.put_items([
+        ItemChange(id="some", tags=["t"], properties={"w": [5, "x"]}), ItemChange(id="none", properties={"w": []}),
+        ItemChange(id="text", properties={"w": "xyz"}), ItemChange(id="without"),
+    ])  # fmt: skip
+    assert mask(made, "5 in w") == [True, False, False, False]
+    assert mask(made, "5 not in w") == [False, True, False, False]
+    assert mask(made, "'x' in w") == [True, False, True, False]
+    assert mask(made, "'y' not in w") == [True, True, False, False]
+    assert mask(made, "not (5 in w)") == [False, True, True, True]
+    assert mask(made, "'t' not in tags") == [False, True, True, True]  # whoever was given none has an empty set
+    made.put_items([ItemChange(id="some", properties=None)])
+    assert mask(made, "5 not in w") == [False, True, False, False]
+    made.forget_item("none")
+    assert mask(made, "5 not in w") == [False, False, False, False]
 
 
 def test_what_stands_in_the_interface_is_understood(state: State) -> None:
