@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from everbrook import Recommender, client
-from everbrook.client import AsyncClient, Client, RateError, UnreachableError, replies
+from everbrook.client import AsyncClient, Client, RateError, RefusedError, UnreachableError, replies
 from everbrook.errors import EverbrookError, InputError, NotFoundError, RecordError
 from everbrook.http.keys import Keyring
 from everbrook.http.server import bind, build_server
@@ -187,6 +189,92 @@ def test_what_a_batch_could_not_send_waits_in_its_order(url: str, waits: list[fl
         assert isinstance(batch.failure, UnreachableError)
         batch.close()
         assert [one["item"] for one in shop.user("patient")["events"]] == ["p2", "p1", "p0"]
+
+
+def _visits(user: str) -> list[dict[str, str | int]]:
+    """Three events with a field that is not known, then six good ones."""
+    wrong: list[dict[str, str | int]] = [{"id": f"{user}-{n}", "user": user, "item": "w", "itm": n} for n in range(3)]
+    return wrong + [{"user": user, "item": f"g{n}"} for n in range(6)]
+
+
+REFUSED = (
+    "Every event must be one that the server takes; 3 of this batch were not and are taken out, the others were sent. "
+    "The first has the id '{}-0': Unknown field 'itm'. Did you mean 'item'? "
+)
+
+
+@pytest.mark.parametrize("count", [4, 100])
+def test_refused_events_are_taken_out_and_told_once_and_the_others_are_sent(url: str, count: int) -> None:
+    user = f"refused{count}"
+    with Client(url, KEY) as shop:
+        batch = shop.batch(count=count, every_s=1000)
+        for visit in _visits(user):
+            batch.add(visit)
+        with pytest.raises(RefusedError, match=f"^{re.escape(REFUSED.format(user))}") as caught:
+            batch.flush()
+        assert (caught.value.count, batch.sent, batch.failure) == (3, 6, None)
+        assert [one.event for one in caught.value.refusals] == _visits(user)[:3]
+        batch.flush()
+        batch.close()
+        assert [one["item"] for one in shop.user(user)["events"]] == [f"g{n}" for n in range(5, -1, -1)]
+
+
+def test_what_was_refused_in_the_background_is_told_at_the_end(url: str) -> None:
+    with Client(url, KEY) as shop:
+        batch = shop.batch(count=5, every_s=0.01)
+        for visit in _visits("behind"):
+            batch.add(visit)
+        _until(lambda: batch.sent == 6)
+        with pytest.raises(RefusedError, match=r"; 3 of this batch were not and are taken out"):
+            batch.close()
+
+    async def asked() -> None:
+        async with AsyncClient(url, KEY) as shop:
+            batch = shop.batch(count=5, every_s=0.01)
+            for visit in _visits("behind-async"):
+                batch.add(visit)
+            while batch.sent < 6:
+                await asyncio.sleep(0.01)
+            with pytest.raises(RefusedError, match=r"; 3 of this batch were not and are taken out"):
+                await batch.close()
+            assert len((await shop.user("behind-async"))["events"]) == 6
+
+    asyncio.run(asyncio.wait_for(asked(), 30))
+
+
+def test_ids_of_dots_are_ids(url: str) -> None:
+    with Client(url, KEY) as shop:
+        for dots in (".", "..", "...", "a/../b"):
+            shop.ingest([{"user": dots, "item": dots}])
+            assert shop.user(dots)["id"] == shop.item(dots)["id"] == shop.similar(dots)["item"] == dots
+            assert shop.change_item(dots, title="Dots")["title"] == "Dots"
+            assert shop.delete_item(dots) == {"removed": {"items": 1}}
+            assert shop.delete_user(dots)["removed"]["events"] == 1
+
+    async def asked() -> None:
+        async with AsyncClient(url, KEY) as shop:
+            await shop.put_items([{"id": ".."}])
+            await shop.ingest([{"user": "..", "item": ".."}])
+            assert (await shop.item(".."))["id"] == ".."
+            assert (await shop.delete_user(".."))["removed"]["events"] == 1
+
+    asyncio.run(asked())
+
+
+@pytest.mark.parametrize("reply", [
+    {"text": "<html>Log in</html>"}, {"content": b'{"accepted": "\xff"}'}, {"json": ["not", "this"]}, {},
+])  # fmt: skip
+def test_an_answer_that_is_not_everbrooks_is_told_in_a_sentence(url: str, reply: dict[str, Any]) -> None:
+    said = r"^A server must answer in Everbrook's form; got status 200 with a body that is not\.$"
+    transport = Scripted(url, httpx.Response(200, **reply), httpx.Response(200, **reply))
+    with Client(url, KEY, transport=transport) as shop:
+        with pytest.raises(EverbrookError, match=said):
+            shop.status()
+        with shop.batch(count=100, every_s=1000) as batch:
+            batch.add({"user": "asked-again", "item": "i"})
+            with pytest.raises(EverbrookError, match=said):
+                batch.flush()
+        assert batch.sent == 1
 
 
 def test_the_asynchronous_client_does_the_same(url: str) -> None:

@@ -145,8 +145,8 @@ class Server:
         """Items like one."""
         from everbrook.rank.requests import Similar
 
-        route = f"items/{urllib.parse.quote(item, safe='')}/similar"
-        return _read(self._ask(route, asks={"k": k, "filter": filter}), Similar)
+        id_ = urllib.parse.quote(item, safe="").replace(".", "%2E")  # proxies take '..' for a way up
+        return _read(self._ask(f"items/{id_}/similar", asks={"k": k, "filter": filter}), Similar)
 
     def trending(self, k: int = 20, *, scenario: str | None = None, window: str = "1d") -> Trending:
         """Items with which most happened."""

@@ -4,7 +4,9 @@ from everbrook.client.asks import Receipt
 from everbrook.client.asynchronous import AsyncBatch, AsyncClient
 from everbrook.client.replies import KeyRefusedError, RateError, UnreachableError
 from everbrook.client.synchronous import Batch, Client
+from everbrook.client.waiting import Refusal, RefusedError
 
 __all__ = [
-    "AsyncBatch", "AsyncClient", "Batch", "Client", "KeyRefusedError", "RateError", "Receipt", "UnreachableError",
+    "AsyncBatch", "AsyncClient", "Batch", "Client", "KeyRefusedError", "RateError", "Receipt", "Refusal",
+    "RefusedError", "UnreachableError",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -44,6 +45,7 @@ _BY_STATUS: dict[int, type[EverbrookError]] = {
     400: InputError, 401: KeyRefusedError, 403: KeyRefusedError, 404: NotFoundError, 413: InputError, 415: InputError,
     422: RecordError, 429: RateError, 503: NotReadyError,
 }  # fmt: skip
+_POSITION = re.compile(r"Record (\d+): ")
 _BY_TYPE = {
     kind.type: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, EverbrookError)
 }
@@ -63,23 +65,35 @@ def value_of(ask: Ask[AnswerT], reply: httpx.Response) -> AnswerT:
     """What was asked for.
 
     Raises:
-        EverbrookError: what the server told, in its own words, as the class that it is here.
+        EverbrookError: what the server told, in its own words, as the class that it is here; or that the answer is
+            none of Everbrook's.
     """
     if reply.status_code >= 400:
         raise error_of(reply)
-    return msgspec.json.decode(reply.content, type=ask.gives)
+    try:
+        return msgspec.json.decode(reply.content, type=ask.gives)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise EverbrookError(
+            f"A server must answer in Everbrook's form; got status {reply.status_code} with a body that is not."
+        ) from None
 
 
 def error_of(reply: httpx.Response) -> EverbrookError:
     """The error that a server told."""
     try:
         told = msgspec.json.decode(reply.content, type=_Body).error
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return EverbrookError(f"A server must answer in Everbrook's form; got status {reply.status_code}.")
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        message = f"A server must answer in Everbrook's form; got status {reply.status_code}."
+        if reply.status_code != 413:  # which a proxy says in its own form
+            return EverbrookError(message)
+        told = _Told("too_large", message)
     kind = _BY_TYPE.get(told.type) or _BY_STATUS.get(reply.status_code, EverbrookError)
     error = kind.__new__(kind)
     EverbrookError.__init__(error, told.message, told.hint)
     error.type = told.type  # type: ignore[misc]  # 'unknown_scenario' is what callers match on
+    if isinstance(error, RecordError):
+        named = _POSITION.match(told.message)
+        error.position = int(named[1]) if named else None
     return error
 
 

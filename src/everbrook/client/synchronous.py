@@ -13,7 +13,8 @@ import httpx
 from everbrook.client import asks
 from everbrook.client.asks import Ask, Receipt, Told
 from everbrook.client.replies import UnreachableError, value_of, wait_s
-from everbrook.errors import EverbrookError, InputError
+from everbrook.client.waiting import Waiting
+from everbrook.errors import EverbrookError
 from everbrook.events.records import Event, ItemChange, UserChange
 from everbrook.rank.requests import Recommendation
 
@@ -62,7 +63,7 @@ class Client:
             reply, why, never_sent = None, "", False
             try:
                 reply = self._http.request(ask.method, ask.path, content=ask.body)
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 why, never_sent = str(error) or type(error).__name__, isinstance(error, httpx.ConnectError)
             again_s = wait_s(ask, attempt, reply, never_sent)
             if again_s is None or attempt == self._retries:
@@ -165,6 +166,8 @@ class Client:
 class Batch:
     """Events that wait to be sent together. What could not be sent waits for the next time, in its order.
 
+    An event that the server refuses is taken out, the others are sent; `flush` or `close` tells of it, once.
+
     Args:
         client: sends them.
         count: so many are sent at once.
@@ -173,12 +176,8 @@ class Batch:
     """
 
     def __init__(self, client: Client, count: int, every_s: float, most: int = 100_000) -> None:
-        self._client, self._count, self._every_s, self._most = client, count, every_s, most
-        self._waiting: list[Told] = []
-        self._lock, self._sending = threading.Lock(), threading.Lock()
-        self._full, self._closed = threading.Event(), False
-        self.sent = 0  # events so far
-        self.failure: EverbrookError | None = None  # why the last try failed
+        self._client, self._every_s, self._waiting = client, every_s, Waiting(count, most)
+        self._sending, self._full, self._closed = threading.Lock(), threading.Event(), False
         self._thread = threading.Thread(target=self._run, name="everbrook-batch", daemon=True)
         self._thread.start()
 
@@ -190,46 +189,52 @@ class Batch:
     ) -> None:
         self.close()
 
+    @property
+    def sent(self) -> int:
+        """Events so far."""
+        return self._waiting.sent
+
+    @property
+    def failure(self) -> EverbrookError | None:
+        """Why the last try failed; None where it did not."""
+        return self._waiting.failure
+
     def add(self, event: Event | Told) -> None:
         """Let an event wait to be sent.
 
         Raises:
             InputError: too many wait, for the server does not take them.
+            RecordError: it cannot be written as JSON.
         """
-        with self._lock:
-            if len(self._waiting) >= self._most:
-                raise InputError(f"At most {self._most} events must wait; the server takes none: {self.failure}.")
-            self._waiting.append(asks.with_id(event))
-            if len(self._waiting) >= self._count:
-                self._full.set()
+        if self._waiting.add(event):
+            self._full.set()
 
     def flush(self) -> None:
         """Send what waits, now.
 
         Raises:
-            EverbrookError: the server did not take it; it waits for the next time.
+            RefusedError: events were refused, now or since the last that was told; all others were sent.
+            EverbrookError: the server did not take what waits; it waits for the next time.
         """
-        with self._sending:
-            while some := self._next():
-                try:
-                    self._client.ingest(some)
-                except EverbrookError as error:
-                    self.failure = error
-                    raise
-                with self._lock:
-                    del self._waiting[: len(some)]
-                self.sent, self.failure = self.sent + len(some), None
+        self._send()
+        self._waiting.tell()
 
-    def _next(self) -> list[Told]:
-        with self._lock:
-            return self._waiting[: self._count]
+    def _send(self) -> None:
+        with self._sending:
+            while some := self._waiting.next():
+                try:
+                    self._client.send(asks.raw_events(some))
+                except EverbrookError as error:
+                    self._waiting.not_taken(some, error)
+                else:
+                    self._waiting.taken(len(some))
 
     def _run(self) -> None:
         while not self._closed:
             self._full.wait(self._every_s)
             self._full.clear()
             try:
-                self.flush()
+                self._send()
             except EverbrookError:
                 time.sleep(min(self._every_s, 1.0))
 
@@ -237,7 +242,8 @@ class Batch:
         """Send what waits, and stop.
 
         Raises:
-            EverbrookError: the server did not take it.
+            RefusedError: events were refused and not told of yet; all others were sent.
+            EverbrookError: the server did not take what waits; `flush` can be called again.
         """
         self._closed = True
         self._full.set()

@@ -85,6 +85,15 @@ def test_lists_of_other_looks_come_from_the_server_that_holds_the_directory(
     ]
 
 
+def test_no_id_in_a_path_is_a_way_up(url: str) -> None:
+    _Answers.answer = (200, {"item": "..", "items": []})
+    for dots in (".", "..", "a/../b"):
+        Server(url).similar(dots)
+    assert [path for _, path, _, _ in _Answers.asked] == [
+        "/v1/items/%2E/similar?k=20", "/v1/items/%2E%2E/similar?k=20", "/v1/items/a%2F%2E%2E%2Fb/similar?k=20",
+    ]
+
+
 @pytest.mark.parametrize(
     ("status", "kind", "error"),
     [
