@@ -38,12 +38,19 @@ class SettingError(InputError):
 
 
 class UnknownNameError(InputError):
-    """A name is not one of the known ones."""
+    """A name is not one of the known ones.
+
+    Args:
+        what: the noun, such as 'scenario'.
+        got: the name that was given.
+        known: the names that would have been right.
+        place: where it stands, if that is not plain.
+    """
 
     type = "unknown_name"
 
-    def __init__(self, what: str, got: str, known: Iterable[str]) -> None:
-        super().__init__(unknown_name(what, got, known))
+    def __init__(self, what: str, got: str, known: Iterable[str], place: str = "") -> None:
+        super().__init__(unknown_name(what, got, known) + (f" It stands at '{place}'." if place else ""))
         self.type = f"unknown_{what}"  # type: ignore[misc]  # 'unknown_scenario' is what clients match on
 
 

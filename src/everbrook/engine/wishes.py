@@ -18,6 +18,7 @@ from everbrook.events.log_intake import parse_time_ms
 from everbrook.events.records import MAX_ID_BYTES, MAX_TIME_MS, TIME_RULE
 from everbrook.rank.lists import Wish
 from everbrook.rank.requests import Recommend
+from everbrook.rank.unknown_fields import unknown_field
 from everbrook.settings.rank import RankSettings
 from everbrook.state import State
 from everbrook.state.remembered import SEEN, UNWANTED
@@ -37,6 +38,8 @@ def wish_of(fields: Mapping[str, Any]) -> Recommend:
     try:
         return msgspec.convert(fields, Recommend)
     except msgspec.ValidationError as error:
+        if unknown := unknown_field(error, Recommend):
+            raise unknown from None
         found = re.fullmatch(r"Expected `(.+)`, got `(.+)` - at `\$\.(.+)`", str(error))
         if found is None:
             raise InputError(f"A wish for a list must have fields of the right types; {error}.") from error

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from everbrook.engine.log_lines import say
 from everbrook.errors import EverbrookError, InputError, RecordError
 from everbrook.http.operation import Operation
+from everbrook.rank.unknown_fields import unknown_field
 
 log = logging.getLogger("everbrook.http")
 
@@ -119,19 +120,17 @@ def from_the_unexpected(request: Request, error: Exception, request_id: str = "-
     return json_response(ErrorBody(error=Failure(type="internal", message=UNEXPECTED)), 500)
 
 
-def reworded(error: msgspec.ValidationError | msgspec.DecodeError, what: str, fields: tuple[str, ...]) -> InputError:
+def reworded(error: msgspec.ValidationError | msgspec.DecodeError, what: str, kind: Any) -> InputError:
     """Word what the decoder found in a request's body.
 
     Args:
         error: as msgspec raised it.
         what: the body's noun, such as 'A wish for a list'.
-        fields: the names that would have been right.
+        kind: the type that was to be read.
     """
-    from everbrook.errors import UnknownNameError
-
+    if unknown := unknown_field(error, kind):
+        return unknown
     text, _, place = str(error).partition(" - at `")
-    if text.startswith("Object contains unknown field `") and not place:
-        return UnknownNameError("field", text.split("`")[1], fields)
     where = f" at '{place[2:-1]}'" if len(place) > 3 else ""
     if isinstance(error, msgspec.ValidationError):
         return InputError(f"{what} must fit its description at /docs; got a wrong value{where}: {_lowered(text)}.")

@@ -9,7 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from everbrook.errors import EverbrookError
+from everbrook.errors import EverbrookError, UnknownNameError
 from everbrook.http.failures import EncodedError, TooLargeError, from_everbrook, from_the_unexpected
 from everbrook.http.gate import BODIES, REQUEST_ID, Bodies, Gate, check_address, check_scope, request_id_of
 from everbrook.http.operation import Operation
@@ -64,10 +64,14 @@ class Guard:
 
 
 def locked(operation: Operation, endpoint: Endpoint) -> Endpoint:
-    """A route's endpoint, answering only to keys that are for it."""
+    """A route's endpoint, answering only to keys that are for it, and to no questions where it takes none."""
+    is_unasked = operation.is_strict and operation.asks is None
 
     async def behind(request: Request) -> Response:
         check_scope(operation, request.scope)
+        if is_unasked and request.scope.get("query_string"):
+            for name in request.query_params:
+                raise UnknownNameError("field", name, ())
         return await endpoint(request)
 
     return behind

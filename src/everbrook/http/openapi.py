@@ -71,7 +71,8 @@ def _operation(one: Operation, takes: Any, gives: Any, error: Any) -> dict[str, 
     locked = () if one.scope == "open" else _EVERYWHERE
     failed = {"content": {"application/json": {"schema": error}}}
     encoded = (415,) if 413 in one.errors else ()  # whoever reads a body
-    for status in sorted({*one.errors, *encoded, *locked}):
+    strict = (400,) if one.is_strict else ()
+    for status in sorted({*one.errors, *encoded, *locked, *strict}):
         headers = {"headers": _RETRY} if status in (429, 503) else {}
         told["responses"][str(status)] = {"description": _MEANINGS[status]} | headers | failed
     told["responses"]["default"] = {"description": _OTHER} | failed

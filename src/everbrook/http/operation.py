@@ -41,3 +41,8 @@ class Operation:
     example: Any = None
     media: str = "application/json"
     direct: str = ""
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether what it does not know behind the '?' is refused; probes and pages take anything."""
+        return self.method == "get" and self.path.startswith("/v1/")

@@ -59,7 +59,7 @@ class Room:
         try:
             return msgspec.convert(given, kind, strict=False)
         except msgspec.ValidationError as error:
-            raise reworded(error, "What is asked behind '?'", kind.__struct_fields__) from None
+            raise reworded(error, "What is asked behind '?'", kind) from None
 
     def id_of(self, request: Request) -> str:
         """The id in the path.
@@ -93,7 +93,7 @@ def decoded(decoder: msgspec.json.Decoder[StructT], body: bytes, what: str) -> S
     try:
         return decoder.decode(body)
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
-        raise reworded(error, what, decoder.type.__struct_fields__) from None
+        raise reworded(error, what, decoder.type) from None
     except UnicodeDecodeError:
         raise InputError("The body must be UTF-8; got bytes that are not.") from None
     except RecursionError:
