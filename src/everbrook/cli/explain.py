@@ -31,12 +31,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Ask and print."""
+    from everbrook.events.log_intake import read_moment
+
     at = arguments.at
     with reaching.reached(arguments) as engine:
         answer = engine.explain(
             arguments.item, arguments.user, session=arguments.session, scenario=arguments.scenario, k=arguments.k,
             filter=arguments.filter, exclude_seen=arguments.exclude_seen,
-            at=int(at) if at is not None and at.isdigit() else at,
+            at=None if at is None else read_moment(at),
         )  # fmt: skip
     if arguments.json:
         import msgspec

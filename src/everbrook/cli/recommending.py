@@ -67,6 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def wish(arguments: argparse.Namespace) -> Recommend:
     """The request that the options make."""
+    from everbrook.events.log_intake import read_moment
     from everbrook.rank.requests import Boost, Pin, Recommend
 
     at = arguments.at
@@ -79,7 +80,7 @@ def wish(arguments: argparse.Namespace) -> Recommend:
         candidates=None if arguments.candidates is None else _ids(arguments.candidates),
         filter=arguments.filter, boost=tuple(Boost(filter=text, by=float(by)) for by, text in boosts),
         pin=tuple(Pin(item=item, position=int(place)) for place, item in pins),
-        at=int(at) if at is not None and at.isdigit() else at,
+        at=None if at is None else read_moment(at),
         **{name: getattr(arguments, name) for name in INFLUENCES},
     )  # fmt: skip
 

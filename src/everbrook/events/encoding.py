@@ -9,6 +9,7 @@ import numpy as np
 
 from everbrook.errors import DataError
 from everbrook.events.columns import Coded, encode_context
+from everbrook.events.log_intake import has_large_int
 from everbrook.events.moments import CellError
 from everbrook.events.text_table import Texts, TextTable
 from everbrook.types import F64, I32
@@ -209,6 +210,8 @@ def _object(text: str) -> dict[str, Any]:
         whole = msgspec.json.decode(text, type=dict[str, Any])
     except msgspec.DecodeError:
         raise DataError(f"A context must be a JSON object; got '{text[:60]}'.") from None
+    if has_large_int(whole):
+        raise DataError(f"A context must be a JSON object; number out of range in '{text[:60]}'.")
     known = {name: value for name, value in whole.items() if value is not None}
     return {name: value if isinstance(value, Scalars) else encode_context(value) for name, value in known.items()}
 

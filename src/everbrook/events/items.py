@@ -9,6 +9,7 @@ import msgspec
 
 from everbrook.errors import DataError
 from everbrook.events.formats import File
+from everbrook.events.log_intake import has_large_int, read_moment
 from everbrook.events.mapping import plain
 from everbrook.events.records import ItemChange
 
@@ -103,7 +104,7 @@ def _cell(field: str, cell: Any) -> Any:
     if field in ("ts", "expires"):
         if hasattr(cell, "timestamp"):
             return round(cell.timestamp() * 1000)
-        return int(cell) if isinstance(cell, str) and cell.isdigit() else cell
+        return read_moment(cell) if isinstance(cell, str) else cell
     return str(cell)
 
 
@@ -139,7 +140,7 @@ def json_object(cell: Any, name: str, place: str) -> Row:
     """A cell that is an object, or the text of one.
 
     Raises:
-        DataError: it is neither; `place` names the row.
+        DataError: it is neither, or holds a number beyond every float; `place` names the row.
     """
     if isinstance(cell, str):
         try:
@@ -148,4 +149,6 @@ def json_object(cell: Any, name: str, place: str) -> Row:
             cell = None
     if not isinstance(cell, dict):
         raise DataError(f"{place}: '{name}' must be a JSON object.")
+    if has_large_int(cell):
+        raise DataError(f"{place}: '{name}' must be a JSON object; number out of range.")
     return {key: value for key, value in cell.items() if value is not None}

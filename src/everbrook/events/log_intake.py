@@ -6,6 +6,7 @@ Nothing is kept here: a batch comes out whole, or an error names its first wrong
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from everbrook.errors import InputError, RecordError, unknown_name
-from everbrook.events.records import MAX_ID_BYTES, Event, ItemChange, UserChange
+from everbrook.events.records import ID_RULE, MAX_ID_BYTES, Event, ItemChange, UserChange
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
@@ -47,6 +48,9 @@ _batch_decoders = {name: msgspec.json.Decoder(batch) for name, batch in _BATCHES
 _list_decoders = {name: msgspec.json.Decoder(list[record]) for name, record in _RECORDS.items()}  # type: ignore[valid-type]
 _EVENT_TEXTS = ("user", "item", "kind", "id", "session", "scenario", "request")
 _PERSONAL = ("user", "session")
+_NUMBERED = {"events": "context", "items": "properties", "users": "properties"}
+_LARGEST = sys.float_info.max
+_MOMENT_DIGITS = 19
 _encoder = msgspec.json.Encoder()
 _RFC_3339 = Annotated[datetime, Meta(tz=True)]
 
@@ -110,6 +114,16 @@ def parse_time_ms(text: str) -> int:
     return ms
 
 
+def read_moment(text: str) -> int | str:
+    """A moment as it is typed: whole milliseconds as such, any other text as it stands, to be read as RFC 3339."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MOMENT_DIGITS else text
+
+
+def has_large_int(values: Mapping[str, Any]) -> bool:
+    """Whether an int among values is beyond every float: JSON holds it, and no column of numbers does."""
+    return any(value.__class__ is int and not -_LARGEST <= value <= _LARGEST for value in values.values())
+
+
 def _checked_events(events: list[Event], body: bytes, now_ms: int, tolerance_ms: int) -> list[Event]:
     latest_ms = now_ms + tolerance_ms
     for position, event in enumerate(events):
@@ -125,6 +139,8 @@ def _checked_events(events: list[Event], body: bytes, now_ms: int, tolerance_ms:
             )
         if event.user is None and event.session is None:
             raise RecordError("An event must have a 'user' or a 'session'; got neither.", position)
+        if event.context:
+            _check_numbers("events", event.context, position)
     if not _is_plain(body):
         for position, event in enumerate(events):
             _check_bytes({name: getattr(event, name) for name in _EVENT_TEXTS}, position)
@@ -141,16 +157,28 @@ def _checked_items(items: list[ItemChange], body: bytes) -> list[ItemChange]:
         }
         if changed:
             items[position] = msgspec.structs.replace(item, **changed)
+        if item.properties:
+            _check_numbers("items", item.properties, position)
         if not plain:
             _check_bytes({"id": item.id}, position)
     return items
 
 
 def _checked_users(users: list[UserChange], body: bytes) -> list[UserChange]:
-    if not _is_plain(body):
-        for position, user in enumerate(users):
+    plain = _is_plain(body)
+    for position, user in enumerate(users):
+        if user.properties:
+            _check_numbers("users", user.properties, position)
+        if not plain:
             _check_bytes({"id": user.id}, position)
     return users
+
+
+def _check_numbers(name: str, values: Mapping[str, Any], position: int) -> None:
+    """Refuse an int that no float holds, in the words for such numbers in lists, where the decoder refuses them."""
+    if has_large_int(values):
+        field = _NUMBERED[name]
+        raise RecordError(f"Field '{field}' must be {_rule(_RECORDS[name], field)}; number out of range.", position)
 
 
 def _is_plain(body: bytes) -> bool:
@@ -228,22 +256,26 @@ def _encoded(name: str, records: Sequence[Any]) -> bytes:
         return _encoder.encode(list(records))
     except (TypeError, ValueError, OverflowError, RecursionError):
         for position, record in enumerate(records):
-            _raise_unencodable(record, position)
+            _raise_unencodable(name, record, position)
         raise InputError(f"The {name} must be a list of records that can be written as JSON.") from None
 
 
-def _raise_unencodable(record: Any, position: int) -> None:
+def _raise_unencodable(name: str, record: Any, position: int) -> None:
     try:
         _encoder.encode(record)
     except UnicodeEncodeError:
         raise RecordError("Every text must be writable as UTF-8; got a lone surrogate.", position) from None
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        field = _NUMBERED[name]
+        values = record.get(field) if isinstance(record, Mapping) else getattr(record, field, None)
+        if isinstance(values, Mapping):
+            _check_numbers(name, values, position)
         raise RecordError(f"Every field must be writable as JSON; {_lowered(str(error))}.", position) from None
 
 
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`(?: - at `(.*)`)?$", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(.*)`(?: - at `(.*)`)?$", re.DOTALL)
-_PLACE = re.compile(r"^\$(?:\.\w+)?\[(\d+)\](?:\.(\w+))?")
+_PLACE = re.compile(r"^(?P<key>key` in `)?\$(?:\.\w+)?\[(?P<position>\d+)\](?:\.(?P<field>\w+))?")
 
 
 def _raise_reworded(error: msgspec.ValidationError, name: str, body: bytes) -> NoReturn:
@@ -252,7 +284,7 @@ def _raise_reworded(error: msgspec.ValidationError, name: str, body: bytes) -> N
     place = _PLACE.match(path)
     if place is None:
         _raise_bad_envelope(message, name)
-    position, field = int(place[1]), place[2]
+    position, field = int(place["position"]), place["field"]
     record = _RECORDS[name]
     if found := _UNKNOWN.match(message):
         raise RecordError(unknown_name("field", found[1], record.__struct_fields__), position) from None
@@ -265,7 +297,12 @@ def _raise_reworded(error: msgspec.ValidationError, name: str, body: bytes) -> N
     except msgspec.ValidationError:  # a number somewhere in it that no float holds
         raise RecordError(f"Field '{field}' must be {_rule(record, field)}; {_lowered(message)}.", position) from None
     row = (got[name] if isinstance(got, dict) else got)[position]
-    told = _kind_of(row[field]) if record is UserChange or field in _PERSONAL else _shown(row[field])
+    is_personal = record is UserChange or field in _PERSONAL
+    if place["key"]:
+        wrong = next(key for key in row[field] if not 1 <= len(key) <= MAX_ID_BYTES)
+        told = _kind_of(wrong) if is_personal else _shown(wrong)
+        raise RecordError(f"Field '{field}' must have keys that are {ID_RULE}; got {told}.", position) from None
+    told = _kind_of(row[field]) if is_personal else _shown(row[field])
     raise RecordError(f"Field '{field}' must be {_rule(record, field)}; got {told}.", position) from None
 
 

@@ -9,6 +9,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from everbrook.events.log_intake import read_moment
 from everbrook.http.direct import Answer, Outcome
 from everbrook.http.failures import json_response
 from everbrook.http.operation import Operation
@@ -101,6 +102,6 @@ class Lists(Room):
         """Why an item stands where it stands."""
         fields = msgspec.structs.asdict(self.questions(request, AskExplain))
         at = fields.pop("at")
-        moment = int(at) if at is not None and at.isdigit() else at
+        moment = None if at is None else read_moment(at)
         call = partial(self.engine.explain, fields.pop("item"), at=moment, **fields)
         return json_response(await self.aside(call))
