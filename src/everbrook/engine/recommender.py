@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from everbrook.engine.admission import check_names
+from everbrook.engine.admission import check_columns_room
 from everbrook.engine.allowance import Allowance
 from everbrook.engine.browsing import Browsing
 from everbrook.engine.building import new_core
@@ -147,8 +147,7 @@ class Recommender(Taking, Listing, People, Browsing):
         """
         now_ms = self.clock.now_ms()
         checked = check_events(events, now_ms, int(1000 * self.settings.log.future_tolerance_s))
-        if self.settings.state.closed:
-            check_names(checked, self.settings.state)
+        self._admit(checked)
         return self._taken(self.log.append(checked))
 
     def import_columns(self, columns: EventColumns, learn: bool = True) -> Receipt:
@@ -159,6 +158,7 @@ class Recommender(Taking, Listing, People, Browsing):
             learn: whether lists reflect them at once; else they are durable, and `update` or `fit` learns them.
         """
         appended = self.log.append_columns(columns)
+        check_columns_room(columns, self._core.state)
         if learn:
             return self._taken(appended)
         return Receipt(appended.accepted, len(appended.duplicates), appended.stop)

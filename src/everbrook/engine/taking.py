@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from weakref import WeakKeyDictionary
 
-from everbrook.engine.admission import check_names
+from everbrook.engine.admission import check_names, check_room
 from everbrook.engine.allowance import Allowance
 from everbrook.engine.fitting import Most, catch_up
 from everbrook.engine.steering import Steering
@@ -42,8 +42,7 @@ class Taking(Steering):
         Raises:
             EverbrookError: they are not taken at all; `then` is not called.
         """
-        if self.settings.state.closed:
-            check_names(events, self.settings.state)
+        self._admit(events)
         assert isinstance(self.log, SqliteLog)  # what a data directory has
         turns = self._turns_here()
 
@@ -54,6 +53,12 @@ class Taking(Steering):
                 then(found)
 
         self.log.append_then(events, committed)
+
+    def _admit(self, events: Sequence[Event]) -> None:
+        """Refuse a batch with names that may not be, before it is in the log."""
+        if self.settings.state.closed:
+            check_names(events, self.settings.state)
+        check_room(events, self._core.state)
 
     async def ingest_soon(self, events: Sequence[Event]) -> Receipt:
         """The same, for who awaits it."""

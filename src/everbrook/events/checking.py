@@ -12,7 +12,7 @@ from typing import Any
 
 from everbrook.errors import EverbrookError
 from everbrook.events.cleaning import Finding, clean
-from everbrook.events.importing import Source, open_source
+from everbrook.events.importing import Source, open_source, too_many_names
 from everbrook.events.mapping import Mapping
 from everbrook.events.reading import Progress, Reading
 from everbrook.settings.data import DataSettings
@@ -79,6 +79,7 @@ def check(
         return CheckReport(str(path), {}, (), (_failure("file", error.message),), 0, 0)
     columns, findings = clean(reading.columns, settings, now_ms)
     lines = [_mapped(source, reading), *(_line(finding, source, reading) for finding in findings)]
+    lines += [_failure("names", f"events must have {told}") for told in too_many_names(columns)]
     if source.item_files or source.user_files:
         lines += _described(source).lines
     kept = len(columns) if all(line.level != "FAIL" for line in lines) else 0

@@ -19,7 +19,7 @@ from everbrook.events.items import is_item_file, read_items
 from everbrook.events.mapping import Mapping, resolve
 from everbrook.events.movielens import is_movielens, movielens_items
 from everbrook.events.reading import Progress, Reading, read_events
-from everbrook.events.records import ItemChange, UserChange
+from everbrook.events.records import MAX_NAMES, ItemChange, UserChange
 from everbrook.events.users import is_user_file, read_users
 from everbrook.settings.data import DataSettings
 
@@ -72,6 +72,8 @@ class Source:
             reading = self.read(progress)
             columns, findings = clean(reading.columns, self.settings, self.now_ms)
             refuse(findings, lambda row: reading.place(self.files, row))
+            for told in too_many_names(columns):
+                raise DataError(f"The events of '{self.path}' must have {told}.")
             self.findings, self.notes, self.columns = tuple(findings), reading.notes, columns
         return self.columns
 
@@ -111,6 +113,15 @@ class Source:
         changes = [change for file in self.user_files for change in read_users(file)]
         for start in range(0, len(changes), AT_ONCE):
             yield changes[start : start + AT_ONCE]
+
+
+def too_many_names(columns: EventColumns) -> list[str]:
+    """How many kinds or scenarios there may be and are, where they are more than any state has rows for."""
+    named = {"kinds": columns.kind, "scenarios": columns.scenario}
+    return [
+        f"at most {MAX_NAMES:,} different {name}; they have {len(coded.names):,}"
+        for name, coded in named.items() if len(coded.names) > MAX_NAMES
+    ]  # fmt: skip
 
 
 def open_source(

@@ -14,6 +14,7 @@ from msgspec import UNSET, Meta, UnsetType
 MAX_ID_BYTES = 256
 MAX_TIME_MS = 253_402_300_799_999  # the last millisecond of the year 9999
 MAX_VALUE = 3.4e38  # what a 32-bit float holds
+MAX_NAMES = 2**15 - 1  # of kinds, and of scenarios: their rows are 16-bit ints
 
 IdText = Annotated[str, Meta(min_length=1, max_length=MAX_ID_BYTES)]
 Moment = Annotated[int, Meta(ge=0, le=MAX_TIME_MS)] | str

@@ -9,9 +9,9 @@ from typing import TypeVar
 import msgspec
 import numpy as np
 
-from everbrook.errors import DataError, InputError, UnknownNameError
+from everbrook.errors import DataError, UnknownNameError
 from everbrook.events.columns import EventColumns
-from everbrook.events.records import Deletion, ItemChange, UserChange
+from everbrook.events.records import MAX_NAMES, Deletion, ItemChange, UserChange
 from everbrook.settings.state import StateSettings
 from everbrook.state.births import Births
 from everbrook.state.catalogue import Catalogue
@@ -23,10 +23,9 @@ from everbrook.state.people import People
 from everbrook.state.refusals import refuse
 from everbrook.state.remembered import Remembered
 from everbrook.state.texts import under, within
-from everbrook.types import F32, I16, I32, I64, NO_ROW, Arrays, Bool, Query, Step
+from everbrook.types import F32, I32, I64, NO_ROW, Arrays, Bool, Query, Step
 
 _FORMAT = 3
-_MOST_SCENARIOS = 2**15 - 1
 
 ColumnT = TypeVar("ColumnT", F32, I64)
 
@@ -50,7 +49,7 @@ class State:
         self.users = IdMap()
         self.sessions = IdMap()
         self.items = IdMap()
-        self.scenarios = IdMap(self.settings.scenarios)
+        self.scenarios = IdMap(self.settings.scenarios, MAX_NAMES)
         self.kinds = Kinds(self.settings)
         self.histories = Histories(self.settings.history_events, round(1000 * self.settings.session_gap_s))
         self.remembered = Remembered(self.settings.seen_items)
@@ -72,6 +71,8 @@ class State:
     def fold(self, columns: EventColumns, contexts: bool = True) -> Step:
         """Take in events, in log order.
 
+        A scenario or kind that comes when there are as many as there may be counts as none, whatever the log holds.
+
         Args:
             columns: the events; the log has checked them.
             contexts: whether the step shall hold what was known of each actor; without it `n` is 0 throughout.
@@ -84,7 +85,7 @@ class State:
         user, session = self.users.coded_rows(columns.user), self.sessions.coded_rows(columns.session)
         item = self.items.coded_rows(columns.item)
         kind = self.kinds.rows(columns.kind)
-        scenario = self._scenario_rows(columns)
+        scenario = self.scenarios.coded_rows(columns.scenario).astype(np.int16)
         weight = self.kinds.weigh(kind, value)
         rows = Rows(ts_ms, user, session, item, kind, weight)
         known = self.histories.remember(rows, contexts, len(self.users), len(self.sessions))
@@ -101,12 +102,6 @@ class State:
         """Take in many events, a batch at a time, so that the contexts of all never lie in memory at once."""
         for start in range(0, len(columns), batch_events):
             yield self.fold(columns.slice(start, min(len(columns), start + batch_events)))
-
-    def _scenario_rows(self, columns: EventColumns) -> I16:
-        rows = self.scenarios.coded_rows(columns.scenario)
-        if len(self.scenarios) > _MOST_SCENARIOS:
-            raise InputError(f"There must be at most {_MOST_SCENARIOS} scenarios; got {len(self.scenarios)}.")
-        return rows.astype(np.int16)
 
     def put_items(self, changes: Sequence[ItemChange]) -> I32:
         """Take in new or changed items, in log order.

@@ -17,6 +17,7 @@ _FEW = 32
 """Up to so many events, plain dictionary look-ups cost less than arrays."""
 _FEW_NEW = 4
 """Up to so many new ids are added one by one."""
+_MOST = 2**31 - 1
 
 
 class IdMap:
@@ -24,9 +25,14 @@ class IdMap:
 
     Ids that come by the million are kept as bytes in a table, without a Python object each; ids that come singly, and
     those of the table that were asked for singly, are in a dictionary, where they are found faster.
+
+    Args:
+        names: the first ids.
+        most: how many rows there may be; an id that comes when there are so many has none, now and later.
     """
 
-    def __init__(self, names: Iterable[str] = ()) -> None:
+    def __init__(self, names: Iterable[str] = (), most: int = _MOST) -> None:
+        self.most = most
         self._table = TextTable()  # the first rows
         self._names: list[str | None] = []  # None: so far only in the table
         self._rows: dict[str, int] = {}  # all rows beyond the table, and some of it
@@ -42,6 +48,11 @@ class IdMap:
 
     def __len__(self) -> int:
         return len(self._names)
+
+    @property
+    def room(self) -> int:
+        """How many ids more get a row."""
+        return self.most - len(self._names)
 
     def __contains__(self, name: str) -> bool:
         return self.row(name) != NO_ROW
@@ -63,11 +74,11 @@ class IdMap:
         return row
 
     def add(self, name: str) -> int:
-        """The row of an id, which is made where it is not known; a buried one has its own, and stays buried."""
+        """The row of an id, made where it is unknown and there is room; a buried one has its own, and stays buried."""
         row = self.row(name)
         if row == NO_ROW and name in self._buried:
             return self._buried[name]
-        if row == NO_ROW:
+        if row == NO_ROW and len(self._names) < self.most:
             row = len(self._names)
             self._rows[name] = row
             self._names.append(name)
@@ -85,7 +96,7 @@ class IdMap:
         batches looks each name up once.
 
         Returns:
-            (B,) rows; NO_ROW where the code is -1.
+            (B,) rows; NO_ROW where the code is -1, and for ids that came when there was no room.
         """
         codes = coded.codes
         if not coded.names:
@@ -104,7 +115,8 @@ class IdMap:
     def _rows_of_new(self, coded: Coded, codes: I32) -> I32:
         """The rows of names that this list has not named before."""
         packed = coded.packed
-        if len(codes) <= _FEW_NEW or packed is None or len(packed) != len(coded.names) or packed.some_empty(codes):
+        is_few = len(codes) <= _FEW_NEW or len(self) + len(codes) > self.most  # or perhaps more than there is room for
+        if is_few or packed is None or len(packed) != len(coded.names) or packed.some_empty(codes):
             return self.rows([coded.names[code] for code in codes.tolist()], create=True)
         return self._take_in(packed, codes)
 
@@ -203,9 +215,9 @@ class IdMap:
 
     def load(self, arrays: Arrays) -> None:
         """Take over what `arrays` gave."""
-        offsets = arrays["offsets"].astype(np.int64)
+        offsets = arrays["offsets"][: self.most + 1].astype(np.int64)
         empty = np.flatnonzero(np.diff(offsets) == 0).tolist()
-        self._table = TextTable.load(Texts(arrays["bytes"].copy(), offsets))
+        self._table = TextTable.load(Texts(arrays["bytes"][: offsets[-1]].copy(), offsets))
         self._names, self._rows, self._forgotten = [None] * len(self._table), {}, set(empty)
         self._buried = {}
         for row in empty:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from everbrook.errors import InputError
 from everbrook.events.columns import Coded
+from everbrook.events.records import MAX_NAMES
 from everbrook.settings.state import StateSettings
 from everbrook.state.ids import IdMap
 from everbrook.types import F32, I16, I64, NO_ROW, Arrays, Bool
 
-_MOST = 2**15 - 1
-_DEFAULT_ROW = 0  # of an event without kind
+_DEFAULT_ROW = 0  # of an event without kind, or with one that came when there was no room
 
 
 class Kinds:
     """Rows for kinds, those of the settings first."""
 
     def __init__(self, settings: StateSettings) -> None:
-        self.names = IdMap(settings.kinds)
+        self.names = IdMap(settings.kinds, MAX_NAMES)
         self._settings = settings
         self._weights: F32 = np.empty(0, np.float32)
         self._least: F32 = np.empty(0, np.float32)  # smallest positive value; NaN where the value does not matter
@@ -29,10 +28,8 @@ class Kinds:
         return len(self.names)
 
     def rows(self, coded: Coded) -> I16:
-        """The kind row of each event, made where it is not known."""
+        """The kind row of each event, made where it is not known; kinds beyond the most there may be are the first."""
         rows = self.names.coded_rows(coded)
-        if len(self.names) > _MOST:
-            raise InputError(f"There must be at most {_MOST} kinds of events; got {len(self.names)}.")
         rows[rows == NO_ROW] = _DEFAULT_ROW
         return rows.astype(np.int16)
 
@@ -90,4 +87,5 @@ class Kinds:
         self._weights = np.empty(0, np.float32)
         self._negative = np.empty(0, np.bool_)
         self._events = np.zeros(max(64, len(self.names)), np.int64)
-        self._events[: len(arrays["events"])] = arrays["events"]
+        known = arrays["events"][: len(self.names)]
+        self._events[: len(known)] = known
