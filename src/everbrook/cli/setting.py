@@ -109,7 +109,8 @@ def markdown(chosen: list[Described]) -> str:
         "Later wins: defaults < TOML file (`--config FILE` or `EVERBROOK_CONFIG`) < environment",
         "(`EVERBROOK_<GROUP>_<NAME>`) < `--set group.name=value`. An unknown name, a wrong type or a missing file is",
         "an error. `everbrook settings` shows what holds and where it came from; `everbrook settings --toml` prints a",
-        "file to start from.",
+        "file to start from. A variable and `--set` take lists and tables as a file has them",
+        "(`--set 'rank.seen_s={view = 2592000}'`), or as JSON.",
     ]
     group = ""
     for one in chosen:

@@ -5,6 +5,7 @@ Knows nothing of the single settings: it works on any two-level Struct.
 
 from __future__ import annotations
 
+import contextlib
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -152,11 +153,23 @@ def _where(error: Exception) -> str:
 
 
 def _read(text: str, described: Described) -> Any:
-    """A text from the environment or the command line as plain values: JSON for lists and tables, or commas."""
+    """A text from the environment or the command line as plain values: JSON or TOML for lists and tables, or commas."""
     if described.nullable and text.lower() in NONE_WORDS:
         return None
     if not described.many:
         return text
     if text[:1] in ("[", "{"):
-        return msgspec.json.decode(text)
+        return _decoded(text)
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _decoded(text: str) -> Any:
+    """A list or a table, as JSON or as a settings file has it; where it is neither, JSON's error."""
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        with contextlib.suppress(tomllib.TOMLDecodeError, RecursionError):
+            read = tomllib.loads(f"value = {text}")
+            if read.keys() == {"value"}:
+                return read["value"]
+        raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -115,3 +116,43 @@ def test_the_digest_does_not_depend_on_the_order_of_a_table() -> None:
     one = msgspec.structs.replace(Settings().state, kinds={"a": 1.0, "b": 2.0})
     two = msgspec.structs.replace(Settings().state, kinds={"b": 2.0, "a": 1.0})
     assert Settings(state=one).digest() == Settings(state=two).digest()
+
+
+@pytest.mark.parametrize(
+    ("name", "toml", "json"),
+    [
+        ("rank.seen_s", "{view = 2592000}", '{"view": 2592000}'),
+        ("rank.seen_s", '{ "view" = 2592000.0, add-to-cart = 0 }', '{"view": 2592000.0, "add-to-cart": 0}'),
+        ("state.kinds", "{ view = 1, 'not seen' = -1.5 }", '{"view": 1, "not seen": -1.5}'),
+        ("mixture.experts", "['popularity', \"repeats\"]", '["popularity", "repeats"]'),
+        ("rules.rules", "[{name = 'new', order = 'newest', limit = 5}]",
+         '[{"name": "new", "order": "newest", "limit": 5}]'),
+        ("rank.seen_s", "{}", "{}"),
+    ],
+)  # fmt: skip
+def test_tables_and_lists_are_read_as_a_settings_file_has_them_and_as_json(
+    tmp_path: Path, name: str, toml: str, json: str
+) -> None:
+    group, field = name.split(".")
+    wanted = load_settings(_file(tmp_path, f"[{group}]\n{field} = {toml}\n"), {}).settings
+    assert getattr(getattr(wanted, group), field) or toml == "{}"
+    for text in (toml, json):
+        assert load_settings(environment={}, assignments=[f"{name}={text}"]).settings == wanted
+        variable = f"EVERBROOK_{group}_{field}".upper()
+        assert load_settings(environment={variable: text}).settings == wanted
+
+
+def test_lists_and_tables_are_taken_as_the_page_of_settings_shows_them(repository: Path) -> None:
+    page = (repository / "docs" / "settings.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^\| `(.+?)` \| `([\[{].*?)` \|", page, re.MULTILINE)
+    assert {"state.kinds", "rank.seen_s", "rules.rules", "mixture.experts"} <= {name for name, _ in shown}
+    loaded = load_settings(environment={}, assignments=[f"{name}={text}" for name, text in shown])
+    assert loaded.settings == Settings()
+    assert {loaded.origins[name] for name, _ in shown} == {"--set"}
+
+
+@pytest.mark.parametrize("text", ["{view = }", "{view = 1}\nmore = 2", "{view: 1}", '{"view": 1', "{view = 'x'}"])
+def test_a_table_that_is_neither_toml_nor_json_is_refused(text: str) -> None:
+    said = _refused(assignments=[f"rank.seen_s={text}"])
+    assert said.startswith("Setting 'rank.seen_s' must be a table of numbers")
+    assert said.endswith(f"; got '{text}' from --set.")
