@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from everbrook.events.records import ItemChange, Record, UserChange
 
 FORMATS = ("jsonl", "parquet")
-REST = "rest"
-"""The folder of what an import does not take: deletions, lists that were shown, versions."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -103,7 +101,7 @@ def write_all(
         chosen: what is written; everything where None.
 
     Returns:
-        How many of each there were.
+        How many of each were written.
     """
     from everbrook.cli.event_files import EventFile
 
@@ -118,12 +116,13 @@ def write_all(
                 count = len(columns)
             else:
                 count = _write_records(run.type, chosen.records(run), changes, folder)
-            if count:
+            if count and run.type not in changes:
                 counts[f"{run.type}s"] = counts.get(f"{run.type}s", 0) + count
             if told is not None:
                 told(int(run.offsets[-1]) + 1, log.end)
     for kind, known in changes.items():
         if known:
+            counts[f"{kind}s"] = len(known)
             _write_changes(folder / f"{kind}s.{form}", list(known.values()), form)
     return counts
 
@@ -133,6 +132,8 @@ def _write_records(
 ) -> int:
     """Keep changes until all are known, and write other records; how many there were."""
     import msgspec
+
+    from everbrook.events.deletions import REST
 
     if kind in changes:
         for one in records:

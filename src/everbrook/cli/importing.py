@@ -68,9 +68,11 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     for one in source.cleaning:
         print(f"  {one.name}: {one.count} × {one.found}" + (f"; {one.action}" if one.action else ""))
+    deletions = outcome["deletions"]
+    deleted = f"; {deletions} deleted item{'s' if deletions > 1 else ''} stayed deleted" if deletions else ""
     print(
         f"Imported {outcome['events']} events ({outcome['duplicates']} were there already), {outcome['items']} items "
-        f"and {outcome['users']} users in {outcome['took_s']:.1f} s."
+        f"and {outcome['users']} users in {outcome['took_s']:.1f} s{deleted}."
     )
     return 0
 
@@ -78,15 +80,23 @@ def run(arguments: argparse.Namespace) -> int:
 def bring_in(engine: Recommender, source: Source) -> dict[str, Any]:
     """Feed a loaded source into an engine's log: items and users first, so that the events find them.
 
+    What was deleted is known first and deleted last, so that events about it do not bring it back, also later ones.
+
     What came in is durable; `update` or `fit` learns it.
 
     Returns:
-        How many items, users, new events and known events there were.
+        How many items, users, new events, known events and deletions of items there were.
     """
-    counts: dict[str, Any] = {"items": 0, "users": 0, "events": 0, "duplicates": 0}
+    from everbrook.events.deletions import deleted_items
+    from everbrook.events.records import ItemChange
+
+    deletions = deleted_items(source.path, source.items())
+    counts: dict[str, Any] = {"items": 0, "users": 0, "events": 0, "duplicates": 0, "deletions": len(deletions)}
     for items in source.items():
         engine.put_items(items)
         counts["items"] += len(items)
+    if deletions:
+        engine.put_items([ItemChange(id=one.id) for one in deletions])
     for users in source.users():
         engine.put_users(users)
         counts["users"] += len(users)
@@ -95,4 +105,6 @@ def bring_in(engine: Recommender, source: Source) -> dict[str, Any]:
             receipt = engine.import_columns(chunk, learn=False)
             counts["events"] += receipt.accepted
             counts["duplicates"] += receipt.duplicates
+    if deletions:
+        engine.log.append(deletions)
     return counts
