@@ -138,7 +138,22 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "a database that is none": (
         lambda path: (path / "log.sqlite").write_bytes(b"not a database" * 1000), "log", "must be a SQLite database",
     ),
-    "no database": (lambda path: (path / "log.sqlite").unlink(), "log", "must be there; it is missing"),
+    "no database": (lambda path: (path / "log.sqlite").unlink(), "log", "was used: 2 segments of events lie"),
+    "an empty database": (lambda path: (path / "log.sqlite").write_bytes(b""), "log", "it is empty"),
+    "a stranger's segment": (
+        lambda path: shutil.copy(path / "segments" / "00000001.arrow", path / "segments" / "00000009.arrow"),
+        "segments", "the log does not know",
+    ),
+    "experiments cut short": (
+        lambda path: (path / "experiments.json").write_text('{"x'), "experiments", "experiments.json' must hold",
+    ),
+    "keys cut short": (
+        lambda path: ((path / "keys.json").write_text('{"x'), (path / "keys.json").chmod(0o600)), "keys",
+        "keys.json' must hold keys",
+    ),
+    "deletions cut short": (
+        lambda path: (path / "erasing.json").write_text('["somebody'), "deletions", "erasing.json' must be a JSON list",
+    ),
     "a damaged checkpoint": (
         lambda path: _flip(_only(path / "checkpoints", "0*/state.safetensors")),
         "checkpoints", "state.safetensors' must have the checksum",

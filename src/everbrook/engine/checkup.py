@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from everbrook.engine.candidate_files import TRIAL
+from everbrook.engine.experiments import Experiments
 from everbrook.engine.keeping import FOLDER, learned_digest
 from everbrook.engine.learner_checkpoints import PREFIX
 from everbrook.engine.learner_journal import Journal
@@ -28,6 +29,17 @@ from everbrook.settings import Settings
 UNENDED = ("*.half", "*.draft", "*.new")
 LEAST_FREE_BYTES = 256 << 20
 FREE_FOLD = 3.0  # of the last checkpoint, which is written beside the one before
+
+
+class _Key(msgspec.Struct, frozen=True):
+    """What a server must be able to read of a key; see `http/keys`."""
+
+    id: str
+    scopes: list[str]
+    sha256: str
+    name: str | None = None
+    created_ms: int | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class Patient:
@@ -149,7 +161,11 @@ def _unended(patient: Patient) -> Iterator[Finding]:
 
 
 def _deletions(patient: Patient) -> Iterator[Finding]:
-    count = len(Intents(patient.path).pending())
+    try:
+        count = len(Intents(patient.path).pending())
+    except EverbrookError as error:
+        yield Finding("wrong", "deletions", error.message, error.hint or "Restore the file from a backup.")
+        return
     if count and patient.pid is None:
         yield Finding(
             "wrong", "deletions", f"{count} deletion{'s' * (count > 1)} of people began and did not end.",
@@ -159,9 +175,28 @@ def _deletions(patient: Patient) -> Iterator[Finding]:
 
 def _keys(patient: Patient) -> Iterator[Finding]:
     file = patient.path / "keys.json"
+    try:
+        msgspec.json.decode(file.read_bytes(), type=list[_Key])
+    except FileNotFoundError:
+        return
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        yield Finding(
+            "wrong", "keys", f"'{file}' must hold keys as 'everbrook keys' writes them; it does not: {error}.",
+            "A server refuses to start with it: restore it from a backup, or remove it and make the keys anew.",
+        )  # fmt: skip
     if file.exists() and file.stat().st_mode & 0o077:
         yield Finding("wrong", "keys", f"'{file}' must be for its owner alone; others may read it.",
                       f"chmod 600 '{file}'")  # fmt: skip
+
+
+def _experiments(patient: Patient) -> Iterator[Finding]:
+    try:
+        Experiments(patient.path)
+    except EverbrookError as error:
+        yield Finding(
+            "wrong", "experiments", error.message,
+            "Restore it from a backup, or remove it and start the experiments anew; until then lists go without.",
+        )  # fmt: skip
 
 
 def _space(patient: Patient) -> Iterator[Finding]:
@@ -188,7 +223,8 @@ CHECKS: dict[str, tuple[str, Check]] = {
     "candidate": ("The large models' files can be read.", _candidate),
     "unended": ("No half-written file lies about.", _unended),
     "deletions": ("No deletion of a person is under way.", _deletions),
-    "keys": ("The keys' file is for its owner alone, or not there.", _keys),
+    "keys": ("The keys' file is whole and for its owner alone, or not there.", _keys),
+    "experiments": ("The experiments can be read, or there are none.", _experiments),
     "space": ("There is room on the disk.", _space),
 }
 """What is looked at, and what is said where nothing was found."""

@@ -16,7 +16,7 @@ from everbrook.engine.experiment_outcomes import Outcomes
 from everbrook.engine.experiments import Experiment, Experiments, Variant, Wishes, check
 from everbrook.engine.fresh_lock import FreshLock
 from everbrook.engine.log_lines import say
-from everbrook.errors import InputError
+from everbrook.errors import DataError, InputError
 from everbrook.events.log import Log
 from everbrook.rank.requests import Recommend
 from everbrook.settings import Settings
@@ -38,6 +38,10 @@ class Experimenting:
     _core: Core
     _lock: FreshLock
 
+    def note_error(self, text: str) -> None:
+        """Remember a background failure; see `Steering`."""
+        raise NotImplementedError
+
     @cached_property
     def _experiments(self) -> Experiments:
         return Experiments(self.path)
@@ -52,7 +56,11 @@ class Experimenting:
 
     def varied(self, wish: Recommend) -> tuple[Recommend, dict[str, str]]:
         """A wish for a list as the experiments that run have it, and the variant of each."""
-        experiments = self._experiments
+        try:
+            experiments = self._experiments
+        except DataError as error:  # lists go on without
+            self.note_error(f"No experiment runs: {error.message}")
+            return wish, {}
         return experiments.applied(wish) if experiments.running else (wish, {})
 
     def start_experiment(

@@ -134,7 +134,7 @@ def recover(path: Path, core: Core, end: int, digest: str, later: bool = False) 
     Args:
         path: the data directory.
         core: one that has seen nothing.
-        end: of the log; a checkpoint beyond it is of another log.
+        end: of the log; a checkpoint beyond it is of another log (`checkpoint_log` drops such).
         digest: of the settings.
         later: whether the large model is left where it lies, for `Snapshot.loaded`.
 

@@ -63,6 +63,14 @@ class Journal:
             return f"the first line of '{path}' is damaged; all of it is left out"
         return journal.damage
 
+    @classmethod
+    def peek(cls, path: Path) -> tuple[int, list[Entry]]:
+        """The number of the first entry, and the entries, of the part of a file that is whole. Nothing is changed."""
+        journal = cls.__new__(cls)
+        journal._path, journal.damage = path, None
+        head, entries, _ = journal._read()
+        return (0, []) if head is None or head.format != FORMAT else (head.first, entries)
+
     @property
     def stop(self) -> int:
         """The number of the next entry."""

@@ -14,6 +14,7 @@ from everbrook.engine.admission import check_columns_room
 from everbrook.engine.allowance import Allowance
 from everbrook.engine.browsing import Browsing
 from everbrook.engine.building import new_core
+from everbrook.engine.checkpoint_log import tie_to_log
 from everbrook.engine.fitting import OnProgress, catch_up, relearn
 from everbrook.engine.freed_memory import give_back
 from everbrook.engine.fresh_lock import FreshLock
@@ -249,6 +250,7 @@ class Recommender(Taking, Listing, People, Browsing):
         self._published = snapshot
 
     def _recover(self, beside: bool) -> None:
+        tie_to_log(self.path, self._sqlite_log().openings, self.log.end)
         found = recover(self.path, self._core, self.log.end, self._digest, beside)
         left = {} if found is None else found.live
         if found is not None:

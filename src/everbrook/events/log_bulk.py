@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from everbrook.errors import EverbrookError
 from everbrook.events.columns import EventColumns
@@ -30,7 +29,9 @@ from everbrook.events.log import Appended
 from everbrook.events.log_database import delete_event_batches, insert_segment
 from everbrook.events.log_reader import READ_EVENTS, LogReader
 from everbrook.events.log_writer import LogWriter
-from everbrook.events.segments import Segment, SegmentEntry, ids_in_segments, ids_path, remove_segment, write_segment
+from everbrook.events.loose_segments import mark, unmark
+from everbrook.events.segments import Segment, SegmentEntry, ids_in_segments, remove_segment, write_segment
+from everbrook.types import I64
 
 SEAL_EVENTS = 250_000  # in one segment, about
 logger = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ class BulkWriter:
         if len(rows) == 0:
             return Appended(looked_at, looked_at, tuple(range(size)))
         kept = columns if len(rows) == size else columns.take(rows)
-        placed = self._register(write_segment(self._new_file(), kept.compact()), looked_at)
+        placed = self._register(self._write(kept.compact()), looked_at)
         if placed is None:
             return None
         duplicates = () if len(rows) == size else tuple(np.setdiff1d(np.arange(size), rows).tolist())
@@ -84,11 +85,10 @@ class BulkWriter:
         try:
             placed = self._writer.do(work, then)
         finally:
-            if placed is None:
-                remove_segment(self._folder / entry.file)
+            self._settle(entry, placed is not None)
         return placed
 
-    def _new_rows(self, columns: EventColumns) -> NDArray[np.int64]:
+    def _new_rows(self, columns: EventColumns) -> I64:
         """The events whose ids are new, the first of each."""
         if columns.id is None:
             return np.arange(len(columns))
@@ -117,7 +117,7 @@ class BulkWriter:
         run = self._reader.oldest_live_events(SEAL_EVENTS)
         if run is None or run.events is None:
             return 0
-        entry = write_segment(self._new_file(), run.events, run.offsets)
+        entry = self._write(run.events, run.offsets)
 
         def work(database: sqlite3.Connection, end: int) -> int:
             insert_segment(database, entry)
@@ -130,8 +130,7 @@ class BulkWriter:
         try:
             moved = self._writer.do(work, then)
         finally:
-            if not moved:
-                remove_segment(self._folder / entry.file)
+            self._settle(entry, moved > 0)
         return moved
 
     def erase(self, user_id: str, stop: int) -> Erased:
@@ -159,6 +158,8 @@ class BulkWriter:
                 self._writer.tail.clear()
                 self._forget_segments(rewritten)
 
+            for one in rewritten:  # after a crash nothing of the person stays on disk
+                mark(self._folder / one.old.file)
             counts = self._writer.do(work, then)
             return Erased(
                 events=counts["event"] + sum(one.events for one in rewritten), changes=counts["user"],
@@ -175,9 +176,30 @@ class BulkWriter:
         for file in gone:
             self._reader.let_go(file)
             remove_segment(self._folder / file)
+        for one in rewritten:
+            for entry in (one.old, one.new):
+                if entry is not None:
+                    unmark(self._folder / entry.file)
+
+    def _write(self, columns: EventColumns, offsets: I64 | None = None) -> SegmentEntry:
+        path = self._new_file()
+        try:
+            return write_segment(path, columns, offsets)
+        except BaseException:
+            unmark(path)
+            raise
+
+    def _settle(self, entry: SegmentEntry, is_known: bool) -> None:
+        """Keep a segment that was registered; remove one that was not."""
+        path = self._folder / entry.file
+        if not is_known:
+            remove_segment(path)
+        unmark(path)
 
     def _new_file(self) -> Path:
-        return self._folder / f"{next(self._numbers):08d}.arrow"
+        path = self._folder / f"{next(self._numbers):08d}.arrow"
+        mark(path)
+        return path
 
 
 class Sealer:
@@ -208,15 +230,6 @@ class Sealer:
         self._writer.many.set()
         if self._thread.is_alive():
             self._thread.join()
-
-
-def clear_strays(folder: Path, entries: list[SegmentEntry]) -> None:
-    """Remove files that a crash left before they were registered."""
-    known = {entry.file for entry in entries}
-    known |= {ids_path(Path(entry.file)).name for entry in entries}
-    for path in folder.glob("*.arrow"):
-        if path.name not in known:
-            path.unlink()
 
 
 def _last_number(folder: Path) -> int:

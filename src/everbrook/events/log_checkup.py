@@ -14,9 +14,10 @@ import numpy as np
 from everbrook.errors import DataError, EverbrookError
 from everbrook.events.log_database import FILE, connect, read_end, read_segments
 from everbrook.events.log_files import disk_errors
+from everbrook.events.log_lost import RESTORE, SEGMENT_FOLDER, refuse_lost_log
+from everbrook.events.loose_segments import unknown_files
 from everbrook.events.records import RECORD_TYPES
-from everbrook.events.segments import Segment, SegmentEntry, ids_path
-from everbrook.events.sqlite_log import SEGMENT_FOLDER
+from everbrook.events.segments import Segment, SegmentEntry
 from everbrook.types import I64
 
 Level = Literal["wrong", "note", "fine"]
@@ -47,11 +48,12 @@ def log_troubles(path: Path) -> Iterator[Finding]:
         path: the data directory.
     """
     file = path / FILE
-    if not file.exists():
-        yield Finding("wrong", "log", f"The log's database '{file}' must be there; it is missing.",
-                      "Restore it from a backup, with the folder 'segments' of the same moment.")  # fmt: skip
-        return
     try:
+        refuse_lost_log(path)
+        if not file.exists() or not file.stat().st_size:
+            state = "is empty" if file.exists() else "is missing"
+            yield Finding("wrong", "log", f"The log's database '{file}' must hold the log; it {state}.", RESTORE)
+            return
         with disk_errors(file), closing(connect(path, 16, write=False)) as database:
             yield from _database(file, database)
             database.execute("BEGIN")  # one moment, whatever the server writes meanwhile
@@ -107,12 +109,27 @@ def _segments(folder: Path, entries: list[SegmentEntry], placed: list[I64]) -> I
                 f"{entry.stop - entry.first} offsets from {entry.first} on and serves the rest.",
             )  # fmt: skip
             placed.append(np.arange(entry.first, entry.stop) if not entry.sealed else np.zeros(0, np.int64))
-    known = {name for entry in entries for name in (entry.file, ids_path(Path(entry.file)).name)}
-    strays = sorted(one.name for one in folder.glob("*.arrow") if one.name not in known)
-    if strays:
-        told = f"Files without an entry lie in '{folder}': {', '.join(strays[:MOST_TOLD])}."
+    yield from _unknown(folder, entries)
+
+
+def _unknown(folder: Path, entries: list[SegmentEntry]) -> Iterator[Finding]:
+    leftovers, others = unknown_files(folder, entries)
+    if others:  # some may have been registered or replaced by a server since the entries were read
+        with closing(connect(folder.parent, 1, write=False)) as database:
+            still = unknown_files(folder, read_segments(database))[1]
+        others = [file for file in others if file in still]
+    if leftovers:
         hint = "Written just now, or left by a process that ended; a start removes them."
-        yield Finding("note", "segments", told, hint)
+        yield Finding("note", "segments", f"Files without an entry lie in '{folder}': {_names(leftovers)}.", hint)
+    if others:
+        yield Finding(
+            "wrong", "segments", f"Segments that the log does not know lie in '{folder}': {_names(others)}.",
+            f"Their events are in no list. {RESTORE} Where the database is the right one, move these files away.",
+        )  # fmt: skip
+
+
+def _names(files: list[Path]) -> str:
+    return ", ".join(file.name for file in files[:MOST_TOLD])
 
 
 def _offsets(file: Path, database: sqlite3.Connection, placed: list[I64]) -> Iterator[Finding]:

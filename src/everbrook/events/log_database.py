@@ -20,7 +20,9 @@ FILE = "log.sqlite"
 LOOKUP_IDS = 500  # in one statement
 CHECKPOINT_PAGES = 4000  # of 4 KiB: the write-ahead log is folded into the database after so many
 
-_TABLES = """
+TABLES = frozenset(("batches", "segments", "event_ids"))
+_MAKE_TABLES = """
+BEGIN;
 CREATE TABLE IF NOT EXISTS batches (
     first INTEGER PRIMARY KEY, stop INTEGER NOT NULL, type TEXT NOT NULL, body TEXT NOT NULL
 );
@@ -29,6 +31,7 @@ CREATE TABLE IF NOT EXISTS segments (
     crc INTEGER NOT NULL, sealed INTEGER NOT NULL, ids_size_bytes INTEGER NOT NULL, ids_crc INTEGER NOT NULL
 );
 CREATE TABLE IF NOT EXISTS event_ids (id TEXT PRIMARY KEY) WITHOUT ROWID;
+COMMIT;
 """
 
 Batch = tuple[int, int, str, bytes]
@@ -49,7 +52,7 @@ def connect(folder: Path, cache_mb: int, write: bool) -> sqlite3.Connection:
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = FULL")
             database.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-            database.executescript(_TABLES)
+            database.executescript(_MAKE_TABLES)
     except BaseException:
         database.close()
         raise

@@ -18,8 +18,8 @@ from everbrook.events.log import Run
 from everbrook.events.log_database import FILE, connect, read_end
 from everbrook.events.log_files import disk_errors
 from everbrook.events.log_health import Health
+from everbrook.events.log_lost import SEGMENT_FOLDER, refuse_lost_log
 from everbrook.events.log_reader import ALL_TYPES, READ_EVENTS, LogReader
-from everbrook.events.sqlite_log import SEGMENT_FOLDER
 
 LOOK_S = 0.002  # between two looks while waiting
 
@@ -37,8 +37,9 @@ class LogFollower:
 
         Raises:
             NotFoundError: there is no log.
-            DataError: it is damaged.
+            DataError: it is damaged, or gone from a directory that was used.
         """
+        refuse_lost_log(path)
         if not (path / FILE).exists():
             raise NotFoundError(f"'{path}' must be an Everbrook data directory; there is no '{FILE}' in it.")
         self._file = path / FILE

@@ -160,6 +160,17 @@ def remove_segment(path: Path) -> None:
     ids_path(path).unlink(missing_ok=True)
 
 
+def can_be_read(path: Path) -> bool:
+    """Whether a file is a whole Arrow file, whatever is in it; its checksum is not looked at."""
+    import pyarrow as pa
+
+    try:
+        with pa.memory_map(str(path)) as mapped:
+            return bool(pa.ipc.open_file(mapped).num_record_batches)
+    except (pa.ArrowInvalid, OSError):
+        return False
+
+
 class _Summed:
     """A file being written, with the checksum of what went in."""
 

@@ -19,17 +19,19 @@ from everbrook.errors import EverbrookError, OverloadedError
 from everbrook.events.columns import EventColumns
 from everbrook.events.erasing import Erased
 from everbrook.events.log import Appended, Run
-from everbrook.events.log_bulk import BulkWriter, Sealer, clear_strays
-from everbrook.events.log_database import FILE, connect, read_segments
+from everbrook.events.log_bulk import BulkWriter, Sealer
+from everbrook.events.log_database import FILE, connect, read_end, read_segments
 from everbrook.events.log_directory import DirectoryLock, prepare_directory
 from everbrook.events.log_files import disk_errors
 from everbrook.events.log_health import Health
+from everbrook.events.log_lost import SEGMENT_FOLDER, refuse_lost_log
+from everbrook.events.log_openings import note_opening
 from everbrook.events.log_reader import ALL_TYPES, READ_EVENTS, LogReader
 from everbrook.events.log_writer import LogWriter, Then, Waiter, encode_write
+from everbrook.events.loose_segments import clear_leftovers
 from everbrook.events.records import Record
 from everbrook.settings.log import LogSettings
 
-SEGMENT_FOLDER = "segments"
 READING = 0.25  # of the memory for SQLite's pages; the newest records are kept beside it (`log_tail`)
 
 
@@ -51,7 +53,8 @@ class SqliteLog:
         writing_mb = max(1, settings.cache_mb - reading_mb)
         database = opened.enter_context(closing(connect(self._path, writing_mb, write=True)))
         entries = read_segments(database)
-        clear_strays(self._segment_folder, entries)
+        clear_leftovers(self._segment_folder, entries)
+        self.openings = note_opening(database, read_end(database))  # which log this is, the present time the last
         reading = connect(self._path, reading_mb, write=False)
         damaged = self.health.damaged if self._lenient else None
         self._reader = opened.enter_context(closing(LogReader(self._path, self._segment_folder, reading, damaged)))
@@ -77,12 +80,13 @@ class SqliteLog:
 
         Raises:
             NotFoundError: there is no data directory, and none is to be made.
-            DataError: it is of another version, damaged or something else.
+            DataError: it is of another version, damaged, without its log or something else.
             BusyError: another process holds it.
             StorageError: the disk refuses.
         """
         path = Path(path)
         prepare_directory(path, create)
+        refuse_lost_log(path)
         return cls(path, settings or LogSettings(), lenient)
 
     def __enter__(self) -> SqliteLog:

@@ -215,6 +215,17 @@ def test_one_of_a_name_runs_at_once_and_what_is_kept_must_be_ours(shop: Recommen
         Experiments(tmp_path)
 
 
+def test_lists_go_on_without_experiments_where_their_file_is_damaged(shop: Recommender) -> None:
+    wanted = _ids(shop, user="u")
+    (shop.path / FILE).write_text('{"x')
+    shop.__dict__.pop("_experiments")  # as on a start
+    for _ in range(3):
+        assert _ids(shop, user="u") == wanted
+    told = [error for error in shop.status()["last_errors"] if FILE in error]
+    assert len(told) == 1
+    assert told[0].startswith("No experiment runs: '")
+
+
 def test_http_says_what_the_library_says(shop: Recommender, asgi_client: Any) -> None:
     client = asgi_client(build_app(shop, SETTINGS))
     begun = client.post("/v1/experiments", json={"name": "web", "variants": HALVES})
