@@ -1,6 +1,6 @@
 """Checkpoints belong to the log in which they were made: on opening, those that the log has no part in are dropped.
 
-Beside the checkpoints lies which log they follow (`FILE`), so that a log that was put back from a backup, or another
+Beside the checkpoints lies which log they follow (`LEARNED_FROM`), so that a log that was put back from a backup, or another
 one, is told from the one that was learned from, also once it has grown past what was learned.
 """
 
@@ -19,9 +19,9 @@ from everbrook.engine.learner_journal import Entry, Journal
 from everbrook.engine.learner_process import JOURNAL
 from everbrook.errors import StorageError
 from everbrook.events.log_files import disk_errors, write_durably
+from everbrook.events.log_lost import LEARNED_FROM
 from everbrook.events.log_openings import Opening, held_in_common
 
-FILE = "log.json"
 _log = logging.getLogger("everbrook.checkpoints")
 
 
@@ -36,7 +36,7 @@ def tie_to_log(path: Path, openings: Sequence[Opening], end: int) -> None:
         end: of the log.
     """
     folder = path / FOLDER
-    bound = _bound(folder, openings, end)
+    bound = _bound(path / LEARNED_FROM, openings, end)
     for checkpoint, offset in _checkpoints(folder):
         if offset > bound:
             _log.warning(
@@ -48,21 +48,20 @@ def tie_to_log(path: Path, openings: Sequence[Opening], end: int) -> None:
     _cut_journal(folder / JOURNAL, bound)
     if openings:
         try:
-            with disk_errors(folder):
-                folder.mkdir(exist_ok=True)
-                write_durably(folder / FILE, msgspec.json.encode(openings))
+            with disk_errors(path / LEARNED_FROM):
+                write_durably(path / LEARNED_FROM, msgspec.json.encode(openings))
         except StorageError as error:
             _log.warning("Which log the checkpoints belong to could not be written: %s", error)
 
 
-def _bound(folder: Path, openings: Sequence[Opening], end: int) -> int:
+def _bound(file: Path, openings: Sequence[Opening], end: int) -> int:
     """Up to which offset what was learned is this log's; -1 where nothing is."""
     try:
-        learned_from = msgspec.json.decode((folder / FILE).read_bytes(), type=list[Opening])
+        learned_from = msgspec.json.decode(file.read_bytes(), type=list[Opening])
     except FileNotFoundError:  # an earlier version made them
         return end
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        _log.warning("'%s' is damaged; checkpoints are held against the end of the log alone.", folder / FILE)
+        _log.warning("'%s' is damaged; checkpoints are held against the end of the log alone.", file)
         return end
     if not openings:
         return end

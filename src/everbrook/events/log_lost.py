@@ -11,6 +11,7 @@ from everbrook.events.log_database import FILE, TABLES, connect
 
 SEGMENT_FOLDER = "segments"
 LEARNED_FOLDER = "checkpoints"
+LEARNED_FROM = "checkpoints.json"  # which log what lies there was learned from
 RESTORE = (
     f"Restore '{FILE}' and the folder '{SEGMENT_FOLDER}' from a backup of the same moment, or move the directory away "
     "to begin anew."
@@ -42,6 +43,8 @@ def _signs_of_use(path: Path) -> str | None:
         return f"{files} in '{path / SEGMENT_FOLDER}'"
     if any((path / LEARNED_FOLDER).glob("*")):
         return f"what was learned lies in '{path / LEARNED_FOLDER}'"
+    if (path / LEARNED_FROM).exists():
+        return f"'{path / LEARNED_FROM}' tells of it"
     waiting = path / f"{FILE}-wal"
     if not (path / FILE).exists() and waiting.exists() and waiting.stat().st_size:
         return f"records that are not in it yet lie in '{waiting}'"

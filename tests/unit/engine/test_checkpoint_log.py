@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from everbrook import Recommender
-from everbrook.engine.checkpoint_log import FILE, tie_to_log
+from everbrook.engine.checkpoint_log import tie_to_log
 from everbrook.engine.learner_journal import SKIP, Journal
 from everbrook.events.log_database import connect
+from everbrook.events.log_lost import LEARNED_FROM
 from everbrook.events.log_openings import Opening, held_in_common
 from everbrook.settings import load_settings
 
@@ -46,7 +47,7 @@ def restored(tmp_path: Path) -> Iterator[Path]:
     """A directory whose log was put back to 40 events, after 30 more were learned that never happened in it."""
     data, backup = tmp_path / "data", tmp_path / "backup"
     _add(data, "common", 40)
-    shutil.copytree(data, backup, ignore=shutil.ignore_patterns("checkpoints"))
+    shutil.copytree(data, backup, ignore=shutil.ignore_patterns("checkpoints*"))
     _add(data, "never", 30)
     assert _kept(data)[-1] == f"{70:016d}"
     for file in data.glob("log.sqlite*"):
@@ -68,7 +69,7 @@ def test_a_log_that_grew_elsewhere_takes_no_checkpoint_of_the_one_it_was_copied_
     restored: Path, tmp_path: Path
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
-    shutil.copytree(restored, elsewhere, ignore=shutil.ignore_patterns("checkpoints"))
+    shutil.copytree(restored, elsewhere, ignore=shutil.ignore_patterns("checkpoints*"))
     _add(elsewhere, "other", 50)  # it ends at 90, past the checkpoint at 70
     shutil.copy(elsewhere / "log.sqlite", restored)
     assert _items(restored) == {"common", "other"}
@@ -90,7 +91,7 @@ def test_checkpoints_up_to_where_the_logs_part_stay(restored: Path) -> None:
 
 def test_checkpoints_and_logs_of_earlier_versions_are_used_as_they_are(tmp_path: Path) -> None:
     _add(tmp_path, "common", 40)
-    (tmp_path / "checkpoints" / FILE).unlink()
+    (tmp_path / LEARNED_FROM).unlink()
     with closing(connect(tmp_path, 1, write=True)) as database:
         database.execute("DROP TABLE openings")
     with Recommender.open(tmp_path, SETTINGS) as engine:
@@ -117,7 +118,7 @@ def test_what_the_learner_kept_beyond_the_log_goes_too(tmp_path: Path) -> None:
 
 def test_damage_of_the_note_leaves_checkpoints_to_the_end_of_the_log(tmp_path: Path) -> None:
     _add(tmp_path, "common", 40)
-    (tmp_path / "checkpoints" / FILE).write_bytes(b'[{"na')
+    (tmp_path / LEARNED_FROM).write_bytes(b'[{"na')
     with Recommender.open(tmp_path, SETTINGS) as engine:
         assert engine._kept_events == 40
 
