@@ -3,14 +3,15 @@ short cuts."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from everbrook.engine.core import Core
 from everbrook.engine.wishes import disliked_of, read_wish, seen_of
 from everbrook.events.log_intake import shown_ms
-from everbrook.rank.lists import Listed, Wish, column_weights, competing, make_list, shares
+from everbrook.models.members import among
+from everbrook.rank.lists import Listed, Wish, column_weights, competing, make_list, of_both, shares
 from everbrook.rank.mixture import Mixture, Weighed
 from everbrook.rank.requests import Explained, Hindrance, ModelStamp, Part, Recommend
 from everbrook.settings.rank import RankSettings
@@ -40,12 +41,14 @@ def explained(
     listed = make_list(core.mixture, asked, settings.scan)
     weighed, final, at = _weighed(core.mixture, asked, settings.scan, row)
     others = np.delete(final, at)
-    rank = 1 + int((others > final[at]).sum())
-    needed = float(np.sort(others)[-wish.k]) if len(others) >= wish.k else 0.0
+    rank = 1 + int((others > final[at]).sum() + (final[weighed.rows < row] == final[at]).sum())
+    free = wish.k - (0 if asked.shaping is None else len(asked.shaping.pinned))
+    needed = float(np.sort(others)[-max(free, 1)]) if len(others) >= max(free, 1) else 0.0
     shown = bool((listed.rows == row).any())
     lift = 1.0 if shown or final[at] >= needed else needed / max(float(final[at]), 1e-300)
     if not shown and not found:
-        found = (_outranked(rank, len(final), float(final[at]), needed, lift, wish.k),)
+        stands = _Standing(rank, len(final), float(final[at]), needed, lift, wish.k, free)
+        found = _unlisted(core.mixture, stands, is_weighed=bool((listed.weighed.rows == row).any()))
     place = np.array([at], np.int32)
     given = shares(core.mixture, Listed(weighed.rows[place], final[place], weighed, place))[0]
     order = [column for column in np.argsort(-given).tolist() if given[column] >= _LEAST_SHARE]
@@ -59,10 +62,14 @@ def explained(
 def _weighed(mixture: Mixture, asked: Wish, scan: int, row: int) -> tuple[Weighed, F64, int]:
     """The candidates with the item among them, whether or not it may be shown: probabilities, and where it is."""
     shown = competing(mixture, asked, scan)
+    if asked.shaping is not None:
+        shown = shown[~among(shown, asked.shaping.pinned)]
     if not (shown == row).any():
         shown = np.append(shown, np.int32(row)).astype(np.int32)
     weighed = mixture.weigh(asked.query, shown, _NOTHING, asked.left_out[asked.left_out != row])
     final = weighed.final.copy()
+    if asked.match is not None:
+        final = of_both(final, weighed.rows, asked.match)
     if asked.shaping is not None:
         final *= asked.shaping.factors(mixture, weighed)
     return weighed, final, int(np.flatnonzero(shown == row)[0])
@@ -100,14 +107,50 @@ def hindrances(core: Core, settings: RankSettings, wish: Recommend, asked: Wish,
     return tuple(Hindrance(kind=kind, text=text) for kind, (holds, text) in told.items() if holds)
 
 
-def _outranked(rank: int, candidates: int, own: float, needed: float, lift: float, k: int) -> Hindrance:
-    if lift <= 1.0:
-        text = f"It is ranked {rank} of {candidates}; variety or a pin gave its place away."
-        return Hindrance(kind="variety", text=text)
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """Where an item stands among the candidates."""
+
+    rank: int
+    candidates: int
+    own: float  # probability
+    needed: float  # that of the last item of the list
+    lift: float
+    k: int
+    free: int  # places that no pin takes
+
+
+def _unlisted(mixture: Mixture, at: _Standing, is_weighed: bool) -> tuple[Hindrance, ...]:
+    """Why an item is not in the list though no wish keeps it out; more than one thing may."""
+    if not is_weighed:
+        most = mixture.settings.candidates
+        text = (
+            f"No family of experts proposed it among its first {most} items (mixture.candidates), so it was not "
+            "weighed for this list; events with it, or a boost above 1, would make it a candidate."
+        )
+        unproposed = Hindrance(kind="unproposed", text=text)
+        return (unproposed,) if at.rank <= at.free else (unproposed, _outranked(at))
+    if at.rank <= at.free:
+        text = f"It is ranked {at.rank} of {at.candidates}; variety gave its place to another."
+        return (Hindrance(kind="variety", text=text),)
+    return (_outranked(at),)
+
+
+def _outranked(at: _Standing) -> Hindrance:
+    stands = f"It is ranked {at.rank} of {at.candidates}"
+    if at.own <= 0.0:
+        text = "A boost by 0, or its likeness to what is not wanted, takes its whole probability away."
+        return Hindrance(kind="factor", text=text)
+    if at.rank <= at.k:
+        text = f"{stands}, and pinned items take {at.k - at.free} of the {at.k} places."
+        return Hindrance(kind="pin", text=text)
+    if at.lift <= 1.0:
+        text = f"{stands}, level with the list's last, which is known for longer; any boost above 1 would lift it."
+        return Hindrance(kind="rank", text=text)
     return Hindrance(
         kind="rank",
-        text=f"It is ranked {rank} of {candidates}: its probability of {own:.3g} would have to be {lift:.3g} times as "
-        f"much, {needed:.3g}, for a list of {k}; a boost by that, or events after which people take it, would lift it.",
+        text=f"{stands}: its probability of {at.own:.3g} would have to be {at.lift:.3g} times as much, "
+        f"{at.needed:.3g}, for a list of {at.k}; a boost by that, or events after which people take it, would lift it.",
     )
 
 

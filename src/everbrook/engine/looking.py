@@ -16,15 +16,16 @@ from everbrook.engine.living import LiveStamp
 from everbrook.engine.steering import Steering
 from everbrook.engine.wishes import wish_of
 from everbrook.errors import InputError, NotFoundError
-from everbrook.rank.lists import column_weights
+from everbrook.rank.lists import column_weights, most_weighed
 from everbrook.rank.requests import Explained, ModelStamp, Near, Similar, Trend, Trending
 from everbrook.rank.spaces import spaces_of
 from everbrook.state.windows import LONGEST_S
-from everbrook.types import F64, I32, Query
+from everbrook.types import F64, I32, Bool, Query
 
 WINDOW = re.compile(r"(\d{1,6})([smhdw])")
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _LEAST_EVENTS = 0.01  # fewer are a window's edge
+_FILLED = 5  # proposals for each place, of which a filter that leaves fewer has more looked at
 
 
 class Looking(Steering):
@@ -53,13 +54,11 @@ class Looking(Steering):
             core = self._core
             row = self._known_row(item)
             query = core.state.query(now_ms=now_ms, item=item)
-            limit = max(k, self.settings.mixture.candidates)
-            proposed = [family.propose(query, limit) for family in core.mixture.experts[1:]]
-            rows: I32 = np.unique(np.concatenate([*proposed, np.empty(0, np.int32)])).astype(np.int32)
             allowed = core.state.visible(now_ms)
             if filter is not None:
                 allowed = allowed & core.filters.mask(filter, now_ms)
-            rows = rows[allowed[rows] & (rows != row)]
+            rows = self._compared(query, k, allowed, filter is not None)
+            rows = rows[rows != row]
             shares = self._shares(rows, row, query)
             scores = np.mean(list(shares.values()), axis=0) if shares else np.zeros(len(rows))
             best = np.lexsort((rows, -scores))[:k]
@@ -74,6 +73,24 @@ class Looking(Steering):
                     for at in best.tolist() if scores[at] > 0.0
                 ),
             )  # fmt: skip
+
+    def _compared(self, query: Query, k: int, allowed: Bool, narrow: bool) -> I32:
+        """The rows whose likeness is looked at: all that may be shown where they are few, else what is proposed.
+
+        Where a filter leaves few of the proposals, all that the families of counts can propose are looked through, and
+        the popular items.
+        """
+        scan, mixture = self.settings.rank.scan, self._core.mixture
+        if (np.count_nonzero(allowed) if narrow else len(allowed)) <= most_weighed(mixture, scan, narrow):
+            return np.flatnonzero(allowed).astype(np.int32)
+        limit = max(k, mixture.settings.candidates)
+        rows = _distinct([family.propose(query, limit) for family in mixture.experts[1:]], allowed, limit)
+        if narrow and len(rows) <= _FILLED * k:
+            wide = [one for one in mixture.experts if not hasattr(one, "foresee")]  # those keep as many as ever asked
+            most = max(scan, limit)
+            more = [family.propose(query, mixture.n_items) for family in wide]
+            rows = _distinct([rows, *more], allowed, most)
+        return rows
 
     def _shares(self, rows: I32, row: int, query: Query) -> dict[str, F64]:
         """(M,) likeness in 0..1 by where it is seen.
@@ -162,6 +179,12 @@ class Looking(Steering):
 
     def _stamp(self, now_ms: int) -> ModelStamp:
         return stamp_of(self._published, self.live.stamp, self._core.offset, now_ms)
+
+
+def _distinct(proposed: list[I32], allowed: Bool, most: int) -> I32:
+    """The allowed rows that anybody proposes, in order; of each who does the first so many."""
+    passing = [own[allowed[own]][:most] for own in proposed]
+    return np.unique(np.concatenate([*passing, np.empty(0, np.int32)])).astype(np.int32)
 
 
 def _seconds(window: str) -> int:

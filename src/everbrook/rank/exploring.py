@@ -4,6 +4,7 @@ Every place has its own items to draw from: of those ranked below the list of k,
 2 k + j, and so on. With the probability that is asked for a place goes to one of them, drawn in proportion to
 probability ** (1 / temperature) by the Gumbel-max rule; else it keeps its own. So draws are independent, no item can
 come twice, and the probability of what is shown is exact: 1 - share for a kept item, share x its part for a drawn one.
+An item that a factor of 0 took its whole probability from is never drawn.
 """
 
 from __future__ import annotations
@@ -36,14 +37,15 @@ def explored(
     padded = np.full(depth * k, NO_ROW, np.int32)
     padded[: len(rest)] = rest
     others = padded.reshape(depth, k)
-    there = others != NO_ROW
+    there = (others != NO_ROW) & (probability[others] > 0.0)
+    able = there.any(axis=0)
     logits = np.where(there, np.log(np.maximum(probability[others], 1e-12)) / temperature, -np.inf)
-    peaks = np.where(there[0], logits.max(axis=0), 0.0)
+    peaks = np.where(able, logits.max(axis=0), 0.0)
     weights = np.exp(logits - peaks)
     parts = weights / np.maximum(weights.sum(axis=0), 1e-300)
     drawn = np.where(there, logits + draws.gumbel(size=others.shape), -np.inf).argmax(axis=0)
-    goes = (draws.random(k) < share) & there[0]
+    goes = (draws.random(k) < share) & able
     column = np.arange(k)
     rows = np.where(goes, others[drawn, column], ranked).astype(np.int32)
-    kept = np.where(there[0], 1.0 - share, 1.0)
+    kept = np.where(able, 1.0 - share, 1.0)
     return rows, np.where(goes, share * parts[drawn, column], kept)

@@ -71,7 +71,7 @@ def make_list(mixture: Mixture, wish: Wish, scan: int) -> Listed:
     Args:
         mixture: what knows.
         wish: what is asked for.
-        scan: up to so many allowed rows are all scored where a filter is narrow.
+        scan: up to so many allowed rows are all scored where a filter is narrow; 0: never.
     """
     return make_lists(mixture, [wish], scan)[0]
 
@@ -117,7 +117,7 @@ def _made(mixture: Mixture, wish: Wish, scan: int) -> Steps[Listed]:
     weighed: Weighed = yield Asked(wish.query, shown, np.empty(0, dtype=np.int32), wish.left_out)
     final = weighed.final[: weighed.shown]
     if wish.match is not None:
-        final = _both(final, shown, wish.match)
+        final = of_both(final, shown, wish.match)
     places = _best(final, weighed.rows, min(wish.k, weighed.shown))
     return Listed(weighed.rows[places], final[places], weighed, places)
 
@@ -125,6 +125,12 @@ def _made(mixture: Mixture, wish: Wish, scan: int) -> Steps[Listed]:
 def _best(final: F64, rows: I32, k: int) -> I32:
     """Where the k best candidates are, best first; equal ones in the order of their rows."""
     best = np.argpartition(-final, k - 1)[:k] if 0 < k < len(final) else np.arange(k)
+    if 0 < k < len(final):
+        last = final[best].min()
+        level = np.flatnonzero(final == last)
+        if len(level) > 1:  # some may have been left out for no reason
+            above = best[final[best] > last]
+            best = np.concatenate((above, level[np.argsort(rows[level])][: k - len(above)]))
     return best[np.lexsort((rows[best], -final[best]))].astype(np.int32)
 
 
@@ -138,18 +144,13 @@ def _shaped(mixture: Mixture, wish: Wish, shaping: Shaping, shown: I32) -> Steps
     m = weighed.shown
     final = weighed.final.copy()
     if wish.match is not None:
-        final[:m] = _both(final[:m], shown, wish.match)
+        final[:m] = of_both(final[:m], shown, wish.match)
     final *= shaping.factors(mixture, weighed)
     free = min(wish.k - len(pinned), m)
     pool = _best(final[:m], weighed.rows, min(m, max(free, min(m, shaping.pool))))
     ranked, rest = pool[:free], pool[free:]
     if (shaping.diversity or shaping.calibration) and free > 0:
-        chosen = varied(
-            shaping.vectors(weighed.rows[pool]) if shaping.diversity else np.zeros((len(pool), 1), np.float32),
-            final[pool], shaping.mix(weighed.rows[pool]), free,
-            (shaping.diversity, shaping.calibration),
-        )  # fmt: skip
-        ranked, rest = pool[chosen], np.delete(pool, chosen)
+        ranked, rest = _varied(shaping, weighed.rows, final, pool, free)
     known = np.ones(len(ranked))
     if shaping.explore:
         ranked, known = explored(ranked, rest, final, shaping.explore, shaping.temperature, shaping.draws)
@@ -157,17 +158,39 @@ def _shaped(mixture: Mixture, wish: Wish, shaping: Shaping, shown: I32) -> Steps
     return Listed(weighed.rows[places], final[places], weighed, places, known)
 
 
+def _varied(shaping: Shaping, rows: I32, final: F64, pool: I32, free: int) -> tuple[I32, I32]:
+    """What variety chooses of a pool that stands best first, and the rest; what has no probability only fills up."""
+    able = pool[final[pool] > 0.0]
+    beside = np.concatenate((rows[able], shaping.pinned))
+    chosen = varied(
+        shaping.vectors(beside) if shaping.diversity else np.zeros((len(beside), 1), np.float32),
+        final[able], shaping.mix(beside), free, (shaping.diversity, shaping.calibration),
+        _turns(free, shaping.positions),
+    )  # fmt: skip
+    rest = np.delete(pool, chosen)
+    more = free - len(chosen)
+    return np.concatenate((pool[chosen], rest[:more])), rest[more:]
+
+
+def _turns(others: int, positions: I64) -> I64:
+    """(places,) which pin stands in each place, NO_ROW where one of the others does; a pin beyond the end is last."""
+    total = others + len(positions)
+    taken = np.zeros(max(total, int(positions.max(initial=-1)) + 1), np.bool_)
+    taken[positions] = True
+    slots = np.concatenate((positions, np.flatnonzero(~taken)[:others]))
+    order = np.argsort(slots, kind="stable")
+    return np.where(order < len(positions), order, NO_ROW)
+
+
 def _pinned(ranked: I32, known: F64, pins: I64, positions: I64) -> tuple[I32, F64]:
-    """Pinned candidates at their positions, the others in the places between; a pin beyond the end stands there."""
+    """Pinned candidates at their positions, the others in the places between."""
     if not len(pins):
         return ranked, known
-    total = len(ranked) + len(pins)
-    taken = np.zeros(max(total, int(positions.max()) + 1), np.bool_)
-    taken[positions] = True
-    slots = np.concatenate((positions, np.flatnonzero(~taken)[: len(ranked)]))
-    order = np.argsort(slots, kind="stable")
-    every = np.concatenate((pins, ranked)).astype(np.int32)
-    return every[order], np.concatenate((np.ones(len(pins)), known))[order]
+    turns = _turns(len(ranked), positions)
+    places, odds = np.empty(len(turns), np.int32), np.ones(len(turns))
+    places[turns >= 0] = pins[turns[turns >= 0]]
+    places[turns < 0], odds[turns < 0] = ranked, known
+    return places, odds
 
 
 def competing(mixture: Mixture, wish: Wish, scan: int) -> I32:
@@ -200,9 +223,15 @@ def _with_boosted(mixture: Mixture, wish: Wish, shaping: Shaping, shown: I32) ->
     return shown
 
 
-def _both(final: F64, shown: I32, match: Match) -> F64:
-    """The product of two opinions, scaled to sum 1 (a log-linear pool of equal weights; Genest & Zidek 1986)."""
-    relevance = np.zeros(int(match.rows.max(initial=0)) + 1)
+def of_both(final: F64, shown: I32, match: Match) -> F64:
+    """The product of two opinions, scaled to sum 1 (a log-linear pool of equal weights; Genest & Zidek 1986).
+
+    Args:
+        final: (M,) the mixture's.
+        shown: (M,) rows.
+        match: the other; what it does not name has none of its probability.
+    """
+    relevance = np.zeros(1 + max(int(match.rows.max(initial=0)), int(shown.max(initial=0))))
     relevance[match.rows] = match.relevance
     product = final * relevance[shown]
     return np.asarray(product / max(float(product.sum()), 1e-300), dtype=np.float64)
@@ -215,16 +244,31 @@ def _rows(mixture: Mixture, wish: Wish, scan: int) -> Steps[I32]:
             given = given[among(given, wish.only)]
         known = given[wish.allowed[given]]
         return known[~among(known, wish.left_out)]
-    if wish.narrow and np.count_nonzero(wish.allowed) - len(wish.left_out) <= scan:
+    most = most_weighed(mixture, scan, wish.narrow)
+    least = np.count_nonzero(wish.allowed) - len(wish.left_out) if wish.narrow else len(wish.allowed)
+    if least <= most:
         every = np.flatnonzero(wish.allowed).astype(np.int32)
         every = _without(every, wish.left_out)
-        if len(every) <= scan:
+        if len(every) <= most:
             return every
     shown: I32 = yield wish.query
     shown = _without(shown[wish.allowed[shown]], wish.left_out)
     if len(shown) < (_FILLED * wish.k if wish.narrow else wish.k):
         shown = np.concatenate((shown, _more(mixture, wish, shown)))
     return shown
+
+
+def most_weighed(mixture: Mixture, scan: int, is_narrow: bool) -> int:
+    """Up to how many allowed items are all weighed, whoever proposes them.
+
+    Without a filter: as many as the families might propose together, which costs no more than to let them propose.
+
+    Args:
+        mixture: whose families.
+        scan: see `make_list`.
+        is_narrow: whether a filter says what is allowed.
+    """
+    return scan if is_narrow else min(scan, len(mixture.experts) * mixture.settings.candidates)
 
 
 def _without(rows: I32, left_out: I32) -> I32:
@@ -304,6 +348,6 @@ def reasons(mixture: Mixture, listed: Listed, query: Query, most: int) -> list[l
 
 
 __all__ = [
-    "NO_ROW", "Listed", "Reached", "Wish", "column_weights", "competing", "make_list", "make_lists", "reasons",
-    "shares",
+    "NO_ROW", "Listed", "Reached", "Wish", "column_weights", "competing", "make_list", "make_lists", "most_weighed",
+    "of_both", "reasons", "shares",
 ]

@@ -2,8 +2,9 @@
 
 Greedy: each place goes to the item with the largest (1 - d)(1 - c) relevance - d likeness - c distance, where relevance
 is the logarithm of the probability scaled to 0..1 over the pool, likeness the largest cosine to what stands in the list
-already (maximal marginal relevance; Carbonell & Goldstein, SIGIR 1998) and distance the Kullback-Leibler divergence of
-the list's categories from the history's (Steck, 'Calibrated recommendations', RecSys 2018).
+already, pinned items too (maximal marginal relevance; Carbonell & Goldstein, SIGIR 1998), and distance the
+Kullback-Leibler divergence of the list's categories from the history's (Steck, 'Calibrated recommendations', RecSys
+2018).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from everbrook.types import F32, F64, I32, I64
+from everbrook.types import F32, F64, I32, I64, NO_ROW
 
 SMOOTHING = 0.01  # Steck's alpha: the share of the history's mix that is added to the list's
 
@@ -56,23 +57,27 @@ def _even(begins: I64) -> F64:
     return np.repeat(1.0 / np.maximum(counts, 1), counts)
 
 
-def varied(vectors: F32, probability: F64, mix: Mix, k: int, shares: tuple[float, float]) -> I32:
+def varied(
+    vectors: F32, probability: F64, mix: Mix, k: int, shares: tuple[float, float], turns: I64 | None = None
+) -> I32:
     """(k,) the chosen candidates, in the order of choice.
 
     Args:
-        vectors: (M, D) of length at most 1.
+        vectors: (M + P, D) of length at most 1; those of P pinned items stand behind the candidates'.
         probability: (M,)
-        mix: categories; without any, calibration changes nothing.
+        mix: categories of the M + P; without any, calibration changes nothing.
         k: how many.
         shares: (diversity d, calibration c), each 0..1.
+        turns: for each place of the list which of the P stands there, NO_ROW where one is chosen; all where None.
     """
+    turns = np.full(k, NO_ROW, np.int64) if turns is None else turns
     logs = np.log(np.maximum(probability, 1e-12))
     low, high = (float(logs.min()), float(logs.max())) if len(logs) else (0.0, 0.0)
     relevance = (logs - low) / max(high - low, 1e-12)
     diversity, calibration = shares[0], shares[1] if len(mix.share) else 0.0
     return _greedy(
         np.ascontiguousarray(vectors, np.float32), relevance, mix.share, mix.begins, mix.codes, mix.weights,
-        min(k, len(relevance)), diversity, calibration,
+        min(k, len(relevance)), diversity, calibration, turns,
     )  # fmt: skip
 
 
@@ -83,20 +88,26 @@ def _term(share, given, total):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, fastmath=True)
-def _greedy(vectors, relevance, share, begins, codes, weights, k, diversity, calibration):  # type: ignore[no-untyped-def]
-    rows, width = vectors.shape
+def _greedy(  # type: ignore[no-untyped-def]
+    vectors, relevance, share, begins, codes, weights, k, diversity, calibration, turns
+):
+    rows, width = len(relevance), vectors.shape[1]
     chosen = np.empty(k, np.int32)
     nearest = np.zeros(rows)
     free = np.ones(rows, np.bool_)
     given = np.zeros(len(share))  # what the list's items gave each category
-    for place in range(k):
+    found = 0
+    for place in range(len(turns)):
+        if found == k:
+            break
         whole = 0.0
         if calibration > 0.0:
             for c in range(len(share)):
                 whole += _term(share[c], given[c], place + 1.0)
-        best, best_value = -1, -1e300
+        is_pin = turns[place] >= 0
+        best, best_value = rows + turns[place] if is_pin else -1, -1e300
         for i in range(rows):
-            if not free[i]:
+            if is_pin or not free[i]:
                 continue
             value = (1.0 - diversity) * (1.0 - calibration) * relevance[i] - diversity * nearest[i]
             if calibration > 0.0:
@@ -109,8 +120,10 @@ def _greedy(vectors, relevance, share, begins, codes, weights, k, diversity, cal
                 value -= calibration * distance
             if value > best_value:
                 best, best_value = i, value
-        chosen[place] = best
-        free[best] = False
+        if not is_pin:
+            chosen[found] = best
+            free[best] = False
+            found += 1
         if calibration > 0.0:
             for at in range(begins[best], begins[best + 1]):
                 if codes[at] >= 0:

@@ -199,6 +199,34 @@ def test_diversity_spreads_a_list_over_what_items_are(shared: Recommender) -> No
     assert kinds(diversity=0.8) >= 3
 
 
+def test_what_is_pinned_above_counts_for_variety(shop: Recommender) -> None:
+    shop.put_items([
+        {"id": "twin 1", "title": "red tea mug", "categories": ["mug"]},
+        {"id": "twin 2", "title": "red tea mug", "categories": ["mug"]},
+        {"id": "other", "title": "blue wool sock", "categories": ["sock"]},
+    ])  # fmt: skip
+    shop.ingest([{"user": f"t{n}", "item": item} for item in ("twin 1", "twin 2", "twin 2", "other") for n in range(3)])
+    pair, pin = ("twin 2", "other"), {"item": "twin 1", "position": 0}
+    assert ids(shop, k=2, candidates=pair, pin=[pin]) == ["twin 1", "twin 2"]
+    assert ids(shop, k=2, candidates=pair, pin=[pin], diversity=0.9) == ["twin 1", "other"]
+    assert ids(shop, k=2, candidates=pair, pin=[pin | {"position": 1}], diversity=0.9) == ["twin 2", "twin 1"]
+    shop.ingest([{"user": "me", "item": item} for item in ("twin 1", "other")])  # half mugs, half socks
+    assert ids(shop, user="me", k=2, candidates=pair, pin=[pin], calibration=1.0) == ["twin 1", "other"]
+
+
+@pytest.mark.parametrize("wish", [{"diversity": 1.0}, {"calibration": 1.0}, {"diversity": 0.5, "explore": 1.0}, {}])
+def test_what_a_boost_by_0_takes_away_stands_below_all_that_has_a_probability(
+    shop: Recommender, wish: dict[str, float]
+) -> None:
+    shop.ingest([{"user": "me", "item": f"i{n}"} for n in (2, 6, 10, 0)])
+    gone = {f"i{n}" for n in range(40) if n % 4 == 2}  # thirty are left
+    none = [{"filter": "'hat' in categories", "by": 0}]
+    assert not gone & set(ids(shop, user="me", k=30, boost=none, **wish))
+    filled_up = shop.recommend(user="me", k=36, boost=none, **wish).items
+    assert {one.id for one in filled_up[30:]} <= gone
+    assert [one.score > 0.0 for one in filled_up] == [True] * 30 + [False] * 6
+
+
 def test_calibration_brings_the_askers_own_mix(shop: Recommender) -> None:
     shop.ingest([{"user": "me", "item": f"i{n}"} for n in (2, 6, 10, 3, 7, 11)])  # hats and scarves
     listed = ids(shop, user="me", k=10, calibration=0.95)

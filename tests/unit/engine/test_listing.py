@@ -17,7 +17,7 @@ from everbrook.rank.requests import Recommend, Recommendation
 from everbrook.settings import load_settings
 from everbrook.testing.clock import FakeClock
 
-SET = ("learner.mode=inside", "engine.catch_up_judge_share=0", "gate.start=live")
+SET = ("learner.mode=inside", "engine.catch_up_judge_share=0", "gate.start=live", "mixture.candidates=10")
 SETTINGS = load_settings(environment={}, assignments=SET).settings
 ITEMS, USERS, EVENTS = 120, 30, 900
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from everbrook import Recommender
@@ -14,6 +15,7 @@ from everbrook.errors import InputError, NotFoundError, UnknownNameError
 from everbrook.settings import Settings
 from everbrook.settings.engine import EngineSettings
 from everbrook.settings.mixture import MixtureSettings
+from everbrook.settings.rank import RankSettings
 from everbrook.testing.clock import FakeClock
 
 EXPERTS = ("popularity", "transitions", "repeats", "neighbours", "collaborative", "content", "rules")
@@ -70,6 +72,58 @@ def test_similar_items_obey_what_may_be_shown(shop: Recommender) -> None:
         shop.similar("tee")
     with pytest.raises(InputError, match=r"^'k' must be between 1 and 1000; got 0\.$"):
         shop.similar("tea", 0)
+
+
+ALIKE = 130
+
+
+@pytest.fixture(scope="module")
+def alike(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recommender]:
+    """A shop of many mugs that differ in nothing but their number; the last ones have a store. Each family names 10."""
+    settings = Settings(
+        mixture=MixtureSettings(experts=EXPERTS[:-1], candidates=10), rank=RankSettings(scan=ALIKE, fresh_factor=1e6),
+        engine=EngineSettings(log_impressions=False),
+    )  # fmt: skip
+    with Recommender.open(tmp_path_factory.mktemp("alike") / "shop", settings, FakeClock()) as opened:
+        opened.put_items([
+            {"id": f"m{n}", "title": f"a mug {n}", "categories": ["mugs"], "properties": {"store": n // 100},
+             "ts": FakeClock().now_ms() - (0 if n == 120 else 1000 * 24 * HOUR_MS)}
+            for n in range(ALIKE)
+        ])  # fmt: skip
+        opened.ingest([{"user": f"u{n % 9}", "item": f"m{n % 40}"} for n in range(200)])
+        yield opened
+
+
+def test_similar_items_under_a_filter_are_the_best_of_all_that_match(
+    alike: Recommender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of store 1 stand behind a hundred others that are as like; without a filter nobody proposes them."""
+    every = [(one.id, one.score) for one in alike.similar("m5", 500, filter="not hidden").items]
+    assert len(every) == ALIKE - 1
+    wanted = [(item, score) for item, score in every if int(item[1:]) >= 100]
+    for k in (1, 7, 30):
+        found = [(one.id, one.score) for one in alike.similar("m5", k, filter="store = 1").items]
+        assert found == wanted[:k]
+    few = msgspec.structs.replace(alike.settings, rank=RankSettings(scan=25))
+    monkeypatch.setattr(alike, "settings", few)  # too many match for all to be looked at: more are proposed
+    beyond = [(one.id, one.score) for one in alike.similar("m5", 7, filter="store = 1").items]
+    assert len(beyond) == 7
+    assert set(beyond) <= set(wanted)
+
+
+def test_an_item_that_nobody_proposed_is_told_so_and_a_boost_brings_it(alike: Recommender) -> None:
+    fresh, wish = "m120", {"k": 20, "freshness": 1.0}
+    assert fresh not in [one.id for one in alike.recommend(user="new", **wish).items]
+    told = alike.explain(fresh, "new", **wish)
+    assert (told.shown, [one.kind for one in told.hindrances]) == (False, ["unproposed"])
+    assert (told.rank, told.lift) == (1, 1.0)
+    assert told.hindrances[0].text == (
+        "No family of experts proposed it among its first 10 items (mixture.candidates), so it was not weighed for "
+        "this list; events with it, or a boost above 1, would make it a candidate."
+    )
+    lifted = [{"filter": f"id = '{fresh}'", "by": 1.01}]
+    assert alike.recommend(user="new", boost=lifted, **wish).items[0].id == fresh
+    assert [one.kind for one in alike.explain("m121", "new", **wish).hindrances] == ["unproposed", "rank"]
 
 
 def trend(shop: Recommender, **wish: Any) -> list[str]:
@@ -197,6 +251,45 @@ def test_an_item_that_is_outranked_is_told_what_would_lift_it(shop: Recommender)
     assert shop.recommend(user="me", k=1, boost=lifted).items[0].id == "shoes"
     short = [{"filter": "id = 'shoes'", "by": 0.99 * told.lift}]
     assert shop.recommend(user="me", k=1, boost=short).items[0].id != "shoes"
+
+
+def test_what_took_a_place_is_told_as_it_was(shop: Recommender) -> None:
+    """Variety, a pin, a boost by 0, an equal that is older: each is named where it was the reason, and only there."""
+    first, second, *_, last = [one.id for one in shop.recommend(user="new", k=6).items]
+
+    def told(item: str, **wish: Any) -> list[tuple[str, str]]:
+        return [(one.kind, one.text) for one in shop.explain(item, "new", **wish).hindrances]
+
+    pins = [{"item": last, "position": 0}]
+    assert told(second, k=2, pin=pins) == [("pin", "It is ranked 2 of 5, and pinned items take 1 of the 2 places.")]
+    assert told(first, k=2, pin=pins) == []
+    assert told(first, k=5, boost=[{"filter": f"id = '{first}'", "by": 0}]) == [
+        ("factor", "A boost by 0, or its likeness to what is not wanted, takes its whole probability away.")
+    ]
+    varied = [one.id for one in shop.recommend(user="new", k=2, diversity=0.9).items]
+    assert second not in varied
+    assert told(second, k=2, diversity=0.9) == [
+        ("variety", "It is ranked 2 of 6; variety gave its place to another.")
+    ]
+    shop.put_items([{"id": "left", "title": "one more"}, {"id": "right", "title": "one more"}])
+    left, right = (shop.explain(item, "new", k=8) for item in ("left", "right"))
+    assert (right.rank, right.probability) == (left.rank + 1, left.probability)
+    (level,) = told("right", k=left.rank)
+    assert level[1].startswith(f"It is ranked {right.rank} of 8, level with the list's last, which is known for ")
+    raised = shop.recommend(user="new", k=left.rank, boost=[{"filter": "id = 'right'", "by": 1.001}]).items
+    assert "right" in [one.id for one in raised]
+
+
+def test_an_explanation_of_a_search_weighs_what_was_typed(shop: Recommender) -> None:
+    listed = shop.recommend(query="leather boots", k=2).items
+    assert [one.id for one in listed] == ["boots", "shoes"]
+    for place, one in enumerate(listed):
+        told = shop.explain(one.id, query="leather boots", k=2)
+        assert (told.shown, told.rank, told.candidates) == (True, place + 1, 2)
+        assert told.probability == pytest.approx(one.score, rel=1e-6)
+    behind = shop.explain("shoes", query="leather boots", k=1)
+    assert [one.kind for one in behind.hindrances] == ["rank"]
+    assert [one.kind for one in shop.explain("tea", query="leather boots", k=2).hindrances] == ["unmatched"]
 
 
 def test_looking_changes_nothing(shop: Recommender) -> None:

@@ -41,6 +41,17 @@ def test_a_place_without_items_below_it_is_never_drawn() -> None:
     assert (rows.tolist(), known.tolist()) == ([3, 1, 2], [1.0, 1.0, 1.0])
 
 
+def test_what_has_no_probability_is_never_drawn() -> None:
+    """However even the draws are; a place that has nothing else below it keeps its own for sure."""
+    probability = np.array([0.4, 0.3, 0.2, 0.1, 0.0, 0.0, 0.0])
+    rng, ranked, below = np.random.default_rng(1), np.arange(2, dtype=np.int32), np.arange(2, 7, dtype=np.int32)
+    for _ in range(50):
+        rows, known = explored(ranked, below, probability, 1.0, 100.0, rng)
+        assert (rows.tolist(), known.tolist()) == ([2, 3], [1.0, 1.0])
+    rows, known = explored(np.arange(4, dtype=np.int32), below[2:], probability, 1.0, 100.0, rng)
+    assert (rows.tolist(), known.tolist()) == ([0, 1, 2, 3], [1.0] * 4)
+
+
 def test_the_same_seed_draws_the_same() -> None:
     lists = [
         explored(np.arange(5, dtype=np.int32), np.arange(5, 50, dtype=np.int32), np.full(50, 0.02), 0.5, 1.0,

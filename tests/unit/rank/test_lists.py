@@ -80,9 +80,10 @@ def test_a_list_is_the_best_of_all_items_in_order(mixture: Mixture) -> None:
     assert (np.diff(listed.scores) <= 0.0).all()
 
 
+@pytest.mark.parametrize("scan", [3000, 0])
 @pytest.mark.parametrize("query", [QUERY, STRANGER])
-def test_what_may_not_be_shown_is_not_shown(mixture: Mixture, query: Query) -> None:
-    listed = make_list(mixture, wish(30, query, hidden=(7, 0), left_out=(8, 1)), 3000)
+def test_what_may_not_be_shown_is_not_shown(mixture: Mixture, query: Query, scan: int) -> None:
+    listed = make_list(mixture, wish(30, query, hidden=(7, 0), left_out=(8, 1)), scan)
     assert sorted(listed.rows.tolist()) == [row for row in range(ITEMS) if row not in (0, 1, 7, 8)]
 
 
@@ -92,10 +93,24 @@ def test_the_inputs_of_a_wish_are_left_as_they_were(mixture: Mixture) -> None:
     assert asked.allowed.sum() == ITEMS - 1
 
 
-def test_a_list_longer_than_the_proposals_is_filled_up_and_one_longer_than_all_holds_all(mixture: Mixture) -> None:
-    assert len(make_list(mixture, wish(25), 3000).rows) == 25
-    everything = make_list(mixture, wish(1000), 3000).rows
+@pytest.mark.parametrize("scan", [3000, 0])
+def test_a_list_longer_than_the_proposals_is_filled_up_and_one_longer_than_all_holds_all(
+    mixture: Mixture, scan: int
+) -> None:
+    assert len(make_list(mixture, wish(25), scan).rows) == 25
+    everything = make_list(mixture, wish(1000), scan).rows
     assert sorted(everything.tolist()) == list(range(ITEMS))
+
+
+@pytest.mark.parametrize(("most", "holds"), [(15, True), (14, False)])
+def test_of_no_more_items_than_might_be_proposed_all_are_weighed(most: int, holds: bool) -> None:
+    """Two families of 15 proposals each might name all 30 items; both name the same first ones."""
+    popular = Fixed("popularity/fixed", [2.0] * most + [1.0] * (ITEMS - most))
+    mixture = Mixture([popular, Fixed("next/fixed", [1.0] * ITEMS)], MixtureSettings(candidates=most))
+    mixture.grow(ITEMS, 1)
+    assert len(mixture.candidates(QUERY)) == most  # what is judged and learned from stays what is proposed
+    assert (make_list(mixture, wish(5), 3000).weighed.shown == ITEMS) == holds
+    assert make_list(mixture, wish(5), 0).weighed.shown == most
 
 
 def test_only_given_candidates_are_ranked(mixture: Mixture) -> None:
@@ -121,6 +136,8 @@ def test_equals_stand_in_the_order_of_their_rows() -> None:
     listed = make_list(level, wish(30, STRANGER), 3000)
     assert len(set(np.round(listed.scores, 9))) == 1
     assert listed.rows.tolist() == list(range(ITEMS))
+    for k in range(1, ITEMS):  # the last place goes to the first of those that are level, too
+        assert make_list(level, wish(k, STRANGER), 3000).rows.tolist() == list(range(k))
 
 
 def test_a_mixture_without_items_gives_an_empty_list() -> None:

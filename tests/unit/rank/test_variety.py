@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from everbrook.rank.variety import SMOOTHING, mix_of, no_mix, varied
-from everbrook.types import F32, F64, I32, I64
+from everbrook.types import F32, F64, I32, I64, NO_ROW
 
 
 def csr(sets: list[list[int]]) -> tuple[I64, I32]:
@@ -18,15 +18,19 @@ def csr(sets: list[list[int]]) -> tuple[I64, I32]:
 
 
 def plain(
-    vectors: F32, probability: F64, history: list[list[int]], sets: list[list[int]], k: int, shares: tuple[float, float]
-) -> list[int]:
-    """The formulas as they are written, one candidate at a time."""
+    vectors: F32, probability: F64, history: list[list[int]], sets: list[list[int]], k: int,
+    shares: tuple[float, float], pins: dict[int, int] | None = None,
+) -> list[int]:  # fmt: skip
+    """The formulas as they are written, one candidate at a time; pins are taken when their place comes."""
     d, c = shares
     logs = [math.log(p) for p in probability]
     relevance = [(x - min(logs)) / (max(logs) - min(logs)) for x in logs]
     want = mix(history)
     chosen: list[int] = []
     while len(chosen) < k:
+        if len(chosen) in (pins or {}):
+            chosen.append((pins or {})[len(chosen)])
+            continue
         values = {}
         for i in range(len(logs)):
             if i in chosen:
@@ -92,6 +96,22 @@ def test_a_history_without_categories_calibrates_nothing() -> None:
     probability = 0.9 ** np.arange(5)
     mixed = mix_of(csr([[], []]), csr([[0], [1], [0], [2], []]))
     assert varied(np.zeros((5, 1), np.float32), probability, mixed, 5, (0.0, 1.0)).tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("shares", [(0.4, 0.0), (0.9, 0.0), (0.0, 0.6), (0.3, 0.4)])
+def test_a_pinned_item_counts_for_what_stands_below_it_and_for_nothing_above(shares: tuple[float, float]) -> None:
+    """Against the written formulas, where the pinned ones are chosen by force when their place comes."""
+    turns = np.array([NO_ROW, 1, NO_ROW, NO_ROW, 0, NO_ROW, NO_ROW], np.int64)
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        vectors = rng.normal(size=(22, 8)).astype(np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        probability = rng.gamma(0.5, size=20) + 1e-6
+        sets = [rng.choice(6, rng.integers(0, 4), replace=False).tolist() for _ in range(22)]
+        history = [rng.choice(6, rng.integers(1, 3), replace=False).tolist() for _ in range(12)]
+        found = varied(vectors, probability, mix_of(csr(history), csr(sets)), 5, shares, turns)
+        want = plain(vectors, probability, history, sets, len(turns), shares, {1: 21, 4: 20})
+        assert found.tolist() == [one for one in want if one < 20]
 
 
 def test_a_pool_smaller_than_the_list_is_taken_whole() -> None:
