@@ -1,7 +1,7 @@
 """Checkpoints belong to the log in which they were made: on opening, those that the log has no part in are dropped.
 
-Beside the checkpoints lies which log they follow (`LEARNED_FROM`), so that a log that was put back from a backup, or another
-one, is told from the one that was learned from, also once it has grown past what was learned.
+Beside the checkpoints lies which log they follow (`LEARNED_FROM`), so that a log that was put back from a backup, or
+another one, is told from the one that was learned from, also once it has grown past what was learned.
 """
 
 from __future__ import annotations
