@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 StructT = TypeVar("StructT")
 TIMEOUT_S = 60.0
+NOT_OURS = "A server must answer in Everbrook's form; got status 200 with a body that is not."
 
 
 class Reached(Protocol):
@@ -180,13 +181,15 @@ class Server:
         try:
             request = urllib.request.Request(f"{self._url}/v1/{route}{question}", data=data, headers=headers)
             with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-                told: dict[str, Any] = json.load(answer)
-            return told
+                told = json.load(answer)
         except urllib.error.HTTPError as error:
             raise _as_ours(error) from None
         except (OSError, ValueError) as error:
             why = getattr(error, "reason", error)
             raise NotReadyError(f"A server must answer at '{self._url}'; got: {why}.") from None
+        if not isinstance(told, dict):
+            raise EverbrookError(NOT_OURS)
+        return told
 
 
 def _asked(value: Any) -> str:
@@ -197,7 +200,10 @@ def _read(told: dict[str, Any], kind: type[StructT]) -> StructT:
     """What a server told, as the library would have given it."""
     import msgspec
 
-    return msgspec.convert(told, kind)
+    try:
+        return msgspec.convert(told, kind)
+    except msgspec.ValidationError:
+        raise EverbrookError(NOT_OURS) from None
 
 
 def _as_ours(answer: urllib.error.HTTPError) -> EverbrookError:

@@ -111,6 +111,10 @@ def test_an_answer_that_is_not_ours_is_told(url: str) -> None:
     _Answers.answer = (500, ["what"])
     with pytest.raises(EverbrookError, match=r"^A server must answer in Everbrook's form; got status 500\.$"):
         Server(url).status()
+    for told in ([], {"no": "list"}):
+        _Answers.answer = (200, told)
+        with pytest.raises(EverbrookError, match=r"^A server must .* got status 200 with a body that is not\.$"):
+            Server(url).similar("i1")
 
 
 def test_where_nobody_answers_is_told() -> None:
