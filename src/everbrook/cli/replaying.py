@@ -101,10 +101,13 @@ def options_of(arguments: argparse.Namespace) -> ReplayOptions:
 
 def _moment(option: str, text: str | None) -> int | None:
     """A time as RFC 3339, a date alone, or milliseconds since 1970."""
-    from everbrook.events.log_intake import parse_time_ms
+    from everbrook.events.log_intake import parse_time_ms, read_moment
 
-    if text is None or text.isdigit():
-        return None if text is None else int(text)
+    if text is None:
+        return None
+    moment = read_moment(text)
+    if isinstance(moment, int):
+        return moment
     try:
         return parse_time_ms(text if "T" in text or " " in text else f"{text}T00:00:00Z")
     except ValueError:

@@ -207,7 +207,7 @@ class PatientProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn's gives nothing, which closes at once
-        """The client sends no more. What it has asked for whole and waits for is answered first, where that is short."""
+        """The client sends no more. What it has asked for whole and waits for is answered first, where it is short."""
         waiting = self.cycle
         if not isinstance(waiting, Exchange) or waiting.response_complete or self._arriving:
             return False
