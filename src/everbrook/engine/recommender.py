@@ -158,8 +158,8 @@ class Recommender(Taking, Listing, People, Browsing):
             columns: the events.
             learn: whether lists reflect them at once; else they are durable, and `update` or `fit` learns them.
         """
-        appended = self.log.append_columns(columns)
         check_columns_room(columns, self._core.state)
+        appended = self.log.append_columns(columns)
         if learn:
             return self._taken(appended)
         return Receipt(appended.accepted, len(appended.duplicates), appended.stop)
