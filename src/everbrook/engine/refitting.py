@@ -254,6 +254,7 @@ class Refitting:
         if self._closing:
             return
         if code:
+            self._because = None  # before anybody can see that it failed
             self._fail(f"The refit's process ended with {ended(code)}; what is published stays.")
         elif outcome is None:
             self._last = {"because": because, "outcome": "too little to learn from", "ts_ms": self._now_ms()}
