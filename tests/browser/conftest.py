@@ -28,6 +28,7 @@ READY_S = 400.0  # on a crowded machine, with kernels to compile
 FAST = (  # few experts: the page is what is tested
     'mixture.experts=["popularity", "transitions", "content", "live"]', "live.width=16",
     "engine.refit_every_s=0", "engine.refit_niceness=0", "engine.live_events=100",
+    "engine.judge_core_share=0",  # each event is judged, however crowded the machine is
 )
 expect.set_options(timeout=WAIT_MS)
 

@@ -38,6 +38,7 @@ ASSIGNMENTS = [
     "fit.warmup_steps=2", "engine.least_fit_events=100", "engine.trust_events=50", "engine.refit_every_s=0",
     "engine.refit_niceness=0", "learner.core_share=1", "learner.niceness=0", "gate.margin=1", "gate.noninferior_s=0",
     "gate.block_events=1", "gate.promotions_per_month=1000",
+    "engine.judge_core_share=0",  # each visit is compared, however crowded the machine is
 ]
 SETTINGS: Settings = load_settings(environment={}, assignments=ASSIGNMENTS).settings
 SET = [part for one in ASSIGNMENTS for part in ("--set", one)]

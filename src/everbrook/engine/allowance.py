@@ -1,7 +1,7 @@
 """How many lists may be made to learn how to mix: at rest one for each event, under load within a share of a core.
 
 A list costs a thousand times what learning an event does, so the lists come out of the time that the process has left:
-where it has none they get a tenth of their share. What is not judged is still learned by every expert and, more
+where it has none they get a quarter of their share. What is not judged is still learned by every expert and, more
 coarsely, by the mixture's weights.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 FIRST_COST_S = 0.003  # a list, before any was measured
 SMOOTHING = 0.05
-WHEN_BUSY = 0.1  # of the share: what lists get of a process that has not a moment left
+WHEN_BUSY = 0.25  # of the share: what lists get of a process that has not a moment left
 
 
 class Allowance:
