@@ -129,9 +129,9 @@ def disliked_of(state: State, query: Query) -> I32:
 
     The memory knows low ratings too, of which the history has only the kind; events that are only seen say nothing.
     """
-    met = state.remembered.of(query.actor)
-    if not (met.says == UNWANTED).any() and not state.kinds.negative()[query.kinds].any():
+    if not state.remembered.has_unwanted(query.actor) and not state.kinds.negative()[query.kinds].any():
         return np.empty(0, np.int32)
+    met = state.remembered.of(query.actor)
     judged = met.says != SEEN
     items: I32 = np.concatenate((query.items, met.items[judged]))
     unwanted = np.concatenate((state.kinds.negative()[query.kinds], met.says[judged] == UNWANTED))

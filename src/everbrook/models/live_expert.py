@@ -151,16 +151,25 @@ class LiveExpert:
         answer = self._answer(query, limit)
         return np.empty(0, np.int32) if answer is None else answer.best[:limit]
 
-    def score(self, query: Query, rows: I32, mass: F32, rest: F32) -> None:
-        """The probability of given items."""
+    def score(self, query: Query, rows: I32, mass: F32, rest: F32, log_prior: F32 | None = None) -> None:
+        """The probability of given items; `log_prior` (M,) where it is known already."""
         answer = self._answer(query, 0)
         if answer is None or self.prior is None:
             mass[:], rest[:] = 0.0, np.nan
             return
         out = np.empty(len(rows), np.float32)
-        self._scored(query, rows, answer, out)
+        self._scored(query, rows, answer, out, log_prior)
         mass[:, 0] = out * np.float32(1.0 - self.settings.rest)
         rest[:] = self.settings.rest
+
+    def score_all(self, queries: Sequence[Query], rows: I32, starts: Sequence[int], mass: F32, rest: F32) -> None:
+        """The same for several queries; see `Popularity.score_all`."""
+        log_prior, alike = None, len({(query.now_ms, query.scenario) for query in queries}) == 1
+        if alike and self.prior is not None and any(self._answer(query, 0) for query in queries):
+            log_prior = self.prior.logs_of(rows, queries[0].scenario, queries[0].now_ms, self.items)
+        for b, query in enumerate(queries):
+            own = slice(starts[b], starts[b + 1])
+            self.score(query, rows[own], mass[own], rest[b], None if log_prior is None else log_prior[own])
 
     def under(self, query: Query, rows: I32, anchor: bool) -> F32 | None:
         """What the live weights, or the anchor's, give items, whomever they serve; None where they say nothing.
@@ -195,10 +204,11 @@ class LiveExpert:
 
     # -- inside --------------------------------------------------------------------------------------------------
 
-    def _scored(self, query: Query, rows: I32, answer: _Answer, out: F32) -> None:
+    def _scored(self, query: Query, rows: I32, answer: _Answer, out: F32, log_prior: F32 | None = None) -> None:
         assert self.prior is not None  # else nobody answers
         rows = np.ascontiguousarray(rows, np.int32)
-        log_prior = self.prior.logs_of(rows, query.scenario, query.now_ms, self.items)
+        if log_prior is None:
+            log_prior = self.prior.logs_of(rows, query.scenario, query.now_ms, self.items)
         place, buffer = (self.anchor.place, self.anchor.values) if answer.anchor else (_NO_PLACE, self.rows.table)
         kernels.scored(self.rows.table, answer.state, place, buffer, rows, log_prior, answer.log_all, out)
 

@@ -6,6 +6,7 @@ has 1.7 to 3.3 slots for each pair of scenario and item that occurred.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from everbrook.state.mapped import owned
 from everbrook.types import F32, F64, I32, NO_ROW, Arrays, Query, Step
 
 _FIRST_SLOTS = 1024
-_MOST_SAID = 4096  # rows of which is kept what was said last
+_MOST_SAID = 16_384  # rows of which is kept what was said last
 
 
 class Popularity:
@@ -142,6 +143,24 @@ class Popularity:
         self._score(query, rows, mass, rest)
         if len(rows) <= _MOST_SAID:
             self._said = (rows.copy(), query.now_ms, query.scenario, mass.copy(), rest.copy())
+
+    def score_all(self, queries: Sequence[Query], rows: I32, starts: Sequence[int], mass: F32, rest: F32) -> None:
+        """Shares of the items of several queries, once where all ask for the same moment and scenario.
+
+        Args:
+            queries: (B,)
+            rows: (S,) items, those of one query after those of the other.
+            starts: (B + 1,) where each query's begin.
+            mass: (S, K), out.
+            rest: (B, K), out.
+        """
+        if len({(query.now_ms, query.scenario) for query in queries}) == 1:
+            self.score(queries[0], rows, mass, rest[0])
+            rest[1:] = rest[0]
+            return
+        for b, query in enumerate(queries):
+            own = slice(starts[b], starts[b + 1])
+            self.score(query, rows[own], mass[own], rest[b])
 
     def _score(self, query: Query, rows: I32, mass: F32, rest: F32) -> None:
         a, w = self._all, self._within

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -25,13 +26,28 @@ def of_step(step: Step) -> I64:
     return out
 
 
+def of_queries(queries: Sequence[Query]) -> I64:
+    """(B, J) the bucket of each query in each pool."""
+    found = [
+        (
+            0, bisect_right(SESSION_EDGES, one.session_n), bisect_right(ACTOR_EDGES, len(one.items)),
+            min(one.scenario + 1, SCENARIOS),
+        )
+        for one in queries
+    ]  # fmt: skip
+    return np.array(found, dtype=np.int64)
+
+
 def of_query(query: Query) -> I64:
     """(J,) the bucket of a query in each pool."""
-    session = bisect_right(SESSION_EDGES, query.session_n)
-    actor = bisect_right(ACTOR_EDGES, len(query.items))
-    return np.array([0, session, actor, min(query.scenario + 1, SCENARIOS)], dtype=np.int64)
+    return np.asarray(of_queries([query])[0], np.int64)
 
 
 def for_stack(buckets: I64) -> int:
     """The stacker's context: length of the session x how well the actor is known."""
     return int(buckets[1]) * (len(ACTOR_EDGES) + 1) + int(buckets[2])
+
+
+def for_stacks(buckets: I64) -> I64:
+    """(B,) the same for (B, J) buckets."""
+    return buckets[:, 1] * (len(ACTOR_EDGES) + 1) + buckets[:, 2]

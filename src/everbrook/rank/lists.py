@@ -11,9 +11,10 @@ import numpy as np
 from everbrook.models.members import among
 from everbrook.rank import contexts
 from everbrook.rank.exploring import explored
-from everbrook.rank.mixture import Asked, Mixture, Weighed
+from everbrook.rank.mixture import Mixture
 from everbrook.rank.shaping import Shaping
 from everbrook.rank.variety import varied
+from everbrook.rank.weighing import Asked, Weighed
 from everbrook.types import F64, I32, I64, NO_ROW, Bool, Query
 
 MadeT = TypeVar("MadeT")

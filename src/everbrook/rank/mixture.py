@@ -12,42 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from everbrook.rank import beside, contexts
-from everbrook.rank.pools import FLOOR, blend, complete, learn_bulk, learn_judged, mean_of, stacked_of
+from everbrook.rank.pools import FLOOR, learn_bulk, learn_judged
 from everbrook.rank.stacker import Stacker
 from everbrook.rank.union import distinct
+from everbrook.rank.weighing import Asked, Weighed, weigh_all
 from everbrook.settings.mixture import MixtureSettings
 from everbrook.types import F32, F64, I32, I64, NO_ROW, Arrays, Bool, Expert, Query, Step
 
-POOLED_SHARE = 0.02  # of the pools in the stacker's probability
 _WORTH_A_THREAD = 32  # events from which a second thread takes off more than it costs
 _SAME = 1e-9  # relative difference of summed losses that is only rounding
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What is to be weighed."""
-
-    query: Query  # whose next item
-    shown: I32  # (M,) rows that compete for the list
-    more: I32  # rows asked about beside them
-    left_out: I32  # rows that cannot come (seen, excluded): their probability goes to the others
-
-
-@dataclass(frozen=True, slots=True)
-class Weighed:
-    """Candidates with every layer's probability for them."""
-
-    rows: I32  # (M,) candidates; the first `shown` may be shown, the rest were only asked about
-    shown: int
-    p: F32  # (M, E) columns
-    awake: Bool  # (E,)
-    pooled: F32  # (M, J)
-    x: F32  # (shown, F) the stacker's features
-    choice: F64  # (shown,) the stacker's softmax over the shown
-    stacked: F64  # (M,) the stacker's probability
-    inside: float  # what the pools give the shown together
-    final: F64  # (M,)
-    buckets: I64  # (J,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,47 +123,8 @@ class Mixture:
         return self.weigh_all([Asked(query, shown, more, left_out)])[0]
 
     def weigh_all(self, asked: Sequence[Asked]) -> list[Weighed]:
-        """Every layer's probability for the candidates of several queries, family by family."""
-        rows = [np.concatenate((one.shown, one.more, one.left_out)).astype(np.int32, copy=False) for one in asked]
-        columns = len(self.columns)
-        masses = [np.empty((len(own), columns), np.float32) for own in rows]
-        rests: F32 = np.empty((len(asked), columns), np.float32)
-        first = 0
-        for family in self.experts:
-            stop = first + len(family.names)
-            for b, one in enumerate(asked):
-                family.score(one.query, rows[b], masses[b][:, first:stop], rests[b, first:stop])
-            first = stop
-        return [self._weighed(one, rows[b], masses[b], rests[b]) for b, one in enumerate(asked)]
-
-    def _weighed(self, asked: Asked, rows: I32, mass: F32, rest: F32) -> Weighed:
-        query, left = asked.query, len(asked.left_out)
-        p, base, awake = np.empty_like(mass), np.empty(len(rows), dtype=np.float32), ~np.isnan(rest)
-        complete(mass, rest, self.popular, self.base_weights, 1.0 / max(self.n_items, 1), p, base)
-        if left:
-            p, base = _without(p, base, left)
-            rows = rows[: len(rows) - left]
-        buckets = contexts.of_query(query)
-        pooled = np.empty((len(rows), len(buckets)), dtype=np.float32)
-        final = np.empty(len(rows))
-        stack_weight = blend(p, awake, self.pools, buckets, self.top, pooled, final)
-        m = len(asked.shown)
-        x = self.stacker.features(p[:m], base[:m], pooled[:m])
-        self.stacker.add_facts(x, rows[:m], (query.items, query.session_n), self.first_seen_ms, query.now_ms)
-        choice = self.stacker.probabilities(x, contexts.for_stack(buckets))
-        stacked, inside = self._stacked(pooled, choice)
-        final += stack_weight * stacked
-        return Weighed(rows, m, p, awake, pooled, x, choice, stacked, inside, final, buckets)
-
-    def _stacked(self, pooled: F32, choice: F64) -> tuple[F64, float]:
-        """(M,) the stacker's probability for every row: its softmax over the shown, the pools' for the others.
-
-        A small share of it is the pools' own, so that no single event can cost it more than ln(1 / share) against them:
-        one surprise must not move the insurance's weight away from what is best in the long run.
-        """
-        among = mean_of(pooled)
-        inside = float(among[: len(choice)].sum())
-        return stacked_of(among, choice, self.stacker.inside_share(inside), inside, POOLED_SHARE), inside
+        """Every layer's probability for the candidates of several queries."""
+        return weigh_all(self, asked) if asked else []
 
     # -- learning ------------------------------------------------------------------------------------------------
 
@@ -361,13 +295,6 @@ def _target(w: Weighed, position: int) -> tuple[F64, Bool]:
     up = np.ones(len(q), dtype=np.bool_)
     up[w.pooled.shape[1] + 1 :] = w.awake
     return q, up
-
-
-def _without(p: F32, base: F32, left: int) -> tuple[F32, F32]:
-    """Probabilities given that the last `left` rows cannot come."""
-    kept = len(p) - left
-    gone = np.minimum(p[kept:].sum(axis=0), 0.999)
-    return p[:kept] / (1.0 - gone), base[:kept] / (1.0 - min(float(base[kept:].sum()), 0.999))
 
 
 def mark_first(first_seen_ms: I64, step: Step) -> None:

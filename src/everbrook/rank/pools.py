@@ -229,6 +229,108 @@ def blend(p, awake, pools, buckets, top, pooled, final):  # type: ignore[no-unty
 
 
 @njit(cache=True)
+def leave_out(p, base, left):  # type: ignore[no-untyped-def]
+    """Probabilities given that the last `left` rows cannot come; p (M, E) and base (M,) of the others, in place."""
+    kept, columns = len(p) - left, p.shape[1]
+    for e in range(columns):
+        gone = np.float32(0.0)
+        for i in range(kept, len(p)):
+            gone += p[i, e]
+        stay = np.float32(1.0) - min(gone, np.float32(0.999))
+        for i in range(kept):
+            p[i, e] /= stay
+    gone = np.float32(0.0)
+    for i in range(kept, len(p)):
+        gone += base[i]
+    for i in range(kept):
+        base[i] /= np.float32(1.0) - min(gone, np.float32(0.999))
+
+
+@njit(cache=True)
+def pool_all(  # type: ignore[no-untyped-def]
+    starts, left, mass, rest, awake, popular, base_weights, uniform, pools, buckets, top
+):
+    """`complete`, `leave_out` and `blend` for the candidates of B lists, which lie one list after the other.
+
+    Args:
+        starts: (B + 1,) where each list's candidates begin.
+        left: (B,) how many of the last candidates of each list cannot come.
+        mass: (S, E) see `complete`.
+        rest: (B, E) see `complete`.
+        awake: (B, E)
+        popular: see `complete`.
+        base_weights: see `complete`.
+        uniform: see `complete`.
+        pools: see `blend`.
+        buckets: (B, J) see `blend`.
+        top: see `blend`.
+
+    Returns:
+        (S, E) probabilities, (S,) their base, (S, J) pools, (S,) all but the stacker insured, and (B,) the stacker's
+        share. Of what cannot come, pools and insured are not computed.
+    """
+    S, J = len(mass), buckets.shape[1]
+    p, base = np.empty_like(mass), np.empty(S, np.float32)
+    pooled, final, shares = np.zeros((S, J), np.float32), np.zeros(S), np.empty(len(left))
+    for b in range(len(left)):
+        start, stop = starts[b], starts[b + 1]
+        complete(mass[start:stop], rest[b], popular, base_weights, uniform, p[start:stop], base[start:stop])
+        if left[b] > 0:
+            leave_out(p[start:stop], base[start:stop], left[b])
+        stop -= left[b]
+        shares[b] = blend(p[start:stop], awake[b], pools, buckets[b], top, pooled[start:stop], final[start:stop])
+    return p, base, pooled, final, shares
+
+
+@njit(cache=True)
+def share_inside(inside, pooled_mass):  # type: ignore[no-untyped-def]
+    """Probability that what comes is among the candidates; see `Stacker.inside_share`.
+
+    Args:
+        inside: intercept and slope come first.
+        pooled_mass: what the pools give the candidates together.
+    """
+    return 1.0 / (1.0 + np.exp(-(inside[0] + inside[1] * logit(pooled_mass))))
+
+
+@njit(cache=True)
+def logit(share):  # type: ignore[no-untyped-def]
+    """The logarithm of the odds, of shares that are neither 0 nor 1."""
+    clipped = min(max(share, 1e-4), 1.0 - 1e-4)
+    return np.log(clipped / (1.0 - clipped))
+
+
+@njit(cache=True)
+def stack_all(starts, shown, left, pooled, choice, inside, shares, pooled_share, final):  # type: ignore[no-untyped-def]
+    """`stacked_of` for the candidates of B lists, and its part of what is insured.
+
+    Args:
+        starts: see `pool_all`.
+        shown: (B,) how many of the first candidates of each list may be shown.
+        left: see `pool_all`.
+        pooled: (S, J)
+        choice: (S,) the softmax over each list's shown.
+        inside: see `share_inside`.
+        shares: (B,) the stacker's share of what is insured.
+        pooled_share: see `stacked_of`.
+        final: (S,) in and out.
+
+    Returns:
+        (S,) the stacker's probabilities, and (B,) what the pools give the shown of each list together.
+    """
+    stacked, found = np.zeros(len(final)), np.empty(len(shown))
+    for b in range(len(shown)):
+        start, stop = starts[b], starts[b + 1] - left[b]
+        among = mean_of(pooled[start:stop])
+        found[b] = among[: shown[b]].sum()
+        own = choice[start : start + shown[b]]
+        stacked[start:stop] = stacked_of(among, own, share_inside(inside, found[b]), found[b], pooled_share)
+        for i in range(start, stop):
+            final[i] += shares[b] * stacked[i]
+    return stacked, found
+
+
+@njit(cache=True)
 def mean_of(pooled):  # type: ignore[no-untyped-def]
     """(M,) the mean of (M, J) pools."""
     rows, count = pooled.shape

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from everbrook.rank.mixture import Mixture, Weighed
+from everbrook.rank.mixture import Mixture
 from everbrook.rank.variety import Mix
+from everbrook.rank.weighing import Weighed
 from everbrook.state.catalogue import NEVER_MS
 from everbrook.types import F32, F64, I32, I64, Bool
 

@@ -8,10 +8,13 @@ McFadden (1974) with Adagrad (Duchi et al. 2011).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numba import njit
 
-from everbrook.types import F32, F64, I32, I64
+from everbrook.rank.pools import logit, share_inside
+from everbrook.types import F32, F64, I32, I64, Query
 
 AGE_EDGES_MS = np.array([600_000, 3_600_000, 21_600_000, 86_400_000, 604_800_000], dtype=np.int64)
 FACTS = 4 + len(AGE_EDGES_MS) + 1  # in session, last item, in older history, recency, one-hot age
@@ -103,6 +106,49 @@ def softmax_scores(x, theta, delta, out):  # type: ignore[no-untyped-def]
         out[i] /= total
 
 
+@njit(cache=True)
+def choose_all(  # type: ignore[no-untyped-def]
+    starts, shown, rows, p, logs, log_base, log_pooled, items, item_starts, moments, first_seen_ms, edges, stamp, theta,
+    contexts, x
+):  # fmt: skip
+    """Features and softmax list by list; see `Stacker.choose`.
+
+    Args:
+        starts: (B + 1,)
+        shown: (B,)
+        rows: (S,)
+        p: (S, E)
+        logs: (S, E) of p.
+        log_base: (S,)
+        log_pooled: (S, J)
+        items: (H,) the histories, one after the other, each oldest first.
+        item_starts: (B + 1,) where each begins.
+        moments: (B, 2) how many of its last belong to the session, and the present.
+        first_seen_ms: (N,)
+        edges: see `facts`.
+        stamp: see `facts`.
+        theta: (1 + contexts, F) shared weights, and each context's deviation from them.
+        contexts: (B,)
+        x: (S, F), out.
+
+    Returns:
+        (S,) the softmax over each list's shown.
+    """
+    choice, columns = np.zeros(len(rows)), p.shape[1]
+    first = columns + log_pooled.shape[1]
+    for b in range(len(shown)):
+        own = slice(starts[b], starts[b] + shown[b])
+        lay_out(p[own], logs[own], log_base[own], log_pooled[own], x[own])
+        facts(
+            rows[own], items[item_starts[b] : item_starts[b + 1]], moments[b, 0], first_seen_ms, moments[b, 1], edges,
+            stamp, x[own, first : first + FACTS],
+        )  # fmt: skip
+        for i in range(own.start, own.stop):
+            x[i, -1] = x[i, columns] * x[i, first]
+        softmax_scores(x[own], theta[0], theta[1 + contexts[b]], choice[own])
+    return choice
+
+
 @njit(cache=True, fastmath=True)
 def softmax_step(x, p, target, parameters, squares, rates):  # type: ignore[no-untyped-def]
     """One Adagrad step of the conditional logit on one choice.
@@ -162,15 +208,35 @@ class Stacker:
         lay_out(p, logs, log_base, log_pooled, x)
         return x
 
-    def add_facts(self, x: F32, rows: I32, history: tuple[I32, int], first_seen_ms: I64, now_ms: int) -> None:
-        """Fill the facts' columns of x (in place)."""
-        items, session_n = history
+    def choose(
+        self, lists: tuple[I64, I64], rows: I32, given: tuple[F32, F32, F32], queries: Sequence[Query], contexts: I64,
+        first_seen_ms: I64,
+    ) -> tuple[F32, F64]:  # fmt: skip
+        """Features and softmax of the candidates of B lists, which lie one list after the other.
+
+        Args:
+            lists: (B + 1,) where each list's candidates begin, and (B,) how many of its first may be shown.
+            rows: (S,) candidates.
+            given: (S, E) columns, (S,) base and (S, J) pools; see `features`.
+            queries: (B,) whose lists.
+            contexts: (B,) see `probabilities`.
+            first_seen_ms: (N,) when each item was first seen; 0 where never.
+
+        Returns:
+            (S, F) features with the facts about each item, and (S,) the softmax over each list's shown; of candidates
+            that may not be shown they mean nothing.
+        """
         if len(self._stamp) < len(first_seen_ms):
             self._stamp = np.zeros(len(first_seen_ms), dtype=np.int32)
-        start = self.columns + self.pools
-        out = x[:, start : start + FACTS]
-        facts(rows, items, session_n, first_seen_ms, now_ms, AGE_EDGES_MS, self._stamp, out)
-        x[:, -1] = x[:, self.columns] * out[:, 0]
+        x = np.empty((len(rows), self.width), np.float32)
+        logs, log_base, log_pooled = (_log(array) for array in given)
+        choice = choose_all(
+            *lists, rows, given[0], logs, log_base, log_pooled, np.concatenate([one.items for one in queries]),
+            np.cumsum([0, *(len(one.items) for one in queries)]),
+            np.array([(one.session_n, one.now_ms) for one in queries], np.int64), first_seen_ms, AGE_EDGES_MS,
+            self._stamp, self.theta, contexts, x,
+        )  # fmt: skip
+        return x, choice
 
     def probabilities(self, x: F32, context: int) -> F64:
         """(M,) the softmax over the candidates."""
@@ -184,7 +250,7 @@ class Stacker:
         Args:
             pooled_mass: what the linear pools give all candidates together.
         """
-        return float(1.0 / (1.0 + np.exp(-(self.inside[0] + self.inside[1] * _logit(pooled_mass)))))
+        return float(share_inside(self.inside, pooled_mass))
 
     def learn(self, x: F32, p: F64, target: int, context: int, rates: tuple[float, float]) -> None:
         """One step on one choice; target is the candidate's position."""
@@ -197,7 +263,7 @@ class Stacker:
     def learn_inside(self, pooled_mass: float, inside: bool) -> None:
         """One Adagrad step of the logistic recalibration (Platt 1999) of `inside_share`."""
         error = self.inside_share(pooled_mass) - float(inside)
-        gradient = error * np.array([1.0, _logit(pooled_mass)])
+        gradient = error * np.array([1.0, logit(pooled_mass)])
         self.inside[2:] += gradient * gradient
         self.inside[:2] -= INSIDE_RATE * gradient / np.sqrt(self.inside[2:] + 1.0)
 
@@ -205,8 +271,3 @@ class Stacker:
 def _log(p: F32) -> F32:
     floored = np.maximum(p, 1e-12, dtype=np.float32)
     return np.log(floored, out=floored)
-
-
-def _logit(share: float) -> float:
-    clipped = min(max(share, 1e-4), 1.0 - 1e-4)
-    return float(np.log(clipped / (1.0 - clipped)))

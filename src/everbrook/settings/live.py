@@ -175,7 +175,7 @@ class LiveSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     scored: Annotated[
         int, Meta(description="Likeliest items that are all scored for a list; of the others a sample is.",
                   ge=1, extra={"unit": "items"})
-    ] = 131_072
+    ] = 32_768
     sampled: Annotated[
         int, Meta(description="Items that stand for those that are not scored.", ge=1, extra={"unit": "items"})
     ] = 2_048

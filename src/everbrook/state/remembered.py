@@ -30,7 +30,7 @@ from everbrook.state.blocks import (
 from everbrook.state.histories import Histories, Rows
 from everbrook.types import F32, I16, I32, I64, NO_ROW, Arrays
 
-UNWANTED, SEEN, GOOD = 0, 1, 2
+UNWANTED, SEEN, GOOD = 0, 1, 2  # that the first is 0 lets `has_unwanted` look for it fast
 _LOW = 0xFFFFFFFF
 _GROWTH = 1.5
 
@@ -156,14 +156,22 @@ class Remembered:
 
     def of(self, actor: int) -> Met:
         """What an actor has met; nothing where nobody knows who it is."""
-        known = 0 <= actor < len(self._rows) and self._rows[actor, SIZE] >= 0
-        start, n = (UNIT * int(self._rows[actor, START]), int(self._rows[actor, COUNT])) if known else (0, 0)
-        slots = self._slots[start + n - min(n, self.most) : start + n]
+        slots = self._of(actor)
         times, items = slots[:, 0], slots[:, 1]
         return Met(
             (items >> 32).astype(np.int32), times >> 16, (times & 0xFFFF).astype(np.int16),
             (items & _LOW).astype(np.int32),
         )  # fmt: skip
+
+    def has_unwanted(self, actor: int) -> bool:
+        """Whether there is anything that an actor did not want."""
+        return not (self._of(actor)[:, 1] & _LOW).all()
+
+    def _of(self, actor: int) -> I64:
+        """(n, 2) an actor's entries as they lie."""
+        known = 0 <= actor < len(self._rows) and self._rows[actor, SIZE] >= 0
+        start, n = (UNIT * int(self._rows[actor, START]), int(self._rows[actor, COUNT])) if known else (0, 0)
+        return self._slots[start + n - min(n, self.most) : start + n]
 
     def forget(self, actor: int, session_rows: list[int]) -> int:
         """Drop what an actor has met, and that sessions led there; how many entries that were."""

@@ -212,6 +212,9 @@ def test_queries_that_are_foreseen_get_the_answers_that_they_get_alone(
             best = expert.propose(query, 25)
             expert.score(query, np.arange(items, dtype=np.int32), mass, rest)
             told.append((best, mass))
+    every, mass = np.tile(np.arange(items, dtype=np.int32), 9), np.empty((9 * items, 1), np.float32)
+    expert.score_all(queries, every, [items * b for b in range(10)], mass, np.empty((9, 1), np.float32))
+    np.testing.assert_allclose(mass, np.concatenate([one[1] for one in told[:9]]), rtol=1e-6)
     for one, other in zip(told[:9], told[9:], strict=True):
         np.testing.assert_array_equal(one[0], other[0])
         np.testing.assert_allclose(one[1], other[1], rtol=1e-6)

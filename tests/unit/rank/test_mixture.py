@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,8 @@ from everbrook.models.popularity import Popularity
 from everbrook.models.repeats import Repeats
 from everbrook.models.transitions import Transitions
 from everbrook.rank import contexts
-from everbrook.rank.mixture import Mixture, Weighed
+from everbrook.rank.mixture import Mixture
+from everbrook.rank.weighing import Asked, Weighed
 from everbrook.settings.mixture import MixtureSettings
 from everbrook.testing.probes import copied, same_arrays
 from everbrook.testing.streams import ACTORS, ITEMS, random_stream
@@ -200,3 +203,25 @@ def test_buckets_of_a_step_are_those_of_its_queries() -> None:
     np.testing.assert_array_equal(contexts.of_step(step), expected)
     assert expected.max() < contexts.BUCKETS
     assert all(0 <= contexts.for_stack(row) < contexts.STACK_CONTEXTS for row in expected)
+
+
+def test_lists_that_are_weighed_together_are_those_weighed_alone(known: tuple[Mixture, Step]) -> None:
+    mixture, step = known
+    asked = [
+        Asked(query, ALL[1 + b : 30 : 1 + b], ALL[31 : 31 + b], ALL[34 : 34 + 2 * (b % 2)])
+        for b, query in enumerate(_queries(step))
+    ]
+    for one, own in zip(asked, mixture.weigh_all(asked), strict=True):
+        alone = mixture.weigh(one.query, one.shown, one.more, one.left_out)
+        assert (own.shown, own.inside) == (alone.shown, alone.inside)
+        for name in ("rows", "p", "awake", "pooled", "x", "choice", "stacked", "final", "buckets"):
+            np.testing.assert_array_equal(getattr(own, name), getattr(alone, name), err_msg=name)
+    assert mixture.weigh_all([]) == []
+
+
+def test_moments_and_scenarios_may_differ_among_lists_that_are_weighed_together(known: tuple[Mixture, Step]) -> None:
+    mixture, step = known
+    queries = [replace(query, scenario=b % 2, now_ms=query.now_ms + b) for b, query in enumerate(_queries(step))]
+    together = mixture.weigh_all([Asked(query, ALL, NONE, NONE) for query in queries])
+    for query, own in zip(queries, together, strict=True):
+        np.testing.assert_array_equal(own.p, mixture.weigh(query, ALL, NONE, NONE).p)
