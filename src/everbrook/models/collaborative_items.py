@@ -11,10 +11,11 @@ from everbrook.models import collaborative_kernels as kernels
 from everbrook.models.neighbours_query import latest
 from everbrook.models.neighbours_store import Answer
 from everbrook.settings.collaborative import CollaborativeSettings
-from everbrook.state.mapped import owned
+from everbrook.state.mapped import AHEAD, owned, with_room
 from everbrook.types import F32, I32, NO_ROW, Arrays, Query, Step
 
 ARRAYS = ("clock", "at", "offsets", "rooms", "fills", "keys", "weights", "counts", "returns")
+POOL = ("keys", "weights")
 ROWS = ("offsets", "rooms", "fills", "counts")
 
 
@@ -53,8 +54,8 @@ class ItemSimilarities:
             if start >= len(step):
                 return
             wanted = int(a["at"][kernels.USED]) + 8 * self._limit * (s.learn_window + 1)
-            self._widen("keys", wanted)
-            self._widen("weights", wanted)
+            for name in POOL:
+                self._widen(name, wanted, AHEAD)
 
     def ask(self, query: Query) -> Answer:
         """Related items with one column of probabilities; asleep where there are none."""
@@ -87,12 +88,15 @@ class ItemSimilarities:
         """All counts."""
         used = int(self._arrays["at"][kernels.USED])
         return {
-            name: self._arrays[name][:used] if name in ("keys", "weights") else self._arrays[name] for name in ARRAYS
+            name: self._arrays[name][:used] if name in POOL else self._arrays[name] for name in ARRAYS
         }
 
     def load(self, arrays: Arrays) -> None:
         """Take over all counts."""
-        self._arrays = {name: owned(arrays[name]) for name in ARRAYS}
+        self._arrays = {
+            name: with_room(arrays[name], AHEAD * len(arrays[name])) if name in POOL else owned(arrays[name])
+            for name in ARRAYS
+        }
         self._votes = np.zeros(len(self._arrays["counts"]), np.float32)
 
     def _recent(self, query: Query) -> I32:
@@ -106,9 +110,9 @@ class ItemSimilarities:
             return 1.0
         return float(2.0 ** ((clock[kernels.LATEST_MS] - clock[kernels.ORIGIN_MS]) / half_life_ms))
 
-    def _widen(self, name: str, size: int) -> None:
+    def _widen(self, name: str, size: int, by: int = 2) -> None:
         old = self._arrays[name]
         if size > len(old):
-            wider = np.zeros(max(size, 2 * len(old)), old.dtype)
+            wider = np.zeros(max(size, by * len(old)), old.dtype)
             wider[: len(old)] = old
             self._arrays[name] = wider

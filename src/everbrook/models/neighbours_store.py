@@ -12,7 +12,7 @@ import numpy as np
 
 from everbrook.models import neighbours_kernels as kernels
 from everbrook.models import neighbours_query as asking
-from everbrook.state.mapped import owned
+from everbrook.state.mapped import AHEAD, owned, with_room
 from everbrook.types import F32, F64, I32, I64, NO_ROW, Arrays, Query, Step
 
 ARRAYS = ("at", "pool", "blocks", "sizes", "counts", "members", "lengths", "current")
@@ -85,7 +85,7 @@ class NeighbourStore:
             )  # fmt: skip
             if start >= len(step):
                 return
-            a["pool"] = _longer(a["pool"], len(a["pool"]) + 4 * self._ring, 0)
+            a["pool"] = _longer(a["pool"], max(len(a["pool"]) + 4 * self._ring, AHEAD * len(a["pool"])), 0)
 
     def recent(self, query: Query, count: int) -> I32:
         """Distinct known items among the last `count` of the history, newest first."""
@@ -143,8 +143,9 @@ class NeighbourStore:
                 self._arrays[name] = owned(arrays[name])
             else:
                 self._arrays[name][: len(arrays[name])] = arrays[name]
-        for name in ("at", "pool", "blocks", "sizes", "counts", "current"):
+        for name in ("at", "blocks", "sizes", "counts", "current"):
             self._arrays[name] = owned(arrays[name])
+        self._arrays["pool"] = with_room(arrays["pool"], max(AHEAD * len(arrays["pool"]), FIRST_POOL))
         self._votes = np.zeros(len(self._arrays["counts"]), np.float32)
         self._place = np.zeros(len(self._arrays["counts"]), np.int32)
 
@@ -157,6 +158,7 @@ def _longer(array, rows: int, fill: int):  # type: ignore[no-untyped-def]
     """The array with room for at least so many entries, by doubling."""
     if rows <= len(array):
         return array
-    bigger = np.full(max(rows, 2 * len(array)), fill, array.dtype)
+    size = max(rows, 2 * len(array))
+    bigger = np.full(size, fill, array.dtype) if fill else np.zeros(size, array.dtype)  # zeros are not written
     bigger[: len(array)] = array
     return bigger

@@ -15,7 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from everbrook.models.decay import fade
-from everbrook.state.mapped import owned
+from everbrook.state.mapped import AHEAD, owned, with_room
 from everbrook.types import F32, F64, I32, I64, Arrays, Bool
 
 OFFSET, LENGTH, ROOM, TOUCHED = 0, 1, 2, 3
@@ -53,7 +53,7 @@ class PairStore:
         """Make room for so many more entries in the pool."""
         wanted = int(self.meta[USED]) + entries
         if wanted > len(self.others):
-            size = max(wanted, len(self.others) * 3 // 2)
+            size = max(wanted, AHEAD * len(self.others))
             self.others, self.last = _resized(self.others, size), _resized(self.last, size)
             self.counts = _resized(self.counts, size)
 
@@ -77,8 +77,10 @@ class PairStore:
 
     def load(self, arrays: Arrays) -> None:
         """Take over what `state` gave."""
-        for name in ("head", "totals", "free", "meta", "others", "last", "counts"):
+        for name in ("head", "totals", "free", "meta"):
             setattr(self, name, owned(arrays[name]))
+        for name in ("others", "last", "counts"):
+            setattr(self, name, with_room(arrays[name], max(AHEAD * len(arrays[name]), FIRST * 256)))
 
 
 def widened(array: NDArray[Any], rows: int) -> NDArray[Any]:

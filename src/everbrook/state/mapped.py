@@ -1,12 +1,18 @@
 """Arrays in files, looked at where they lie: a mapping of one's own, of which a page is copied when it is written.
 
-Reading hundreds of megabytes into memory of one's own takes seconds, and most of it is not touched for long.
+Reading hundreds of megabytes into memory of one's own takes seconds, and most of it is not touched for long. For the
+same reason an array that will grow gets room behind it in the address space, which costs no memory until it is used.
 """
 
 from __future__ import annotations
 
+import ctypes
 import mmap
+import os
+import sys
+import weakref
 import zlib
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,10 +30,23 @@ _TYPES = {
 }  # fmt: skip
 
 
-def map_file(path: Path) -> mmap.mmap:
+AHEAD = 4
+"""How many times longer an array that grows becomes at a time, in the address space."""
+
+
+class Mapping(mmap.mmap):
+    """A mapping that still knows its file."""
+
+    handle: int
+
+
+def map_file(path: Path) -> Mapping:
     """A file's bytes; what is written to them stays in this process. Removing the file does them no harm."""
     with path.open("rb") as file:
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        found = Mapping(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        found.handle = os.dup(file.fileno())
+    weakref.finalize(found, os.close, found.handle)
+    return found
 
 
 def crc_of(mapped: mmap.mmap) -> int:
@@ -58,10 +77,72 @@ def arrays_in(mapped: mmap.mmap) -> Arrays:
 
 def owned(array: ArrayT) -> ArrayT:
     """An array to keep and to write: itself where it lies in a mapping of one's own, else a copy."""
+    return array if _mapping_of(array) is not None else array.copy()
+
+
+def with_room(array: ArrayT, rows: int) -> ArrayT:
+    """An array to keep and to write, of more rows: zeros behind those it has.
+
+    Of an array that lies in a mapping, and was not written to, nothing is copied: its pages of the file are mapped once
+    more with empty ones behind them. Elsewhere, and where the system cannot do that, it is a copy.
+
+    Args:
+        array: (N, ...)
+        rows: R, at least N.
+    """
+    mapping = _mapping_of(array)
+    again = None if mapping is None or rows <= len(array) else _mapped_again(mapping, array, rows)
+    if again is not None:
+        return again
+    longer: ArrayT = np.zeros((max(rows, len(array)), *array.shape[1:]), array.dtype)  # type: ignore[assignment]
+    longer[: len(array)] = array
+    return longer
+
+
+def _mapping_of(array: NDArray[Any]) -> mmap.mmap | None:
     base: object = array
     while isinstance(base, np.ndarray):
         base = base.base
     if isinstance(base, memoryview):
         base = base.obj
-    is_ours = isinstance(base, mmap.mmap) and array.flags.writeable and array.flags.c_contiguous and array.flags.aligned
-    return array if is_ours else array.copy()
+    is_fit = array.flags.writeable and array.flags.c_contiguous and array.flags.aligned
+    return base if isinstance(base, mmap.mmap) and is_fit else None
+
+
+def _mapped_again(mapping: mmap.mmap, array: ArrayT, rows: int) -> ArrayT | None:
+    system = _system()
+    if system is None or not isinstance(mapping, Mapping) or not array.nbytes:
+        return None
+    begin = array.ctypes.data - np.frombuffer(mapping, np.uint8).ctypes.data  # of the array in the file
+    lead = begin % mmap.PAGESIZE
+    filled = lead + array.nbytes
+    size = lead + rows * (array.nbytes // len(array))
+    reads, anonymous = mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NO_RESERVE
+    at = system.mmap(None, size, reads, anonymous, -1, 0)
+    if at in (None, _FAILED):
+        return None
+    if system.mmap(at, filled, reads, mmap.MAP_PRIVATE | _FIXED, mapping.handle, begin - lead) != at:
+        system.munmap(at, size)
+        return None
+    room = (ctypes.c_char * size).from_address(at)
+    weakref.finalize(room, system.munmap, at, size).atexit = False
+    whole = np.frombuffer(memoryview(room).cast("B"), np.uint8)
+    whole[filled : min(size, -(-filled // mmap.PAGESIZE) * mmap.PAGESIZE)] = 0  # what follows it in the file
+    found: ArrayT = whole[lead:].view(array.dtype).reshape(rows, *array.shape[1:])  # type: ignore[assignment]
+    return found
+
+
+_FIXED, _NO_RESERVE = 0x10, 0x4000  # of MAP_, on Linux
+_FAILED = 2 ** (8 * ctypes.sizeof(ctypes.c_void_p)) - 1
+
+
+@cache
+def _system() -> Any:
+    """The C library's mmap and munmap; None where they are not those of Linux."""
+    if sys.platform != "linux":
+        return None
+    found = ctypes.CDLL(None)
+    word, size, flag = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
+    found.mmap.restype, found.mmap.argtypes = word, (word, size, flag, flag, flag, ctypes.c_long)
+    found.munmap.restype, found.munmap.argtypes = flag, (word, size)
+    return found

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from everbrook.state.mapped import arrays_in, crc_of, map_file, owned
+from everbrook.state.mapped import arrays_in, crc_of, map_file, owned, with_room
 from everbrook.types import Arrays
 
 KINDS = ("f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "?")
@@ -55,3 +55,63 @@ def test_only_arrays_of_a_mapping_are_kept_as_they_are(file: Path) -> None:
         assert not np.shares_memory(mine, other)
         assert mine.flags.writeable
         np.testing.assert_array_equal(mine, other)
+
+
+def test_an_array_with_room_goes_on_in_zeros_and_nothing_is_written_to_the_file(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    arrays: Arrays = {
+        "before": rng.integers(1, 9, 12_345), "short": rng.integers(1, 9, 3, dtype=np.int32),
+        "long": rng.random((5_000, 3), dtype=np.float32), "behind": rng.integers(1, 9, 54_321, dtype=np.int32),
+    }  # fmt: skip
+    path = tmp_path / "arrays.safetensors"
+    save_file(arrays, path)
+    before, found = path.read_bytes(), arrays_in(map_file(path))
+    longer = {name: with_room(array, 7 * len(array)) for name, array in found.items()}
+    path.unlink()
+    for name, array in arrays.items():
+        n, one = len(array), longer[name]
+        assert one.shape == (7 * n, *array.shape[1:])
+        assert one.flags.writeable
+        assert one.flags.aligned
+        np.testing.assert_array_equal(one[:n], array)
+        assert not one[n:].any()
+        one[:] = 3
+        np.testing.assert_array_equal(found[name], array)
+    assert before == _file_of(found, tmp_path / "again")
+
+
+def _file_of(arrays: Arrays, path: Path) -> bytes:
+    save_file(arrays, path)
+    return path.read_bytes()
+
+
+def test_room_costs_no_memory_and_is_given_back(tmp_path: Path) -> None:
+    """Ten arrays of a gigabyte of addresses each; only the addresses of what is held are mapped."""
+    path = tmp_path / "arrays.safetensors"
+    save_file({"a": np.arange(100_000)}, path)
+    resident, mapped = _pages()
+    held = [with_room(arrays_in(map_file(path))["a"], 1 << 27) for _ in range(10)]
+    for one in held:
+        one[-1] = one[7]
+    assert _pages()[0] - resident < 20_000  # 80 of 10,000 MB
+    assert _pages()[1] - mapped > 2_000_000
+    held.clear()
+    del one
+    assert _pages()[1] - mapped < 100_000
+
+
+def _pages() -> tuple[int, int]:
+    """Pages of this process in memory, and in its address space."""
+    size, resident = map(int, Path("/proc/self/statm").read_text().split()[:2])
+    return resident, size
+
+
+def test_room_behind_an_array_of_nobodys_mapping_is_a_copy(file: Path) -> None:
+    mapped = arrays_in(map_file(file))
+    for array in (np.arange(6), mapped["i4"][:, 1], mapped["none"], mapped["one"]):
+        longer = with_room(array, 9)
+        assert not np.shares_memory(longer, array)
+        assert longer.shape == (9, *array.shape[1:])
+        np.testing.assert_array_equal(longer[: len(array)], array)
+        assert not longer[len(array) :].any()
+    np.testing.assert_array_equal(with_room(mapped["i8"], 0), mapped["i8"])
