@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import shutil
 import threading
 from collections.abc import Iterator
@@ -39,10 +40,11 @@ def opened(path: Path) -> Recommender:
 
 
 class Gate:
-    """Stands before the writing of checkpoints: says that one is to be written, and lets it be when told."""
+    """Stands before the writing of checkpoints, in whatever process: says that one comes, and lets it be when told."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.reached, self.open = threading.Event(), threading.Event()
+        shared = multiprocessing.get_context("fork")
+        self.reached, self.open = shared.Event(), shared.Event()
         self.parts: dict[str, Any] = {}
         self._write = keeping.save_checkpoint
         monkeypatch.setattr(keeping, "save_checkpoint", self._wait)

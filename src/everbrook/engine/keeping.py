@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from everbrook.engine.apart import ApartError, apart
 from everbrook.engine.core import Core
-from everbrook.errors import DataError
-from everbrook.learn.checkpoints import load_newest, prune, save_checkpoint
+from everbrook.errors import DataError, StorageError
+from everbrook.learn.checkpoints import checkpoint_path, load_newest, prune, save_checkpoint
 from everbrook.models.sequence_file import load as load_model
 from everbrook.models.sequence_file import save as save_model
 from everbrook.settings import Settings
@@ -65,7 +66,7 @@ def version_name(model: SequenceModel | None, offset: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Everything learned as it was at one moment: copies, which nothing changes while they are written."""
+    """Everything learned as it was at one moment."""
 
     offset: int
     events: int
@@ -73,32 +74,55 @@ class Cut:
     parts: dict[str, Arrays]
 
 
-def cut(core: Core, snapshot: Snapshot, learning: LiveLearning | None = None) -> Cut:
-    """Copy what a checkpoint holds; nothing may learn meanwhile.
+def begin(
+    path: Path, core: Core, snapshot: Snapshot, learning: LiveLearning | None, checkpoints: int
+) -> Callable[[], Path]:
+    """Begin a checkpoint of what is known at this moment; nothing may learn until this is back.
 
-    Args:
-        core: what was learned.
-        snapshot: what is published.
-        learning: the live model, where it learns in this process.
-    """
-    parts = core.parts()
-    if learning is not None:
-        parts |= {LIVE + name: arrays for name, arrays in learning.parts().items()}
-    copies = {part: {name: np.array(array) for name, array in arrays.items()} for part, arrays in parts.items()}
-    return Cut(core.offset, core.events, snapshot, copies)
-
-
-def write(path: Path, found: Cut, checkpoints: int) -> Path:
-    """Write a checkpoint; only the newest few stay.
+    A process of its own writes it where nothing of it has to do with tensors, and where the system has such processes
+    (`apart`): that takes milliseconds here. Elsewhere everything is copied first.
 
     Args:
         path: the data directory.
-        found: what it holds.
+        core: what was learned.
+        snapshot: what is published.
+        learning: the live model, where it learns in this process.
         checkpoints: how many stay.
 
-    Raises:
-        StorageError: the disk refused; earlier checkpoints stand as they were.
+    Returns:
+        Writes it, or waits until it is written, while others may learn; raises StorageError where the disk refused:
+        earlier checkpoints stand as they were then.
     """
+    begun = None
+    if learning is None and snapshot.model is None:
+        begun = apart(lambda: _written(path, _cut(core, snapshot), checkpoints))
+    if begun is None:
+        found = _cut(core, snapshot, learning)
+        copied = {part: {name: np.array(one) for name, one in arrays.items()} for part, arrays in found.parts.items()}
+        return lambda: _written(path, replace(found, parts=copied), checkpoints)
+    offset, wait = core.offset, begun
+
+    def waited() -> Path:
+        try:
+            wait()
+        except ApartError as error:
+            if error.kind == StorageError.__name__:
+                raise StorageError(str(error)) from None
+            raise StorageError(f"A checkpoint must be written to '{path}'; got: {error.kind} {error}") from None
+        return checkpoint_path(path / FOLDER, offset)
+
+    return waited
+
+
+def _cut(core: Core, snapshot: Snapshot, learning: LiveLearning | None = None) -> Cut:
+    parts = core.parts()
+    if learning is not None:
+        parts |= {LIVE + name: arrays for name, arrays in learning.parts().items()}
+    return Cut(core.offset, core.events, snapshot, parts)
+
+
+def _written(path: Path, found: Cut, checkpoints: int) -> Path:
+    """Write a checkpoint; only the newest few stay."""
     snapshot = found.snapshot
     notes = {
         "settings": snapshot.settings, "version": snapshot.version, "model_offset": snapshot.offset,

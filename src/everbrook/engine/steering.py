@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from everbrook.engine.apart import settle
 from everbrook.engine.core import Core
 from everbrook.engine.decisions import last_decisions
 from everbrook.engine.fresh_lock import FreshLock
-from everbrook.engine.keeping import Snapshot, cut, write
+from everbrook.engine.keeping import Snapshot, begin
 from everbrook.engine.living import Living
 from everbrook.engine.log_lines import say
 from everbrook.engine.previous import Previous
@@ -228,13 +229,15 @@ class Steering:
     # -- keeping -------------------------------------------------------------------------------------------------
 
     def checkpoint(self) -> Path:
-        """Write everything learned, cut at one offset; lists wait while it is copied and not while it is written."""
+        """Write everything learned, cut at one offset; lists wait until that is held, and not while it is written."""
         with self._keeping:
+            settle()
             with self._lock:
-                found = cut(self._core, self._published, self.live.learning)
-            path = write(self.path, found, self.settings.engine.checkpoints)
-            self._kept_events = max(self._kept_events, found.events)
-            say(_log, "Checkpoint written.", offset=found.offset, events=found.events)
+                offset, events, most = self._core.offset, self._core.events, self.settings.engine.checkpoints
+                finish = begin(self.path, self._core, self._published, self.live.learning, most)
+            path = finish()
+            self._kept_events = max(self._kept_events, events)
+            say(_log, "Checkpoint written.", offset=offset, events=events)
             return path
 
     def forgo_checkpoint(self) -> None:

@@ -66,7 +66,12 @@ def save_checkpoint(
         for name, write in (extra or {}).items():
             write(draft / name)
 
-    return save_folder(folder / f"{offset:016d}", offset, notes, fill)
+    return save_folder(checkpoint_path(folder, offset), offset, notes, fill)
+
+
+def checkpoint_path(folder: Path, offset: int) -> Path:
+    """Where the checkpoint of an offset lies."""
+    return folder / f"{offset:016d}"
 
 
 def save_folder(final: Path, offset: int, notes: dict[str, Any], fill: Callable[[Path], None]) -> Path:
