@@ -231,10 +231,11 @@ def http(options: argparse.Namespace) -> None:
 
 
 def wait_learned(server: serve_ingest.Served) -> None:
-    """Wait until the learner has caught up with what was imported."""
+    """Wait until the learner runs and has caught up with what was imported."""
     while True:
         told = urllib.request.urlopen(f"http://127.0.0.1:{server.port}/v1/status", timeout=60).read()
-        if msgspec.json.decode(told)["live"].get("process", {}).get("behind") == 0:
+        process = msgspec.json.decode(told)["live"].get("process", {})
+        if (process.get("state"), process.get("behind")) == ("learning", 0):
             return
         time.sleep(0.5)
 

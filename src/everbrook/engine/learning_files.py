@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from everbrook.errors import DataError
+from everbrook.state.mapped import write_file
 from everbrook.types import Arrays
 
 
 def write_arrays(path: Path, arrays: Arrays) -> None:
     """Write arrays into a new file."""
-    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
+    write_file(path, arrays)
 
 
 def read_arrays(path: Path) -> Arrays:

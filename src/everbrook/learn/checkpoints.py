@@ -16,11 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
-from safetensors.numpy import save_file
 
 from everbrook.errors import DataError, StorageError
-from everbrook.state.mapped import arrays_in, crc_of, map_file
+from everbrook.state.mapped import arrays_in, crc_of, map_file, write_file
 from everbrook.types import Arrays
 
 FORMAT = 1
@@ -61,8 +59,7 @@ def save_checkpoint(
 
     def fill(draft: Path) -> None:
         for name, arrays in parts.items():
-            dense = {key: np.ascontiguousarray(array) for key, array in arrays.items()}
-            save_file(dense, draft / f"{name}.safetensors")
+            write_file(draft / f"{name}.safetensors", arrays)
         for name, write in (extra or {}).items():
             write(draft / name)
 

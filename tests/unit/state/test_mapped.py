@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from everbrook.state.mapped import arrays_in, crc_of, map_file, owned, with_room
+from everbrook.state import mapped as mapped_module
+from everbrook.state.mapped import arrays_in, crc_of, map_file, owned, with_room, write_file
 from everbrook.types import Arrays
 
 KINDS = ("f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "?")
@@ -32,6 +34,36 @@ def test_they_equal_what_the_library_reads(file: Path) -> None:
         assert found[name].dtype == array.dtype
         np.testing.assert_array_equal(found[name], array)
     assert crc_of(mapped) == zlib.crc32(file.read_bytes())
+
+
+def test_the_library_reads_what_is_written_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mapped_module, "_AT_ONCE", 1000)
+    rng = np.random.default_rng(2)
+    arrays: Arrays = {kind: rng.integers(0, 2, (50, 3)).astype(kind) for kind in KINDS}
+    arrays |= {
+        "none": np.zeros((0, 4), np.float32), "names/with.any \u00fcform": np.arange(7),
+        "turned": rng.random((40, 30)).T, "every second": np.arange(2000)[::2],
+    }  # fmt: skip
+    path = tmp_path / "arrays.safetensors"
+    path.write_bytes(b"something longer that was there before" * 10_000)
+    write_file(path, arrays)
+    for found in (load_file(path), arrays_in(map_file(path))):
+        assert found.keys() == arrays.keys()
+        for name, array in arrays.items():
+            assert found[name].dtype == array.dtype
+            np.testing.assert_array_equal(found[name], array)
+    write_file(path, {})
+    assert load_file(path) == {}
+
+
+def test_a_file_is_on_the_disk_before_much_more_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    sync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda handle: (synced.append(os.fstat(handle).st_size), sync(handle)))
+    write_file(tmp_path / "a", {"a": np.zeros(1_000_000), "b": np.zeros(300_000)})
+    sizes = [0, *synced, (tmp_path / "a").stat().st_size]
+    assert max(np.diff(sizes)) < 3 << 20
+    assert synced[-1] == sizes[-1] > 10_000_000
 
 
 def test_what_is_written_to_them_stays_here_and_outlives_the_file(file: Path) -> None:
