@@ -30,6 +30,8 @@ Call: TypeAlias = Callable[[bytes, Answer], None]
 
 UNUSUAL = frozenset({b"expect", b"transfer-encoding", b"content-encoding", b"upgrade", b"origin"})
 """Headers of requests that go the ordinary way."""
+MOST_HEADS, MOST_HEAD_BYTES = 1024, 2048  # that are known, and how long one of them may be
+_END = b"\r\n\r\n"  # of a head
 _CLOSE = b"connection: close\r\n"
 _OK = (
     b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\ncontent-type: application/json\r\n" + REQUEST_ID
@@ -52,36 +54,51 @@ class _Unheard:
         """Nothing."""
 
 
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What is answered directly."""
+
+    operation: Operation
+    call: Call
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What the head of a request says. Clients send the same one again and again."""
+
+    route: Route
+    method: str
+    fields: list[tuple[bytes, bytes]]  # names in lower case
+    headers: dict[bytes, bytes]
+    length: int  # of the body
+    keep_alive: bool
+
+
 class Exchange:
     """One request and its answer. It stands where uvicorn keeps what a connection is at, and answers to its names.
 
     Args:
         gate: the rules.
         connection: where the answer goes.
-        route: what is asked for.
+        head: of the request.
         scope: of the request, as ASGI has it, with its path.
-        headers: of the request, names in lower case.
-        keep_alive: whether the connection stays open afterwards.
     """
 
     __slots__ = (
-        "_began_s", "_body", "_call", "_connection", "_gate", "_refusal", "_request_id", "_scope", "disconnected",
+        "_began_s", "_body", "_connection", "_gate", "_refusal", "_request_id", "_scope", "disconnected", "head",
         "keep_alive", "response_complete",
     )  # fmt: skip
     message_event = _Unheard()
 
-    def __init__(
-        self, gate: Gate, connection: Connection, route: Route, scope: dict[str, Any], headers: dict[bytes, bytes],
-        keep_alive: bool,
-    ) -> None:  # fmt: skip
-        self._gate, self._connection, self._call, self._scope = gate, connection, route.call, scope
-        self.keep_alive, self.disconnected, self.response_complete = keep_alive, False, False
+    def __init__(self, gate: Gate, connection: Connection, head: Head, scope: dict[str, Any]) -> None:
+        self._gate, self._connection, self.head, self._scope = gate, connection, head, scope
+        self.keep_alive, self.disconnected, self.response_complete = head.keep_alive, False, False
         self._body: bytes | bytearray = b""
         self._refusal: EverbrookError | None = None
-        self._request_id, self._began_s = request_id_of(headers), time.perf_counter()
+        self._request_id, self._began_s = request_id_of(head.headers), time.perf_counter()
         try:
-            gate.let_in(scope, headers)
-            check_scope(route.operation, scope)
+            gate.let_in(scope, head.headers)
+            check_scope(head.route.operation, scope)
         except EverbrookError as refusal:  # told when the request has arrived; its body is not kept
             self._refusal = refusal
 
@@ -111,7 +128,7 @@ class Exchange:
         try:
             if self._refusal is not None:
                 raise self._refusal
-            self._call(bytes(self._body), self.answer)
+            self.head.route.call(bytes(self._body), self.answer)
         except Exception as error:  # noqa: BLE001  the last wall: no fault may reach a client in another form
             self.answer(error)
 
@@ -146,14 +163,6 @@ class Exchange:
         self._gate.bodies.let_go(self._scope)
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """What is answered directly."""
-
-    operation: Operation
-    call: Call
-
-
 class Direct:
     """The routes that are answered directly.
 
@@ -164,7 +173,7 @@ class Direct:
     """
 
     def __init__(self, gate: Gate, routes: Mapping[tuple[str, str], Route], body_limit_bytes: int) -> None:
-        self._gate, self._limit_bytes = gate, body_limit_bytes
+        self._gate, self._limit_bytes, self._heads = gate, body_limit_bytes, dict[bytes, Head]()
         self._routes = {(method.encode(), path.encode()): route for (method, path), route in routes.items()}
 
     def exchange(
@@ -186,8 +195,35 @@ class Direct:
         length = headers.get(b"content-length", b"")
         if not length.isdigit() or int(length) > self._limit_bytes or not UNUSUAL.isdisjoint(headers):
             return None
-        scope["method"], scope["path"] = method.decode(), route.operation.path
-        return Exchange(self._gate, connection, route, scope, headers, keep_alive)
+        head = Head(route, method.decode(), scope["headers"], headers, int(length), keep_alive)
+        return self.begin(connection, head, scope)
+
+    def begin(self, connection: Connection, head: Head, scope: dict[str, Any]) -> Exchange:
+        """Begin an exchange with a request that has such a head.
+
+        Args:
+            connection: where the answer goes.
+            head: of the request.
+            scope: as ASGI has it.
+        """
+        scope["method"], scope["path"] = head.method, head.route.operation.path
+        return Exchange(self._gate, connection, head, scope)
+
+    def learn(self, data: bytes, exchange: object) -> None:
+        """Know a head from now on where these bytes are the whole request that began an exchange, and nothing else."""
+        if not isinstance(exchange, Exchange):
+            return
+        stop = data.find(_END, 0, MOST_HEAD_BYTES) + len(_END)
+        if stop >= len(_END) and len(data) - stop == exchange.head.length and exchange.head.keep_alive:
+            if len(self._heads) >= MOST_HEADS:
+                self._heads.clear()
+            self._heads[data[:stop]] = exchange.head
+
+    def known(self, data: bytes) -> tuple[Head, bytes] | None:
+        """The head and the body of a whole request whose head is known, byte for byte; None for all others."""
+        stop = data.find(_END, 0, MOST_HEAD_BYTES) + len(_END)
+        head = self._heads.get(data[:stop]) if stop >= len(_END) else None
+        return None if head is None or len(data) - stop != head.length else (head, data[stop:])
 
 
-__all__ = ["Answer", "Call", "Connection", "Direct", "Exchange", "Outcome", "Route"]
+__all__ = ["Answer", "Call", "Connection", "Direct", "Exchange", "Head", "Outcome", "Route"]

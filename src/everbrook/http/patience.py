@@ -89,10 +89,10 @@ class PatientProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come."""
-        if self.transport.is_closing():
+        if self.transport.is_closing() or (not self._arriving and self._is_known(data)):
             return
-        self._is_first = True
-        if not self._arriving:
+        self._is_first, is_new, before = True, not self._arriving, self.cycle
+        if is_new:
             self._arriving, self._since_s, self._head_bytes, self._others_bytes = True, self.loop.time(), 0, 0
             self._in_head = True
         self._part_bytes = len(data)
@@ -109,6 +109,28 @@ class PatientProtocol(HttpToolsProtocol):
         else:
             if self._in_head and self._head_bytes - self._others_bytes > self.config.serve.head_limit_bytes:
                 self._refuse_head()
+            elif is_new and not self._arriving and self.cycle is not before and self.config.direct is not None:
+                self.config.direct.learn(data, self.cycle)
+
+    def _is_known(self, data: bytes) -> bool:
+        """Whether the bytes are a whole request with a head that was read before; it is answered then."""
+        direct = self.config.direct
+        found = direct.known(data) if direct is not None and self._is_free() else None
+        if direct is None or found is None:
+            return False
+        head, body = found
+        super().on_message_begin()
+        self.headers = self.scope["headers"] = head.fields
+        exchange = direct.begin(self, head, self.scope)  # type: ignore[arg-type]
+        self.cycle = self._answered = exchange  # type: ignore[assignment]  # it answers to the same names
+        exchange.take(body)
+        exchange.handle()
+        return True
+
+    def _is_free(self) -> bool:
+        """Whether nothing of this connection waits to be answered or to be read."""
+        before = self.cycle
+        return (before is None or before.response_complete) and not (self.pipeline or self.flow.write_paused)
 
     def _refuse_head(self) -> None:
         limit = self.config.serve.head_limit_bytes
@@ -147,10 +169,8 @@ class PatientProtocol(HttpToolsProtocol):
 
     def _exchange(self) -> Exchange | None:
         """The request whose head has come as one that is answered directly, where that may be."""
-        direct, before = self.config.direct, self.cycle
-        if direct is None or not self._is_first or (before is not None and not before.response_complete):
-            return None
-        if self.pipeline or self.flow.write_paused or self.parser.get_http_version() != "1.1":
+        direct = self.config.direct
+        if direct is None or not self._is_first or not self._is_free() or self.parser.get_http_version() != "1.1":
             return None
         keep_alive = self.parser.should_keep_alive()
         return direct.exchange(self, self.parser.get_method(), self.url, self.scope, keep_alive)  # type: ignore[arg-type]
