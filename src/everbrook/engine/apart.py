@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 from numba.core.compiler_lock import global_compiler_lock
 
 MOST_S = 600.0
+NICENESS = 5  # who answers people comes first
 _DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 _STANDARD = 3  # files below this are standard input, output and errors
 _PART = 1 << 16
@@ -95,6 +96,7 @@ def _there(what: Callable[[], object], write: int, parent: int, death: Callable[
     code = 1
     try:
         gc.disable()
+        os.nice(NICENESS)
         death()
         signal.set_wakeup_fd(-1)
         for number, does in ((signal.SIGINT, signal.SIG_IGN), (signal.SIGTERM, signal.SIG_DFL)):
