@@ -47,8 +47,14 @@ def map_file(path: Path) -> Mapping:
     with path.open("rb") as file:
         found = Mapping(file.fileno(), 0, access=mmap.ACCESS_COPY)
         found.handle = os.dup(file.fileno())
-    weakref.finalize(found, os.close, found.handle)
+    weakref.finalize(found, _close, found.handle, os.getpid())
     return found
+
+
+def _close(handle: int, owner: int) -> None:
+    """Close a file of this process; in one that was forked off it the number may be that of another by now."""
+    if os.getpid() == owner:
+        os.close(handle)
 
 
 def crc_of(mapped: mmap.mmap) -> int:

@@ -147,3 +147,16 @@ def test_room_behind_an_array_of_nobodys_mapping_is_a_copy(file: Path) -> None:
         np.testing.assert_array_equal(longer[: len(array)], array)
         assert not longer[len(array) :].any()
     np.testing.assert_array_equal(with_room(mapped["i8"], 0), mapped["i8"])
+
+
+def test_a_process_that_is_forked_off_closes_none_of_its_own_files(file: Path, tmp_path: Path) -> None:
+    """There a file may have the number that the mapping's had here."""
+    mapped = map_file(file)
+    pid = os.fork()
+    if pid == 0:
+        number = mapped.handle
+        os.dup2(os.open(tmp_path / "other", os.O_CREAT | os.O_RDWR), number)
+        del mapped
+        os._exit(0 if os.write(number, b"whole") == 5 else 1)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert (tmp_path / "other").read_bytes() == b"whole"
