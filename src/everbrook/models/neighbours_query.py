@@ -17,6 +17,7 @@ from everbrook.types import F32, F64, I32, I64
 MATCH_DECAY, DISTANCE_DECAY, BEFORE_FACTOR, RARITY_POWER, SIZE_POWER, SHARPNESS, KAPPA, LEAST_REST = range(8)
 
 FAINT = 0.005  # votes below this part of the best are dropped
+FADED = 0.001  # of a neighbour's items those count that are so near to the shared one that this much is left
 COUNTS = 1024  # groups of an item up to which rarity is kept during a query: most items have few
 LENGTHS = 1024  # of groups up to which what similarity is divided by is kept during a query
 COLUMNS = 2  # without and with the asker's own items
@@ -130,6 +131,7 @@ def vote(
     """Add up what the neighbours have; `votes` must be zeros. Returns how many items, and the neighbours' weight."""
     slots, width = members.shape
     fading, newest = floats[DISTANCE_DECAY] ** np.arange(width + 1), newest_slots(at, slots)
+    reach = np.searchsorted(-fading, -FADED)  # places
     found = 0
     total = 0.0
     for group in best:
@@ -142,8 +144,9 @@ def vote(
         length = lengths[slot]
         low = max(0, length - width)
         shared = shared_place(members, slot, low, length, recent[place])
-        column = low % width
-        for q in range(low, length):
+        first_q = max(low, shared - reach)
+        column = first_q % width
+        for q in range(first_q, min(length, shared + reach)):
             item = members[slot, column]
             column = column + 1 if column + 1 < width else 0
             part = weight * fading[abs(q - shared)]

@@ -4,6 +4,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from everbrook.models import neighbours_query as query
 from everbrook.models.collaborative import ITEMS as ITEM_BASED
 from everbrook.models.collaborative import USERS as USER_BASED
 from everbrook.models.collaborative import Collaborative
@@ -119,3 +120,31 @@ def test_proposals_come_from_both_columns():
     proposed = expert.propose(asked(1, 4), 10).tolist()
     assert {2, 3, 5} <= set(proposed)
     assert all(a != b for a, b in pairwise(proposed))
+
+
+def test_what_a_neighbour_had_far_from_the_shared_item_counts_for_nothing(monkeypatch):
+    """Against the same loop over all that the neighbours have."""
+    rng = np.random.default_rng(4)
+    actors, items = np.repeat(np.arange(8), 45), np.concatenate([rng.permutation(N)[:45] for _ in range(8)])
+    store = learned(actors, items, distance_decay=0.7)._users
+    a, shape = store._arrays, store.shape
+    recent = np.array([3, 17, 40], np.int32)
+    found = query.gather(
+        a["at"], a["pool"], a["blocks"], a["sizes"], a["counts"], a["lengths"], recent, NO_ROW, shape.sample,
+        shape.floats, store._near, store._first, store._touched,
+    )  # fmt: skip
+    told, totals = [], []
+    for vote, faded in ((query.vote, query.FADED), (query.vote.py_func, 0.0)):
+        monkeypatch.setattr(query, "FADED", faded)
+        votes, rows = np.zeros(N, np.float32), np.empty(N, np.int32)
+        count, total = vote(
+            a["at"], a["members"], a["lengths"], recent, store._touched[:found], store._near, store._first,
+            shape.floats, votes, rows,
+        )  # fmt: skip
+        told.append((votes, count))
+        totals.append(total)
+    (near, few), (whole, all_of_them) = told
+    assert totals[0] == pytest.approx(totals[1], rel=1e-6)
+    assert few <= all_of_them
+    assert (near <= whole + 1e-6).all()
+    assert 0.0 < (whole - near).max() < 1e-3 * totals[0]
