@@ -11,7 +11,7 @@ from everbrook.models import collaborative_kernels as kernels
 from everbrook.models.neighbours_query import latest
 from everbrook.models.neighbours_store import Answer
 from everbrook.settings.collaborative import CollaborativeSettings
-from everbrook.state.mapped import AHEAD, owned, with_room
+from everbrook.state.mapped import AHEAD, grown, owned, with_room
 from everbrook.types import F32, I32, NO_ROW, Arrays, Query, Step
 
 ARRAYS = ("clock", "at", "offsets", "rooms", "fills", "keys", "weights", "counts", "returns")
@@ -54,8 +54,8 @@ class ItemSimilarities:
             if start >= len(step):
                 return
             wanted = int(a["at"][kernels.USED]) + 8 * self._limit * (s.learn_window + 1)
-            for name in POOL:
-                self._widen(name, wanted, AHEAD)
+            if wanted > len(a["keys"]):
+                a |= dict(zip(POOL, grown([a[name] for name in POOL], wanted), strict=True))
 
     def ask(self, query: Query) -> Answer:
         """Related items with one column of probabilities; asleep where there are none."""
@@ -110,9 +110,9 @@ class ItemSimilarities:
             return 1.0
         return float(2.0 ** ((clock[kernels.LATEST_MS] - clock[kernels.ORIGIN_MS]) / half_life_ms))
 
-    def _widen(self, name: str, size: int, by: int = 2) -> None:
+    def _widen(self, name: str, size: int) -> None:
         old = self._arrays[name]
         if size > len(old):
-            wider = np.zeros(max(size, by * len(old)), old.dtype)
+            wider = np.zeros(max(size, 2 * len(old)), old.dtype)
             wider[: len(old)] = old
             self._arrays[name] = wider

@@ -12,7 +12,7 @@ import numpy as np
 
 from everbrook.models import neighbours_kernels as kernels
 from everbrook.models import neighbours_query as asking
-from everbrook.state.mapped import AHEAD, owned, with_room
+from everbrook.state.mapped import AHEAD, grown, owned, with_room
 from everbrook.types import F32, F64, I32, I64, NO_ROW, Arrays, Query, Step
 
 ARRAYS = ("at", "pool", "blocks", "sizes", "counts", "members", "lengths", "current")
@@ -85,7 +85,7 @@ class NeighbourStore:
             )  # fmt: skip
             if start >= len(step):
                 return
-            a["pool"] = _longer(a["pool"], max(len(a["pool"]) + 4 * self._ring, AHEAD * len(a["pool"])), 0)
+            a["pool"] = grown([a["pool"]], len(a["pool"]) + 4 * self._ring)[0]
 
     def recent(self, query: Query, count: int) -> I32:
         """Distinct known items among the last `count` of the history, newest first."""

@@ -15,7 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from everbrook.models.decay import fade
-from everbrook.state.mapped import AHEAD, owned, with_room
+from everbrook.state.mapped import AHEAD, grown, owned, with_room
 from everbrook.types import F32, F64, I32, I64, Arrays, Bool
 
 OFFSET, LENGTH, ROOM, TOUCHED = 0, 1, 2, 3
@@ -53,9 +53,7 @@ class PairStore:
         """Make room for so many more entries in the pool."""
         wanted = int(self.meta[USED]) + entries
         if wanted > len(self.others):
-            size = max(wanted, AHEAD * len(self.others))
-            self.others, self.last = _resized(self.others, size), _resized(self.last, size)
-            self.counts = _resized(self.counts, size)
+            self.others, self.last, self.counts = grown((self.others, self.last, self.counts), wanted)
 
     @property
     def arrays(self) -> Store:

@@ -6,12 +6,14 @@ same reason an array that will grow gets room behind it in the address space, wh
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import mmap
 import os
 import sys
 import weakref
 import zlib
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -136,9 +138,27 @@ def with_room(array: ArrayT, rows: int) -> ArrayT:
     """
     mapping = _mapping_of(array)
     again = None if mapping is None or rows <= len(array) else _mapped_again(mapping, array, rows)
-    if again is not None:
-        return again
-    longer: ArrayT = np.zeros((max(rows, len(array)), *array.shape[1:]), array.dtype)  # type: ignore[assignment]
+    return _copied(array, max(rows, len(array))) if again is None else again
+
+
+def grown(arrays: Sequence[NDArray[Any]], rows: int) -> list[Any]:
+    """Arrays of one length with room for at least so many rows, zeros behind those they have; copies, of one length.
+
+    They become `AHEAD` times as long where there are addresses for that, so that it is seldom done.
+
+    Args:
+        arrays: (N, ...) each.
+        rows: how many at least.
+    """
+    long = len(arrays[0])
+    for size in (max(rows, AHEAD * long), max(rows, long * 5 // 4)):
+        with contextlib.suppress(MemoryError):
+            return [_copied(array, size) for array in arrays]
+    return [_copied(array, rows) for array in arrays]
+
+
+def _copied(array: ArrayT, rows: int) -> ArrayT:
+    longer: ArrayT = np.zeros((rows, *array.shape[1:]), array.dtype)  # type: ignore[assignment]
     longer[: len(array)] = array
     return longer
 

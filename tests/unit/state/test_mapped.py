@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from everbrook.state import mapped as mapped_module
-from everbrook.state.mapped import arrays_in, crc_of, map_file, owned, with_room, write_file
+from everbrook.state.mapped import arrays_in, crc_of, grown, map_file, owned, with_room, write_file
 from everbrook.types import Arrays
 
 KINDS = ("f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "?")
@@ -160,3 +160,32 @@ def test_a_process_that_is_forked_off_closes_none_of_its_own_files(file: Path, t
         os._exit(0 if os.write(number, b"whole") == 5 else 1)
     assert os.waitpid(pid, 0)[1] == 0
     assert (tmp_path / "other").read_bytes() == b"whole"
+
+
+def test_arrays_that_grow_keep_what_was_written_to_them(file: Path) -> None:
+    found = arrays_in(map_file(file))
+    found["f8"][:] = 7.0
+    one, other = grown((found["f8"], found["i4"]), 6)
+    assert len(one) == len(other) == 20
+    assert (one[:5] == 7.0).all()
+    np.testing.assert_array_equal(other[:5], found["i4"])
+    assert not one[5:].any()
+    assert not other[5:].any()
+    assert len(grown([np.arange(5)], 100)[0]) == 100
+
+
+@pytest.mark.parametrize(("most", "rows"), [(100, 40), (30, 12), (11, 11)])
+def test_where_memory_is_refused_arrays_become_as_long_as_they_may(
+    most: int, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zeros = np.zeros
+
+    def refusing(shape: tuple[int, ...], *rest: object) -> np.ndarray:
+        if shape[0] > most:
+            raise MemoryError
+        return zeros(shape, *rest)  # type: ignore[call-overload, no-any-return]
+
+    monkeypatch.setattr(np, "zeros", refusing)
+    one, other = grown((np.arange(10), np.arange(30).reshape(10, 3)), 11)
+    assert len(one) == len(other) == rows
+    np.testing.assert_array_equal(other[:10], np.arange(30).reshape(10, 3))
