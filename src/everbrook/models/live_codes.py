@@ -43,11 +43,11 @@ class _Coded:
             self._most = live_scan.widest(self.slack, rows)
         return self._most
 
-    def take(self, to: I32, other: _Coded, rows: I32) -> None:
-        """Let places have what others' rows have."""
+    def take(self, to: I32, other: _Coded, at: I32) -> None:
+        """Let places have what others' places have."""
         for panel in range(len(self.codes)):
-            self.codes[panel, to] = other.codes[panel, rows]
-        self.scales[to], self.slack[to] = other.scales[rows], other.slack[rows]
+            self.codes[panel, to] = other.codes[panel, at]
+        self.scales[to], self.slack[to] = other.scales[at], other.slack[at]
         self.changed()
 
 
@@ -59,6 +59,8 @@ def _room_for(width: int, rows: int) -> _Coded:
 class RowCodes:
     """Codes of the rows of one table, some of which may have other values than it; kept up with what changes.
 
+    What is asked about is coded, when it is: of a large catalogue lists want the likely items, and all of them never.
+
     Args:
         width: D.
     """
@@ -67,9 +69,10 @@ class RowCodes:
         self.width = width
         self._levels = live_scan.state_levels(width)
         self._table: F32 | None = None  # whose rows were coded
+        self._kept: tuple[I32, F32] = (_ALL, np.empty((0, width), np.float32))  # see `keep_up`
         self._origin: object = None  # of the table: one that only became longer keeps it
-        self._count = 0
-        self._all = _room_for(width, 0)
+        self._count = 0  # of its rows
+        self._all, self._n_all = _room_for(width, 0), 0  # of all rows, and how many of the first are coded
         self._picked: dict[int, tuple[I32, _Coded]] = {}  # by the identity of the rows
         self._moved: list[I32] = []
         self._scores: F32 = np.zeros(0, np.float32)  # of a scan; its content means nothing afterwards
@@ -78,12 +81,12 @@ class RowCodes:
     def mark(self, rows: I32 | None) -> None:
         """Note that rows have, or are about to have, other values; None: all of them."""
         if rows is None or sum(map(len, self._moved)) + len(rows) > self._count:
-            self._count, self._moved = 0, []
+            self._n_all, self._picked, self._moved = 0, {}, []
         else:
             self._moved.append(np.array(rows, np.int32))
 
     def keep_up(self, table: F32, kept: tuple[I32, F32], count: int, origin: object = None) -> None:
-        """Code what is not coded as it is now.
+        """Code what was coded and is not coded as it is now.
 
         Args:
             table: (N, D)
@@ -93,39 +96,58 @@ class RowCodes:
         """
         same = table is self._table or (origin is not None and origin is self._origin)
         if not same or count < self._count:
-            self._count, self._moved = 0, []
-        self._table, self._origin = table, origin
-        if self._count == 0:
-            self._picked = {}
-        if count > len(self._all.scales):
-            self._make_room(max(count, len(table)))
-        rows = [*self._moved, np.arange(self._count, count, dtype=np.int32)]
-        self._moved, self._count = [], count
-        changed = np.unique(np.concatenate(rows)) if len(rows) > 1 else rows[0]
-        if len(changed):
-            changed = changed[changed < count]
-            every = self._all
-            live_scan.code_rows(table, *kept, changed, self._levels, every.codes, every.scales, every.slack)
-            every.changed()
-            for rows_of, picked in self._picked.values():
-                to, same_rows = live_scan.where(rows_of, changed)
-                picked.take(to, every, same_rows)
+            self.mark(None)
+        self._table, self._kept, self._origin, self._count = table, kept, origin, count
+        if not self._moved:
+            return
+        changed = np.unique(np.concatenate(self._moved))
+        changed, self._moved = changed[changed < count], []
+        of_all = changed[changed < self._n_all]
+        self._code(of_all, self._all, of_all)
+        for rows_of, picked in self._picked.values():
+            places, rows = live_scan.where(rows_of, changed)
+            self._code(rows, picked, places)
 
-    def _make_room(self, rows: int) -> None:
-        room, n = _room_for(self.width, rows), self._count
-        room.codes[:, :n], room.scales[:n] = self._all.codes[:, :n], self._all.scales[:n]
-        room.slack[:n] = self._all.slack[:n]
-        self._all = room
+    def _code(self, rows: I32, into: _Coded, places: I32) -> None:
+        assert self._table is not None  # who asks has said which
+        if len(rows):
+            live_scan.code_rows(
+                self._table, *self._kept, rows, places, self._levels, into.codes, into.scales, into.slack
+            )
+            into.changed()
+
+    def _every(self) -> _Coded:
+        """The codes of all rows."""
+        if self._count > len(self._all.scales):
+            assert self._table is not None
+            room, n = _room_for(self.width, max(self._count, len(self._table))), self._n_all
+            room.codes[:, :n], room.scales[:n] = self._all.codes[:, :n], self._all.scales[:n]
+            room.slack[:n] = self._all.slack[:n]
+            self._all = room
+        new = np.arange(self._n_all, self._count, dtype=np.int32)
+        self._code(new, self._all, new)
+        self._n_all = self._count
+        return self._all
 
     def _of(self, rows: I32) -> _Coded:
         """The codes of some rows side by side: to read them from all over a large table takes longer than to scan."""
         held = self._picked.get(id(rows))
         if held is not None and held[0] is rows:
             return held[1]
+        picked, lacking = _room_for(self.width, len(rows)), rows >= self._n_all
+        there = np.flatnonzero(~lacking).astype(np.int32)
+        picked.take(there, self._all, rows[there])
+        for others, coded in reversed(self._picked.values()):  # of rows that were likely lately most still are
+            if not len(others) or not lacking.any():
+                continue
+            at = np.minimum(np.searchsorted(others, rows), len(others) - 1).astype(np.int32)
+            there = np.flatnonzero(lacking & (others[at] == rows)).astype(np.int32)
+            picked.take(there, coded, at[there])
+            lacking[there] = False
+        left = np.flatnonzero(lacking).astype(np.int32)
+        self._code(rows[left], picked, left)
         if len(self._picked) >= _MOST_PICKED:
             del self._picked[next(iter(self._picked))]
-        picked = _room_for(self.width, len(rows))
-        picked.take(np.arange(len(rows), dtype=np.int32), self._all, rows)
         self._picked[id(rows)] = rows, picked
         return picked
 
@@ -148,7 +170,7 @@ class RowCodes:
         if self._table is None or not 0 < limit <= M // (2 * live_scan.GROUP):
             return [None] * len(states)
         every = self._count == M
-        coded = self._all if every else self._of(rows)
+        coded = self._every() if every else self._of(rows)
         most = coded.most(M)
         for start in range(0, len(states), _AT_ONCE):
             part = states[start : start + _AT_ONCE]

@@ -38,7 +38,7 @@ def state_levels(width: int) -> int:
 
 @njit(cache=True, nogil=True)
 def code_rows(
-    table: F32, place: I32, buffer: F32, rows: I32, levels: int, codes: I8, scales: F32, slack: F32
+    table: F32, place: I32, buffer: F32, rows: I32, to: I32, levels: int, codes: I8, scales: F32, slack: F32
 ) -> None:
     """Code rows as they are now.
 
@@ -47,10 +47,11 @@ def code_rows(
         place: (N,) where a row has another value, in `buffer`; may be shorter, negative for none.
         buffer: (R, D)
         rows: (M,)
+        to: (M,) the places of their codes.
         levels: see `state_levels`.
-        codes: (P, N, 64), out: panels of codes.
-        scales: (N,), out.
-        slack: (N,), out.
+        codes: (P, C, 64), out: panels of codes.
+        scales: (C,), out.
+        slack: (C,), out.
     """
     D = table.shape[1]
     coarse = 0.5001 * math.sqrt(D) / levels
@@ -69,13 +70,13 @@ def code_rows(
             code = 0.0
             if scale > 0.0:
                 code = min(127.0, max(-127.0, np.rint(np.float64(values[d]) / np.float64(scale))))
-            codes[d // PANEL, row, d % PANEL] = np.int8(code)
+            codes[d // PANEL, to[m], d % PANEL] = np.int8(code)
             kept = code * np.float64(scale)
             lost2 += (np.float64(values[d]) - kept) ** 2
             kept2 += kept * kept
-        scales[row] = scale
+        scales[to[m]] = scale
         # the last term covers the rounding of float32, here and where rows are multiplied themselves
-        slack[row] = np.float32(
+        slack[to[m]] = np.float32(
             1.000001 * (math.sqrt(lost2) + coarse * math.sqrt(kept2)) + 4e-7 * math.sqrt(norm2) + 1e-37
         )
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 
-from everbrook.models import live_expert
+from everbrook.models import live_codes, live_expert
 from everbrook.models.live_codes import RowCodes
 from everbrook.models.live_expert import LiveExpert
 from everbrook.models.live_head import head_of
@@ -163,10 +164,40 @@ def test_part_of_the_rows_is_kept_up_with_rows_that_move_between_lists() -> None
         table[moved] *= np.float32(-1.5)
 
 
-def test_a_table_that_only_became_longer_is_not_coded_anew() -> None:
+def test_of_rows_that_were_picked_before_only_the_others_are_coded(monkeypatch: pytest.MonkeyPatch) -> None:
     table, state, _ = world(64)
+    codes, rng, coded = RowCodes(64), np.random.default_rng(3), []
+    code = live_codes.live_scan.code_rows
+
+    def noted(table: F32, place: I32, buffer: F32, rows: I32, *rest: Any) -> None:
+        coded.append(len(rows))
+        code(table, place, buffer, rows, *rest)
+
+    monkeypatch.setattr(live_codes.live_scan, "code_rows", noted)
+    codes.keep_up(table, (NOTHING, table), N)
+    rows = np.sort(rng.permutation(N)[:3_000]).astype(np.int32)
+    for _ in range(12):
+        np.testing.assert_allclose(codes.lifts(state, rows), table[rows] @ state, atol=0.05)
+        others = np.setdiff1d(np.arange(N, dtype=np.int32), rows)
+        rows = np.sort(np.concatenate((rng.permutation(rows)[:2_900], rng.permutation(others)[:100]))).astype(np.int32)
+    assert coded[0] == 3_000
+    assert max(coded[1:]) <= 100
+    moved = rows[::10].copy()
+    codes.mark(moved)
+    table[moved] *= np.float32(-2.0)
+    codes.keep_up(table, (NOTHING, table), N)
+    np.testing.assert_allclose(codes.lifts(state, rows), table[rows] @ state, atol=0.1)
+    codes.mark(None)
+    table *= np.float32(-0.5)
+    codes.keep_up(table, (NOTHING, table), N)
+    np.testing.assert_allclose(codes.lifts(state, rows), table[rows] @ state, atol=0.1)
+
+
+def test_a_table_that_only_became_longer_is_not_coded_anew() -> None:
+    table, state, log_prior = world(64)
     codes, every, origin = RowCodes(64), np.arange(N, dtype=np.int32), object()
     codes.keep_up(table[: N // 2].copy(), (NOTHING, table), N // 2, origin)
+    assert codes.best(state[None], (NOTHING, table), every[: N // 2], log_prior[: N // 2], 20)[0] is not None
     longer = table.copy()
     longer[7] = 0.0  # nobody said so: it must still be there as it was coded
     codes.keep_up(longer, (NOTHING, longer), N, origin)
