@@ -104,6 +104,10 @@ class Expert(Protocol):
     probability over all items that the mixture supplies; the family's mass over all items plus rest is 1.
     A column that has nothing to say is asleep: its rest is NaN.
     Only `observe`, `grow` and `load` change anything; `propose`, `score` and `because` never do.
+
+    A family may have more, which is used where it is there: `foresee(queries, limit)` is told of several queries before
+    they are asked about, `score_all(queries, rows, starts, mass, rest)` scores for several at once, and `is_slow` says
+    that learning takes so long that it is worth a thread.
     """
 
     @property

@@ -69,7 +69,6 @@ class Cut:
     """Everything learned as it was at one moment."""
 
     offset: int
-    events: int
     snapshot: Snapshot
     parts: dict[str, Arrays]
 
@@ -118,7 +117,7 @@ def _cut(core: Core, snapshot: Snapshot, learning: LiveLearning | None = None) -
     parts = core.parts()
     if learning is not None:
         parts |= {LIVE + name: arrays for name, arrays in learning.parts().items()}
-    return Cut(core.offset, core.events, snapshot, parts)
+    return Cut(core.offset, snapshot, parts)
 
 
 def _written(path: Path, found: Cut, checkpoints: int) -> Path:

@@ -239,7 +239,7 @@ class Recommender(Taking, Listing, People, Browsing):
         kept = super().checkpoint()
         with self._keeping:
             self.keep_quality()
-        give_back()  # the copy that was written
+        give_back()  # what was copied, where it was
         return kept
 
     def _attach(self) -> None:

@@ -64,7 +64,7 @@ def facts(rows, items, session_n, first_seen_ms, now_ms, edges, stamp, out):  # 
 
 @njit(cache=True)
 def lay_out(p, logs, log_base, log_pooled, out):  # type: ignore[no-untyped-def]
-    """The logarithms of `Stacker.features` into the first columns of out (M, F); the others become 0.
+    """Logarithms into the first columns of out (M, F), of each column against the base and of each pool; 0 elsewhere.
 
     Args:
         p: (M, E), 0 where asleep.
@@ -195,19 +195,6 @@ class Stacker:
         self.inside: F64 = np.array([0.0, 1.0, 0.0, 0.0])  # intercept and slope of `inside_share`, and their squares
         self._stamp: I32 = np.zeros(0, dtype=np.int32)
 
-    def features(self, p: F32, base: F32, pooled: F32) -> F32:
-        """(M, E + J) logarithms of probabilities: of each column against the base, and of each pool.
-
-        Args:
-            p: (M, E), 0 where asleep.
-            base: (M,)
-            pooled: (M, J)
-        """
-        x = np.empty((len(p), self.width), dtype=np.float32)
-        logs, log_base, log_pooled = (_log(array) for array in (p, base, pooled))
-        lay_out(p, logs, log_base, log_pooled, x)
-        return x
-
     def choose(
         self, lists: tuple[I64, I64], rows: I32, given: tuple[F32, F32, F32], queries: Sequence[Query], contexts: I64,
         first_seen_ms: I64,
@@ -217,7 +204,7 @@ class Stacker:
         Args:
             lists: (B + 1,) where each list's candidates begin, and (B,) how many of its first may be shown.
             rows: (S,) candidates.
-            given: (S, E) columns, (S,) base and (S, J) pools; see `features`.
+            given: (S, E) columns, 0 where asleep, (S,) base and (S, J) pools.
             queries: (B,) whose lists.
             contexts: (B,) see `probabilities`.
             first_seen_ms: (N,) when each item was first seen; 0 where never.

@@ -73,7 +73,8 @@ def test_a_fresh_stacker_says_what_the_first_pool_says() -> None:
     stacker = Stacker(columns=3, pools=2, contexts=4)
     p = rng.uniform(0.0, 0.2, (8, 3)).astype(np.float32)
     pooled = rng.uniform(0.01, 0.1, (8, 2)).astype(np.float32)
-    x = stacker.features(p, p.mean(axis=1), pooled)
+    x = np.empty((8, stacker.width), np.float32)
+    module.lay_out(p, np.log(p), np.log(p.mean(axis=1)), np.log(pooled), x)
     np.testing.assert_allclose(stacker.probabilities(x, 0), pooled[:, 0] / pooled[:, 0].sum(), rtol=1e-5)
 
 
