@@ -23,7 +23,7 @@ DATA_DIR ?= data/demo
 TORCH ?= torch==2.13.0
 PART ?=
 PARTS := integration unit e2e property browser
-BENCHES := log control gate freshness large kill9 importing state index counting neighbours replay_speed scale splits streams curve training backbones ader_backbone ader floods faults serve_ingest kill_tree serve_lists restart page
+BENCHES := log control gate freshness large kill9 importing state index counting neighbours replay_speed scale splits streams curve training backbones ader_backbone ader floods faults serve_ingest kill_tree serve_lists restart stops page
 CANDIDATES := $(PYTHON) python3 python3.13 python3.12 python3.11
 PIP := $(PY) -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
 
