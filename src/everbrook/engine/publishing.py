@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from everbrook.engine.core import Core
 from everbrook.learn.deltas import ANCHOR_NETWORK, NETWORK, Delta
 from everbrook.learn.live_arrays import within
 from everbrook.models.live_expert import LiveExpert
 from everbrook.models.sequence_expert import SequenceExpert
-from everbrook.types import Arrays
+from everbrook.types import F32, I32, Arrays, Bool
 
 if TYPE_CHECKING:
     from everbrook.engine.learning import LiveLearning
@@ -58,18 +60,42 @@ def apply(delta: Delta, expert: LiveExpert) -> None:
     """
     items = max(int(delta.notes["items"]), int(delta.rows.max(initial=-1)) + 1)
     expert.grow(items, 0)
+    delta.check_fits(expert.rows.table)
+    told, codes = delta.notes["anchor"], expert.codes
+    if told in ("whole", "more"):
+        rows, values = delta.dense["anchor_rows"], delta.dense["anchor_values"]
+        if told == "whole":
+            codes.anchor.mark(expert.anchor.rows)
+            codes.anchor.mark(rows)
+            expert.anchor.replace(rows, values, items)
+            expert.anchor_network.load(within(delta.dense, ANCHOR_NETWORK))
+        else:
+            codes.anchor.mark(_unlike(expert, rows, values))
+            expert.anchor.add(rows, values, items)
     delta.apply(expert.rows.table)
-    expert.codes.moved(delta.rows)
+    codes.live.mark(delta.rows)
+    codes.anchor.mark(delta.rows[_alike(expert, delta.rows)])
     expert.network.load(within(delta.dense, NETWORK))
-    if delta.notes["anchor"] == "whole":
-        expert.codes.moved(expert.anchor.rows)
-        expert.anchor.replace(delta.dense["anchor_rows"], delta.dense["anchor_values"], items)
-        expert.anchor_network.load(within(delta.dense, ANCHOR_NETWORK))
-    elif delta.notes["anchor"] == "more":
-        expert.anchor.add(delta.dense["anchor_rows"], delta.dense["anchor_values"], items)
-    if delta.notes["anchor"] in ("whole", "more"):
-        expert.codes.moved(delta.dense["anchor_rows"])
     expert.changed(delta.notes["stage"], delta.notes["canary_share"], delta.dense["prior"])
+
+
+def _unlike(expert: LiveExpert, rows: I32, values: F32) -> I32:
+    """Of rows in which the anchor is about to differ from the table, those whose table row was not the anchor's so far.
+
+    There are none while both sides agree: a row moves, and the anchor keeps what it was. What was coded of the anchor's
+    rows then holds, and need not be coded again for each row that moves.
+    """
+    new = _alike(expert, rows)
+    new[new] = (expert.rows.table[rows[new]] != values[new]).any(axis=1)
+    return rows[new]
+
+
+def _alike(expert: LiveExpert, rows: I32) -> Bool:
+    """(R,) in which of some rows the anchor is the table, as far as is known."""
+    place = expert.anchor.place
+    alike, known = np.ones(len(rows), np.bool_), rows < len(place)
+    alike[known] = place[rows[known]] < 0
+    return alike
 
 
 def take_over(earlier: LiveExpert, expert: LiveExpert) -> None:

@@ -59,10 +59,18 @@ class Delta:
         kept, left = order[:limit], order[len(order) if limit is None else limit :]
         return replace(self, rows=self.rows[kept], values=self.values[kept]), self.rows[left]
 
-    def apply(self, table: F32) -> None:
-        """Write the rows into a table that has room for all of them."""
+    def check_fits(self, table: F32) -> None:
+        """See that a table has room for all of the rows.
+
+        Raises:
+            DataError: it has not.
+        """
         if len(self.rows) and not 0 <= int(self.rows.min()) <= int(self.rows.max()) < len(table):
             raise DataError(f"A delta's rows must be from 0 to {len(table) - 1}; got {self.rows.max()} as the last.")
+
+    def apply(self, table: F32) -> None:
+        """Write the rows into a table that has room for all of them."""
+        self.check_fits(table)
         table[self.rows] = self.values
 
 

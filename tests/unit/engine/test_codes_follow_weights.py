@@ -8,7 +8,7 @@ import pytest
 from everbrook.engine.learning import LiveLearning
 from everbrook.engine.publishing import apply, share, take_over
 from everbrook.events.columns import EventColumns
-from everbrook.models import live_expert
+from everbrook.models import live_expert, live_scan
 from everbrook.models.live_codes import RowCodes
 from everbrook.models.live_expert import LiveExpert
 from everbrook.settings import load_settings
@@ -114,3 +114,26 @@ def test_only_the_expert_that_answers_hears_of_changes(events: EventColumns) -> 
     for _ in range(3):
         share(learning, LiveExpert(learning.settings.live, learning.learner.asker.popularity))
     assert len(learning.learner.weights.watchers) == watchers + 1
+
+
+def test_what_was_coded_of_the_anchor_stands_while_rows_move(
+    events: EventColumns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learning, coded = new_learning(), []
+    expert = LiveExpert(learning.settings.live, learning.learner.asker.popularity)
+    code_rows = live_scan.code_rows
+    for start, stop in ((0, 640), (640, 650)):
+        learning.take(events.slice(start, stop), stop)
+        delta = learning.delta()
+        assert delta is not None
+        apply(delta, expert)
+        if not start:
+            learning.command("override", {"stage": "live"})
+            assert_codes_follow(expert, learning, monkeypatch)
+    monkeypatch.setattr(live_scan, "code_rows", lambda *given: coded.append(len(given[3])) or code_rows(*given))
+    none, theirs = (np.empty(0, np.int32), expert.rows.table), (expert.anchor.place, expert.anchor.values)
+    for codes, kept in ((expert.codes.anchor, theirs), (expert.codes.live, none)):
+        coded.clear()
+        codes.keep_up(expert.rows.table, kept, expert.items, expert.rows.origin)
+        assert bool(coded) == (codes is expert.codes.live)
+    assert_codes_follow(expert, learning, monkeypatch)
