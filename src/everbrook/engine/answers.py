@@ -39,21 +39,22 @@ def describe(mixture: Mixture, state: State, listed: Listed, wish: Wish, most: i
         most: reasons an item may have; 0 gives none.
     """
     shaping, rows = wish.shaping, listed.rows.tolist()
-    pinned = set() if shaping is None else set(shaping.pinned.tolist())
+    scores, ids = listed.scores.tolist(), state.items.ids(listed.rows)
+    titles = state.catalogue.titles_of(rows)
     known = [1.0] * len(rows) if listed.propensities is None else listed.propensities.tolist()
-    why = reasons(mixture, listed, wish.query, most) if most and rows else [[]] * len(rows)
-    words = _Words(state)
-    items = []
-    for row, item_id, score, propensity, found in zip(
-        rows, state.items.ids(listed.rows), listed.scores.tolist(), known, why, strict=True
+    if not most:
+        return tuple([
+            Recommended(id=own, score=score, title=title, propensity=propensity)
+            for own, score, title, propensity in zip(ids, scores, titles, known, strict=True)
+        ])
+    pinned = set() if shaping is None else set(shaping.pinned.tolist())
+    words, items = _Words(state), []
+    for row, own, score, title, propensity, found in zip(
+        rows, ids, scores, titles, known, reasons(mixture, listed, wish.query, most) if rows else (), strict=True
     ):
-        told = (PINNED,) if most and row in pinned else ()
-        items.append(
-            Recommended(
-                id=item_id, score=score, title=state.catalogue.title(row), propensity=propensity,
-                reasons=(*told, *(words.reason(*one) for one in found[: most - len(told)])),
-            )
-        )  # fmt: skip
+        told = (PINNED,) if row in pinned else ()
+        why = (*told, *[words.reason(*one) for one in found[: most - len(told)]])
+        items.append(Recommended(id=own, score=score, title=title, propensity=propensity, reasons=why))
     return tuple(items)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import time
-import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -76,7 +76,7 @@ class Listing(Looking, Experimenting):
         for (at, own), listed in zip(asked.items(), made, strict=True):
             most = settings.reasons if varied[at][0].explain else 0
             found[at] = Recommendation(
-                request=f"r-{uuid.uuid4().hex[:16]}", items=describe(core.mixture, core.state, listed, own, most),
+                request=f"r-{os.urandom(8).hex()}", items=describe(core.mixture, core.state, listed, own, most),
                 model=stamp, variants=varied[at][1], took_ms=round(1000.0 * (time.perf_counter() - began_s), 3),
             )  # fmt: skip
         return [found[at] for at in range(len(varied))]

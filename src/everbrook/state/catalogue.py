@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 import numpy as np
@@ -103,6 +103,12 @@ class Catalogue:
         """The title of an item; None where it has none."""
         whole = self._records.get(row)
         return whole.title or None if whole is not None else None
+
+    def titles_of(self, rows: Sequence[int]) -> list[str | None]:
+        """The titles of items; None where one has none."""
+        if not self._records:
+            return [None] * len(rows)
+        return [whole.title or None if (whole := self._records.get(row)) is not None else None for row in rows]
 
     def visible(self, now_ms: int, n_items: int) -> Bool:
         """(N,) which items may be shown at a moment; the caller must not write into it.

@@ -150,8 +150,12 @@ class IdMap:
         return name
 
     def ids(self, rows: I32) -> list[str]:
-        """The ids of rows."""
-        return [self.id(row) for row in rows.tolist()]
+        """The ids of rows; see `id`."""
+        wanted = rows.tolist()
+        if wanted and min(wanted) < 0:
+            raise IndexError(f"A row must be an int >= 0; got {min(wanted)}.")
+        held = self._names
+        return [self.id(row) if (name := held[row]) is None else name for row in wanted]
 
     def names(self) -> list[str]:
         """All ids in the order of their rows; empty where forgotten."""
