@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from everbrook.events.records import Impression
-from everbrook.rank.lists import Listed, Wish, reasons
+from everbrook.rank.lists import Listed, Wish
 from everbrook.rank.mixture import Mixture
+from everbrook.rank.reasons import reasons
 from everbrook.rank.requests import Reason, Recommend, Recommendation, Recommended
 from everbrook.state import State
 from everbrook.types import NO_ROW

@@ -11,8 +11,9 @@ from everbrook.engine.core import Core
 from everbrook.engine.wishes import disliked_of, read_wish, seen_of
 from everbrook.events.log_intake import shown_ms
 from everbrook.models.members import among
-from everbrook.rank.lists import Listed, Wish, column_weights, competing, make_list, of_both, shares
+from everbrook.rank.lists import Listed, Wish, competing, make_list, of_both
 from everbrook.rank.mixture import Mixture
+from everbrook.rank.reasons import column_weights, shares
 from everbrook.rank.requests import Explained, Hindrance, ModelStamp, Part, Recommend
 from everbrook.rank.weighing import Weighed
 from everbrook.settings.rank import RankSettings

@@ -16,7 +16,8 @@ from everbrook.engine.living import LiveStamp
 from everbrook.engine.steering import Steering
 from everbrook.engine.wishes import wish_of
 from everbrook.errors import InputError, NotFoundError
-from everbrook.rank.lists import column_weights, most_weighed
+from everbrook.rank.lists import most_weighed
+from everbrook.rank.reasons import column_weights
 from everbrook.rank.requests import Explained, ModelStamp, Near, Similar, Trend, Trending
 from everbrook.rank.spaces import spaces_of
 from everbrook.state.windows import LONGEST_S

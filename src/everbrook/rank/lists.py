@@ -1,15 +1,14 @@
-"""From candidates to the list: what may be shown, the best k of it, and why each item stands there."""
+"""From candidates to the list: what may be shown, and the best k of it."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
 from everbrook.models.members import among
-from everbrook.rank import contexts
 from everbrook.rank.exploring import explored
 from everbrook.rank.mixture import Mixture
 from everbrook.rank.shaping import Shaping
@@ -56,14 +55,6 @@ class Listed:
     weighed: Weighed
     places: I32  # (T,) position of each listed item among the weighed candidates
     propensities: F64 | None = None  # (T,) probability that each was shown in its place; None: all 1
-
-
-class Reached(NamedTuple):
-    """A reason why an item stands where it does."""
-
-    column: str  # the expert
-    share: float  # of the item's probability that its family gave
-    past_row: int  # of the past item that brought it; NO_ROW where none did
 
 
 def make_list(mixture: Mixture, wish: Wish, scan: int) -> Listed:
@@ -289,66 +280,4 @@ def _more(mixture: Mixture, wish: Wish, shown: I32) -> I32:
     return np.concatenate((popular, np.flatnonzero(rest)[: wish.k].astype(np.int32)))
 
 
-def shares(mixture: Mixture, listed: Listed) -> F64:
-    """(T, E) the share of each expert column in each listed item's probability.
-
-    The stacker counts as the pool of all contexts, from which it starts.
-    """
-    w = listed.weighed
-    given = w.p[listed.places] * column_weights(mixture, w)
-    return np.asarray(given / np.maximum(given.sum(axis=1, keepdims=True), 1e-300), dtype=np.float64)
-
-
-def column_weights(mixture: Mixture, w: Weighed) -> F64:
-    """(E,) what each expert column counts in the whole mixture, the stacker as the pool from which it starts."""
-    pools = len(contexts.POOLS)
-    top = mixture.top
-    per_pool = np.where(w.awake, mixture.pools[np.arange(pools), w.buckets], 0.0)
-    per_pool /= np.maximum(per_pool.sum(axis=1, keepdims=True), 1e-12)
-    by_pool = top[:pools].copy()
-    by_pool[0] += top[pools]
-    return np.asarray(by_pool @ per_pool + np.where(w.awake, top[pools + 1 :], 0.0), dtype=np.float64)
-
-
-def reasons(mixture: Mixture, listed: Listed, query: Query, most: int) -> list[list[Reached]]:
-    """For each listed item the families that brought it, greatest share of one of their columns first.
-
-    Only those families are asked for the past item that may be named.
-
-    Args:
-        mixture: what made the list.
-        listed: the list.
-        query: whose list.
-        most: reasons an item may have.
-    """
-    given = shares(mixture, listed)
-    counts = [len(family.names) for family in mixture.experts]
-    firsts = np.concatenate(([0], np.cumsum(counts)[:-1])).astype(np.int64)
-    family_of = np.repeat(np.arange(len(counts)), counts).tolist()
-    by_family = np.add.reduceat(given, firsts, axis=1).tolist()
-    order = np.argsort(-given, axis=1)[:, : 4 * most].tolist()
-    chosen: list[list[tuple[int, int]]] = []  # (column, family) of each reason
-    places: dict[int, list[int]] = {}  # of a family, where it is a reason
-    for place, columns in enumerate(order):
-        own: dict[int, int] = {}
-        for column in columns:
-            if len(own) == most or given[place, column] <= 0.0:
-                break
-            own.setdefault(family_of[column], column)
-        chosen.append([(column, family) for family, column in own.items()])
-        for family in own:
-            places.setdefault(family, []).append(place)
-    past: dict[tuple[int, int], int] = {}
-    for family, where in places.items():
-        rows = mixture.experts[family].because(query, listed.rows[where])
-        past |= {(place, family): row for place, row in zip(where, rows.tolist(), strict=True)}
-    return [
-        [Reached(mixture.columns[column], by_family[place][family], past[place, family]) for column, family in own]
-        for place, own in enumerate(chosen)
-    ]
-
-
-__all__ = [
-    "NO_ROW", "Listed", "Reached", "Wish", "column_weights", "competing", "make_list", "make_lists", "most_weighed",
-    "of_both", "reasons", "shares",
-]
+__all__ = ["NO_ROW", "Listed", "Wish", "competing", "make_list", "make_lists", "most_weighed", "of_both"]

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
-from everbrook.rank.lists import Wish, make_list, reasons, shares
+from everbrook.rank.lists import Wish, make_list
 from everbrook.rank.mixture import Mixture
+from everbrook.rank.reasons import best_columns, counted, reasons, shares
 from everbrook.settings.mixture import MixtureSettings
 from everbrook.types import F32, I32, NO_ROW, Arrays, Query, Step
 
@@ -162,3 +163,28 @@ def test_a_reason_names_the_expert_and_the_item_that_brought_it(mixture: Mixture
     assert (second.column, second.past_row) == ("popularity/fixed", NO_ROW)
     assert first.share + second.share == pytest.approx(1.0)
     assert reasons(mixture, listed, QUERY, 1)[place] == [first]
+
+
+def test_the_columns_that_are_named_are_the_greatest_of_different_families() -> None:
+    rng, most = np.random.default_rng(3), 3
+    family_of = np.array([0, 0, 0, 1, 2, 2, 3, 3, 3])
+    given = rng.random((200, 9)) * (rng.random((200, 9)) < 0.5)
+    columns, sums = np.empty((200, most), np.int32), np.empty((200, most))
+    best_columns(given, family_of, columns, sums)
+    for t in range(len(given)):
+        firsts = [max(np.flatnonzero(family_of == family), key=lambda e: given[t, e]) for family in range(4)]
+        wanted = sorted((e for e in firsts if given[t, e] > 0.0), key=lambda e: -given[t, e])[:most]
+        assert columns[t].tolist() == wanted + [NO_ROW] * (most - len(wanted))
+        np.testing.assert_allclose(
+            sums[t, : len(wanted)], [given[t, family_of == family_of[e]].sum() for e in wanted]
+        )
+
+
+def test_what_a_column_counts_is_its_weight_in_every_layer() -> None:
+    rng = np.random.default_rng(4)
+    pools, top, awake = rng.random((4, 33, 9)), rng.random(14), rng.random(9) < 0.7
+    buckets, out = np.array([0, 3, 5, 32]), np.empty(9)
+    counted(pools, buckets, awake, top, out)
+    own = np.where(awake, pools[np.arange(4), buckets], 0.0)
+    by_pool = top[:4] + np.array([top[4], 0.0, 0.0, 0.0])  # the stacker begins as the pool of all
+    np.testing.assert_allclose(out, by_pool @ (own / own.sum(axis=1, keepdims=True)) + np.where(awake, top[5:], 0.0))
