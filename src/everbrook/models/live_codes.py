@@ -7,53 +7,27 @@ count with the error of their code, which is known, has no sign, and is far belo
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from everbrook.models import live_scan
-from everbrook.models.sequence_kernels import best_rows
-from everbrook.types import F32, F64, I32
+from everbrook.models.live_block import ROWS
+from everbrook.models.live_scan import Coded, Scratch, Table
+from everbrook.types import F32, I32
 
 LEAST_ROWS = 8_192
 """Fewer rows are multiplied as they are: that costs no more."""
 _MOST_FOUND = 16_384  # rows looked at as they are; where more may be among the best, coding gains nothing
-_AT_ONCE = 4  # states that are held against the rows at once: their scores must not fill the nearer memory
+_AT_ONCE = 8  # states that are held against the rows at once; their scores are kept: 36 bytes a row
 _MOST_PICKED = 8  # parts of the rows whose codes lie together too
 _ALL = np.empty(0, np.int32)
 
 
-@dataclass(slots=True)
-class _Coded:
-    """Codes of some rows, side by side."""
-
-    codes: live_scan.I8  # (P, M, 64)
-    scales: F32  # (M,)
-    slack: F32  # (M,)
-    _most: F32 = field(default_factory=lambda: np.zeros(0, np.float32))
-
-    def changed(self) -> None:
-        """Codes are other ones now."""
-        self._most = np.zeros(0, np.float32)
-
-    def most(self, rows: int) -> F32:
-        """(G,) the greatest slack of each group of the first rows."""
-        if len(self._most) != -(-rows // live_scan.GROUP):
-            self._most = live_scan.widest(self.slack, rows)
-        return self._most
-
-    def take(self, to: I32, other: _Coded, at: I32) -> None:
-        """Let places have what others' places have."""
-        for panel in range(len(self.codes)):
-            self.codes[panel, to] = other.codes[panel, at]
-        self.scales[to], self.slack[to] = other.scales[at], other.slack[at]
-        self.changed()
-
-
-def _room_for(width: int, rows: int) -> _Coded:
-    codes = np.zeros((-(-width // live_scan.PANEL), rows, live_scan.PANEL), np.int8)
-    return _Coded(codes, np.zeros(rows, np.float32), np.zeros(rows, np.float32))
+def _room_for(width: int, rows: int) -> Coded:
+    blocks = -(-rows // ROWS)
+    codes = np.zeros((blocks, -(-width // 2), ROWS, 2), np.int8)
+    return Coded(codes, np.zeros(blocks * ROWS, np.float32), np.zeros(blocks * ROWS, np.float32))
 
 
 class RowCodes:
@@ -73,10 +47,11 @@ class RowCodes:
         self._origin: object = None  # of the table: one that only became longer keeps it
         self._count = 0  # of its rows
         self._all, self._n_all = _room_for(width, 0), 0  # of all rows, and how many of the first are coded
-        self._picked: dict[int, tuple[I32, _Coded]] = {}  # by the identity of the rows
+        self._picked: dict[int, tuple[I32, Coded]] = {}  # by the identity of the rows
         self._moved: list[I32] = []
-        self._scores: F32 = np.zeros(0, np.float32)  # of a scan; its content means nothing afterwards
-        self._found: I32 = np.zeros(_MOST_FOUND, np.int32)
+        self._scratch = Scratch(
+            *(np.zeros((_AT_ONCE, 0), np.float32) for _ in range(3)), np.zeros(_MOST_FOUND, np.int32)
+        )
 
     def mark(self, rows: I32 | None) -> None:
         """Note that rows have, or are about to have, other values; None: all of them."""
@@ -108,41 +83,37 @@ class RowCodes:
             places, rows = live_scan.where(rows_of, changed)
             self._code(rows, picked, places)
 
-    def _code(self, rows: I32, into: _Coded, places: I32) -> None:
+    def _code(self, rows: I32, into: Coded, places: I32) -> None:
         assert self._table is not None  # who asks has said which
         if len(rows):
-            live_scan.code_rows(
-                self._table, *self._kept, rows, places, self._levels, into.codes, into.scales, into.slack
-            )
-            into.changed()
+            live_scan.code_rows(Table(self._table, *self._kept), rows, places, self._levels, into)
 
-    def _every(self) -> _Coded:
+    def _every(self) -> Coded:
         """The codes of all rows."""
         if self._count > len(self._all.scales):
             assert self._table is not None
-            room, n = _room_for(self.width, max(self._count, len(self._table))), self._n_all
-            room.codes[:, :n], room.scales[:n] = self._all.codes[:, :n], self._all.scales[:n]
-            room.slack[:n] = self._all.slack[:n]
+            room, n = _room_for(self.width, max(self._count, len(self._table))), len(self._all.scales)
+            room.codes[: n // ROWS], room.scales[:n], room.slack[:n] = self._all
             self._all = room
         new = np.arange(self._n_all, self._count, dtype=np.int32)
         self._code(new, self._all, new)
         self._n_all = self._count
         return self._all
 
-    def _of(self, rows: I32) -> _Coded:
+    def _of(self, rows: I32) -> Coded:
         """The codes of some rows side by side: to read them from all over a large table takes longer than to scan."""
         held = self._picked.get(id(rows))
         if held is not None and held[0] is rows:
             return held[1]
         picked, lacking = _room_for(self.width, len(rows)), rows >= self._n_all
         there = np.flatnonzero(~lacking).astype(np.int32)
-        picked.take(there, self._all, rows[there])
+        live_scan.take_codes(picked, there, self._all, rows[there])
         for others, coded in reversed(self._picked.values()):  # of rows that were likely lately most still are
             if not len(others) or not lacking.any():
                 continue
             at = np.minimum(np.searchsorted(others, rows), len(others) - 1).astype(np.int32)
             there = np.flatnonzero(lacking & (others[at] == rows)).astype(np.int32)
-            picked.take(there, coded, at[there])
+            live_scan.take_codes(picked, there, coded, at[there])
             lacking[there] = False
         left = np.flatnonzero(lacking).astype(np.int32)
         self._code(rows[left], picked, left)
@@ -152,8 +123,9 @@ class RowCodes:
         return picked
 
     def best(
-        self, states: F32, kept: tuple[I32, F32], rows: I32, log_prior: F32, limit: int
-    ) -> list[tuple[float, I32] | None]:
+        self, states: F32, kept: tuple[I32, F32], rows: I32, log_prior: F32, limit: int, others: I32 = _ALL,
+        log_rest: float = -np.inf,
+    ) -> list[tuple[float, I32] | None]:  # fmt: skip
         """For each state the logarithm of the denominator over rows, and the best of them, best first.
 
         Args:
@@ -162,6 +134,8 @@ class RowCodes:
             rows: (M,) ascending, never written to, kept by who asks; all that are coded where M is their number.
             log_prior: (M,)
             limit: how many of the best.
+            others: (T,) rows that stand for all that are not among these, ascending, kept as they are.
+            log_rest: logarithm of the prior of all of those together.
 
         Returns:
             None for those whom codes do not help.
@@ -171,33 +145,38 @@ class RowCodes:
             return [None] * len(states)
         every = self._count == M
         coded = self._every() if every else self._of(rows)
-        most = coded.most(M)
+        stand = self._of(others) if len(others) else coded
+        scratch, even = self._room(max(M, len(others))), np.zeros(len(others), np.float32)
         for start in range(0, len(states), _AT_ONCE):
             part = states[start : start + _AT_ONCE]
-            scores, highs, sizes = self._scan(part, coded, log_prior, len(most))
-            for q in range(len(part)):
-                log_all, places, exact = live_scan.answer(
-                    scores[q], highs[q], most, float(sizes[q, 1]), self._table, *kept, part[q], _ALL if every else rows,
-                    log_prior, limit, self._found,
-                )  # fmt: skip
-                found.append((log_all, rows[places[best_rows(exact, limit)]]) if len(places) else None)
+            log_all, counts = np.empty(len(part)), np.empty(len(part), np.int32)
+            best = np.empty((len(part), limit), np.int32)
+            live_scan.answers(
+                part, self._levels, coded, Table(self._table, *kept), _ALL if every else rows, log_prior, stand,
+                log_rest, even, scratch, log_all, best, counts,
+            )  # fmt: skip
+            told = zip(log_all.tolist(), best, counts.tolist(), strict=True)
+            found += [(log, rows_of[:n]) if n > 0 else None for log, rows_of, n in told]
         return found
 
-    def _scan(self, states: F32, coded: _Coded, log_prior: F32, groups: int) -> tuple[F32, F32, F64]:
-        Q, M = len(states), len(log_prior)
-        if self._scores.size < Q * M:
-            self._scores = np.empty(Q * M, np.float32)
-        scores, highs = self._scores[: Q * M].reshape(Q, M), np.empty((Q, groups), np.float32)
-        levels, sizes = np.zeros((Q, len(coded.codes) * live_scan.PANEL), np.int16), np.empty((Q, 2))
-        live_scan.coded_states(states, self._levels, levels, sizes)
-        live_scan.scan(coded.codes, coded.scales, coded.slack, levels, sizes, log_prior, scores, highs)
-        return scores, highs, sizes
+    def _room(self, rows: int) -> Scratch:
+        blocks = -(-rows // ROWS)
+        if blocks > self._scratch.highs.shape[1]:
+            of_rows, of_blocks = (_AT_ONCE, blocks * ROWS), (_AT_ONCE, blocks)
+            self._scratch = Scratch(
+                np.zeros(of_rows, np.float32), np.zeros(of_blocks, np.float32), np.zeros(of_blocks, np.float32),
+                self._scratch.found,
+            )  # fmt: skip
+        return self._scratch
 
     def lifts(self, state: F32, rows: I32) -> F32:
         """(M,) products of some rows, never written to, with a state, as the codes say."""
-        out, coded = np.empty(len(rows), np.float32), self._of(rows)
-        live_scan.coded_lifts(coded.codes, coded.scales, state, self._levels, out)
-        return out
+        coded, scratch = self._of(rows), self._room(len(rows))
+        levels, sizes = np.zeros((1, 2 * coded.codes.shape[1]), np.int16), np.empty((1, 2), np.float32)
+        asked, even = live_scan.Asked(levels, sizes), np.zeros(len(rows), np.float32)
+        live_scan.coded_states(state[None], self._levels, asked)
+        live_scan.scan(coded, asked, even, scratch, np.empty((1, 2)))
+        return scratch.scores[0, : len(rows)].copy()
 
 
 class LiveCodes:

@@ -58,13 +58,7 @@ class Head:
             kept: see `answer`.
             limit: see `answer`.
         """
-        found = codes.best(states, kept, self.rows, self.log_prior, limit)
-        if not len(self.others):
-            return found
-        return [
-            None if one is None else (self._with_others(one[0], codes.lifts(state, self.others)), one[1])
-            for one, state in zip(found, states, strict=True)
-        ]
+        return codes.best(states, kept, self.rows, self.log_prior, limit, self.others, self.log_rest)
 
     def _with_others(self, log_all: float, lifts: F32) -> float:
         top = float(lifts.max())

@@ -1,26 +1,30 @@
 """Inner loops of scanning coded item rows: eight bits a number in the place of thirty-two, with proven bounds.
 
 With a row v = c q + e (c its scale, q its codes) and a state s = t p + f (p of sixteen bits), the product v.s lies
-within |e||s| + c|q||f| of c t q.p; a row's slack is that distance for a state of length 1.
+within |e||s| + c|q||f| of c t q.p; a row's slack is that distance for a state of length 1. Sixteen rows lie side by
+side as a block, pair of numbers by pair, so that one instruction multiplies a pair of eight rows; see `live_block`.
 """
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from everbrook.models.live_block import ROWS, hold_four, hold_one
 from everbrook.models.live_kernels import lifts
 from everbrook.models.neighbours_kernels import kth_smallest
+from everbrook.models.sequence_kernels import by_score
 from everbrook.types import F32, F64, I32
 
 I8 = NDArray[np.int8]
 I16 = NDArray[np.int16]
 
-PANEL = 64  # numbers of a row that lie side by side: a fixed count lets the compiler unroll
-GROUP = 64  # rows that share a peak: they lie far apart, so that peaks are taken of many groups at a time
+GROUP = 64  # rows of which at most one is counted where it is asked how many are above something
+_TILE = 32  # blocks whose scores are near while they are added up
 HEAVY = 5e-4  # share of the denominator from which a part is computed from the row itself
 FAINT = 80.0  # parts of the denominator that are so many nats below the greatest count as one so far below
 _PER_NAT = np.float32(1.0 / math.log(2.0))
@@ -31,34 +35,60 @@ _POWER = tuple(  # of 2 ** -x for -0.5 <= x <= 0.5, to 2e-7: interpolated at Che
 _SUMS = {"contract", "reassoc"}  # what lets the compiler add several numbers at a time
 
 
+class Coded(NamedTuple):
+    """Codes of M rows in blocks of 16; beyond the last row a block holds anything that is finite."""
+
+    codes: I8  # (M / 16, pairs of D, 16, 2)
+    scales: F32  # (M,) rounded up to whole blocks
+    slack: F32  # (M,) the same
+
+
+class Table(NamedTuple):
+    """The rows themselves."""
+
+    rows: F32  # (N, D)
+    place: I32  # (N,) where a row has another value, in `buffer`; may be shorter, negative for none
+    buffer: F32  # (R, D)
+
+
+class Scratch(NamedTuple):
+    """Room for a scan; its content means nothing afterwards."""
+
+    scores: F32  # (Q, M) rounded up to whole blocks
+    highs: F32  # (Q, M / 16)
+    lows: F32  # (Q, M / 16)
+    found: I32  # (L,) places of rows that are looked at themselves
+
+
+class Asked(NamedTuple):
+    """Coded states."""
+
+    levels: I16  # (Q, 2 pairs of D)
+    sizes: F32  # (Q, 2) what a level of each stands for, and its length
+
+
 def state_levels(width: int) -> int:
     """Levels of a coded state, such that a row's int32 sum cannot overflow."""
     return int(min(32767, (2**31 - 1) // (127 * width)))
 
 
 @njit(cache=True, nogil=True)
-def code_rows(
-    table: F32, place: I32, buffer: F32, rows: I32, to: I32, levels: int, codes: I8, scales: F32, slack: F32
-) -> None:
+def code_rows(table: Table, rows: I32, to: I32, levels: int, coded: Coded) -> None:
     """Code rows as they are now.
 
     Args:
-        table: (N, D)
-        place: (N,) where a row has another value, in `buffer`; may be shorter, negative for none.
-        buffer: (R, D)
+        table: of the rows.
         rows: (M,)
         to: (M,) the places of their codes.
         levels: see `state_levels`.
-        codes: (P, C, 64), out: panels of codes.
-        scales: (C,), out.
-        slack: (C,), out.
+        coded: out.
     """
-    D = table.shape[1]
+    D = table.rows.shape[1]
     coarse = 0.5001 * math.sqrt(D) / levels
     for m in range(len(rows)):
         row = rows[m]
-        at = place[row] if row < len(place) else -1
-        values = buffer[at] if at >= 0 else table[row]
+        at = table.place[row] if row < len(table.place) else -1
+        values = table.buffer[at] if at >= 0 else table.rows[row]
         top = np.float32(0.0)
         norm2 = 0.0
         for d in range(D):
@@ -66,100 +96,79 @@ def code_rows(
             norm2 += np.float64(values[d]) * np.float64(values[d])
         scale = np.float32(top / np.float32(127.0))
         lost2, kept2 = 0.0, 0.0
+        block, lane = to[m] // ROWS, to[m] % ROWS
         for d in range(D):
             code = 0.0
             if scale > 0.0:
                 code = min(127.0, max(-127.0, np.rint(np.float64(values[d]) / np.float64(scale))))
-            codes[d // PANEL, to[m], d % PANEL] = np.int8(code)
+            coded.codes[block, d // 2, lane, d % 2] = np.int8(code)
             kept = code * np.float64(scale)
             lost2 += (np.float64(values[d]) - kept) ** 2
             kept2 += kept * kept
-        scales[to[m]] = scale
+        coded.scales[to[m]] = scale
         # the last term covers the rounding of float32, here and where rows are multiplied themselves
-        slack[to[m]] = np.float32(
+        coded.slack[to[m]] = np.float32(
             1.000001 * (math.sqrt(lost2) + coarse * math.sqrt(kept2)) + 4e-7 * math.sqrt(norm2) + 1e-37
         )
 
 
-# Each of the loops below does one thing to arrays that begin at 0, for then the compiler does eight at a time.
-
-
 @njit(cache=True)
-def _products(codes: I8, state: I16, out: I32) -> None:
-    for i in range(len(out)):
-        total = np.int32(0)
-        for d in range(PANEL):
-            total += np.int32(codes[i, d]) * np.int32(state[d])
-        out[i] = total
-
-
-@njit(cache=True)
-def _rough(products: I32, scales: F32, step: float, log_prior: F32, scores: F32) -> None:
-    factor = np.float32(step)
-    for i in range(len(products)):
-        scores[i] = np.float32(products[i]) * (scales[i] * factor) + log_prior[i]
-
-
-@njit(cache=True)
-def _raise(scores: F32, slack: F32, norm: float, highs: F32) -> None:
-    factor = np.float32(norm)
-    for i in range(len(scores)):
-        highs[i] = np.maximum(highs[i], scores[i] + slack[i] * factor)
-
-
-@njit(cache=True)
-def widest(slack: F32, rows: int) -> F32:
-    """(G,) the greatest slack of each group of M rows; see `scan`."""
-    most = np.zeros((rows + GROUP - 1) // GROUP, np.float32)
-    for start in range(0, rows, len(most)):
-        part = slack[start : min(start + len(most), rows)]
-        for i in range(len(part)):
-            most[i] = np.maximum(most[i], part[i])
-    return most
+def take_codes(coded: Coded, to: I32, other: Coded, at: I32) -> None:
+    """Let places have what others' places have."""
+    for m in range(len(to)):
+        coded.codes[to[m] // ROWS, :, to[m] % ROWS] = other.codes[at[m] // ROWS, :, at[m] % ROWS]
+        coded.scales[to[m]], coded.slack[to[m]] = other.scales[at[m]], other.slack[at[m]]
 
 
 @njit(cache=True, nogil=True)
-def scan(
-    codes: I8, scales: F32, slack: F32, states: I16, sizes: F64, log_prior: F32, scores: F32, highs: F32
-) -> None:
-    """Rough logarithms of the parts of the denominator, and what the greatest of each group cannot exceed.
+def scan(coded: Coded, asked: Asked, log_prior: F32, scratch: Scratch, parts: F64) -> None:
+    """Rough logarithms of the parts of the denominator, what the greatest of each block cannot exceed and must reach.
 
-    The rows of group g are g, g + G, g + 2 G and so on, where G is the number of groups. Several states are held
-    against G rows while these are near: memory gives each row once.
+    Several states are held against some blocks while these are near: memory gives each row once.
 
     Args:
-        codes: (P, M, 64)
-        scales: (M,)
-        slack: (M,)
-        states: (Q, P * 64) coded.
-        sizes: (Q, 2) what a level of each state stands for, and its length.
+        coded: of M rows or more.
+        asked: Q states.
         log_prior: (M,)
-        scores: (Q, M), out.
-        highs: (Q, G), out.
+        scratch: out.
+        parts: (Q, 2), out: a logarithm that no score exceeds, and the sum of exp(score - that).
     """
-    G, M = highs.shape[1], len(log_prior)
-    products, part = np.empty(G, np.int32), np.empty(G, np.int32)
-    highs[:] = np.float32(-1e30)
-    for start in range(0, M, G):
-        stop = min(start + G, M)
-        for q in range(len(states)):
-            _products(codes[0, start:stop], states[q, :PANEL], products[: stop - start])
-            for panel in range(1, codes.shape[0]):
-                of_panel = states[q, panel * PANEL : (panel + 1) * PANEL]
-                _products(codes[panel, start:stop], of_panel, part[: stop - start])
-                products += part
-            found = scores[q, start:stop]
-            _rough(products[: stop - start], scales[start:stop], sizes[q, 0], log_prior[start:stop], found)
-            _raise(found, slack[start:stop], sizes[q, 1], highs[q])
+    M, Q = len(log_prior), len(asked.levels)
+    blocks, whole = (M + ROWS - 1) // ROWS, M // ROWS
+    rest = np.full(ROWS, np.float32(-1e30))  # the prior of the last block, where it is not full
+    rest[: M - whole * ROWS] = log_prior[whole * ROWS :]
+    parts[:, 0], parts[:, 1] = -1e30, 0.0
+    for start in range(0, blocks, _TILE):
+        stop = min(start + _TILE, blocks)
+        _hold(coded, asked, log_prior, start, min(stop, whole), 0, scratch)
+        _hold(coded, asked, rest, max(start, whole), stop, whole, scratch)
+        for q in range(Q):
+            top = parts[q, 0]
+            for b in range(start, stop):
+                top = max(top, np.float64(scratch.highs[q, b]))
+            parts[q, 1] *= math.exp(parts[q, 0] - top)
+            parts[q, 0] = top
+            scores = scratch.scores[q, start * ROWS : stop * ROWS]
+            parts[q, 1] += np.float64(_total(scores, np.float32(top)))
 
 
-@njit(cache=True, fastmath=_SUMS)
-def total_of(scores: F32, top: float) -> float:
-    """The sum of exp(score - top), to a relative 1e-6, where no score is above `top`."""
-    total = 0.0
-    for start in range(0, len(scores), 1024):
-        total += np.float64(_total(scores[start : min(start + 1024, len(scores))], np.float32(top)))
-    return total
+@njit(cache=True)
+def _hold(coded: Coded, asked: Asked, log_prior: F32, start: int, stop: int, first: int, scratch: Scratch) -> None:
+    """Hold all states against some blocks; `first` is the block where `log_prior` begins."""
+    Q = len(asked.levels)
+    fours = Q - Q % 4
+    for q in range(0, fours, 4):
+        for b in range(start, stop):
+            hold_four(
+                coded.codes, b, asked.levels, q, asked.sizes, coded.scales, coded.slack, log_prior, b - first,
+                scratch.scores, scratch.highs, scratch.lows,
+            )  # fmt: skip
+    for q in range(fours, Q):
+        for b in range(start, stop):
+            hold_one(
+                coded.codes, b, asked.levels, q, asked.sizes, coded.scales, coded.slack, log_prior, b - first,
+                scratch.scores, scratch.highs, scratch.lows,
+            )  # fmt: skip
 
 
 @njit(cache=True, fastmath=_SUMS)
@@ -190,61 +199,18 @@ def exp_all(values: F32, out: F32) -> None:
 
 
 @njit(cache=True)
-def worth_it(scores: F32, highs: F32, most: F32, norm: float, floor: float, found: I32) -> int:
-    """Places of all whose score may reach a floor, ascending; gives how many, or -1 where `found` has no room.
-
-    Args:
-        scores: (M,)
-        highs: (G,) see `scan`.
-        most: (G,) see `widest`.
-        norm: the state's length.
-        floor: what the upper end of a score must reach.
-        found: out.
-    """
-    count, G = 0, len(highs)
-    for g in range(G):
-        if highs[g] < floor:
-            continue
-        for i in range(g, len(scores), G):
-            if scores[i] + most[g] * norm >= floor:
-                if count == len(found):
-                    return -1
-                found[count] = i
-                count += 1
-    found[:count].sort()
-    return count
-
-
-@njit(cache=True)
-def coded_state(state: F32, levels: int, coded: I16) -> tuple[float, float]:
-    """Code a state; gives what a level stands for, and the state's length.
-
-    Args:
-        state: (D,)
-        levels: see `state_levels`.
-        coded: (P * 64,) zeros, out.
-    """
-    peak, norm2 = 0.0, 0.0
-    for d in range(len(state)):
-        peak = max(peak, abs(np.float64(state[d])))
-        norm2 += np.float64(state[d]) * np.float64(state[d])
-    step = peak / levels if peak > 0.0 else 1.0
-    for d in range(len(state)):
-        coded[d] = np.int16(np.rint(state[d] / step))
-    return step, math.sqrt(norm2)
-
-
-@njit(cache=True)
-def coded_lifts(codes: I8, scales: F32, state: F32, levels: int, out: F32) -> None:
-    """(M,) products of coded rows with a state, as the codes say."""
-    coded = np.zeros(codes.shape[0] * PANEL, np.int16)
-    sizes = coded_state(state, levels, coded)
-    products, part = np.empty(len(out), np.int32), np.empty(len(out), np.int32)
-    _products(codes[0, : len(out)], coded[:PANEL], products)
-    for panel in range(1, codes.shape[0]):
-        _products(codes[panel, : len(out)], coded[panel * PANEL : (panel + 1) * PANEL], part)
-        products += part
-    _rough(products, scales, sizes[0], np.zeros(len(out), np.float32), out)
+def coded_states(states: F32, levels: int, asked: Asked) -> None:
+    """Code (Q, D) states, whose `levels` are zeros before; `levels`: see `state_levels`."""
+    for q in range(len(states)):
+        peak, norm2 = 0.0, 0.0
+        for d in range(states.shape[1]):
+            peak = max(peak, abs(np.float64(states[q, d])))
+            norm2 += np.float64(states[q, d]) * np.float64(states[q, d])
+        step = np.float32(peak / levels if peak > 0.0 else 1.0)
+        for d in range(states.shape[1]):
+            level = np.rint(np.float64(states[q, d]) / np.float64(step))
+            asked.levels[q, d] = np.int16(max(-levels, min(levels, level)))
+        asked.sizes[q, 0], asked.sizes[q, 1] = step, np.float32(1.000001 * math.sqrt(norm2))
 
 
 @njit(cache=True)
@@ -266,58 +232,119 @@ def where(rows: I32, wanted: I32) -> tuple[I32, I32]:
 
 
 @njit(cache=True)
-def coded_states(states: F32, levels: int, coded: I16, sizes: F64) -> None:
-    """Code states.
+def worth_it(scores: F32, slack: F32, highs: F32, norm: F32, floor: F32, found: I32) -> int:
+    """Places of all whose score may reach a floor, ascending; gives how many, or -1 where `found` has no room.
 
     Args:
-        states: (Q, D)
-        levels: see `state_levels`.
-        coded: (Q, P * 64) zeros, out.
-        sizes: (Q, 2), out: what a level of each stands for, and its length.
+        scores: (M,) rounded up to whole blocks.
+        slack: (M,) see `Coded`.
+        highs: (M / 16,) see `scan`.
+        norm: the state's length.
+        floor: what the upper end of a score must reach.
+        found: out.
     """
-    for q in range(len(states)):
-        sizes[q, 0], sizes[q, 1] = coded_state(states[q], levels, coded[q])
+    count = 0
+    for b in range(len(highs)):
+        if highs[b] < floor:
+            continue
+        if count + ROWS > len(found):
+            return -1
+        for i in range(b * ROWS, (b + 1) * ROWS):
+            found[count] = i
+            count += scores[i] + slack[i] * norm >= floor
+    return count
+
+
+@njit(cache=True)
+def floor_of(lows: F32, heavy: F32, limit: int) -> F32:
+    """What is not above the `limit`th best score, nor above `heavy`, by what the greatest of blocks must reach."""
+    reached = 0
+    for b in range(len(lows)):
+        reached += lows[b] >= heavy
+    if reached >= limit:
+        return heavy
+    apart = GROUP // ROWS
+    groups = np.full((len(lows) + apart - 1) // apart, -1e30)
+    for b in range(len(lows)):
+        groups[b // apart] = max(groups[b // apart], np.float64(lows[b]))
+    return min(heavy, np.float32(kth_smallest(groups, len(groups) - limit)))  # as many groups have a row above it
 
 
 @njit(cache=True, nogil=True)
 def answer(
-    scores: F32, highs: F32, most: F32, norm: float, table: F32, place: I32, buffer: F32, state: F32, rows: I32,
-    log_prior: F32, limit: int, found: I32,
-) -> tuple[float, I32, F32]:  # fmt: skip
-    """The denominator, and all rows that may be among the best with their scores; none where `found` has no room.
+    q: int, coded: Coded, asked: Asked, table: Table, state: F32, rows: I32, log_prior: F32, scratch: Scratch,
+    part: F64, best: I32,
+) -> int:  # fmt: skip
+    """The best rows of one state, best first, after a scan; gives how many, or -1 where too many may be among them.
 
     Args:
-        scores: (M,) see `scan`.
-        highs: (G,) see `scan`.
-        most: (G,) see `widest`.
-        norm: the state's length.
-        table: (N, D)
-        place: (N,) where a row has another value, in `buffer`; may be shorter, negative for none.
-        buffer: (R, D)
+        q: which of the states that were scanned.
+        coded: see `scan`.
+        asked: see `scan`.
+        table: of the rows.
         state: (D,)
         rows: (M,) whose scores these are; none of them is given where it is the first M.
         log_prior: (M,)
-        limit: how many of the best are wanted; at most a row for each group.
-        found: scratch.
-
-    Returns:
-        The logarithm of the denominator, (C,) places in ascending order and (C,) their scores from the rows themselves.
+        scratch: of the scan.
+        part: (2,) of the scan; its sum becomes that with the greater parts as they are.
+        best: (limit,), out; not more than a row for each group.
     """
-    G, top = len(highs), np.float64(highs.max())
-    rough = total_of(scores, top)
-    lows = np.empty(G)
-    for g in range(G):
-        lows[g] = highs[g] - 2.0 * most[g] * norm
-    floor = kth_smallest(lows, G - limit)  # as many groups have a row above it
-    count = worth_it(scores, highs, most, norm, min(floor, top + math.log(HEAVY * rough)), found)
+    blocks = (len(log_prior) + ROWS - 1) // ROWS
+    scores, norm, found = scratch.scores[q], asked.sizes[q, 1], scratch.found
+    heavy = np.float32(part[0] + math.log(HEAVY * part[1]))
+    floor = floor_of(scratch.lows[q, :blocks], heavy, len(best))
+    floor -= np.float32(4e-7) * abs(floor)  # what the ends were rounded by
+    count = worth_it(scores, coded.slack, scratch.highs[q, :blocks], norm, floor, found)
     if count < 0:
-        return 0.0, np.empty(0, np.int32), np.empty(0, np.float32)
-    places = found[:count].copy()
-    looked = rows[places] if len(rows) else places
-    exact = np.empty(count, np.float32)
-    lifts(table, state, place, buffer, looked, exact)
-    total = rough
+        return -1
+    places = found[:count]
+    exact, looked = np.empty(count, np.float32), places
+    if len(rows):
+        looked = rows[places]
+    lifts(table.rows, state, table.place, table.buffer, looked, exact)
+    top, more = np.float32(part[0]), 0.0
     for c in range(count):
         exact[c] += log_prior[places[c]]
-        total += math.exp(exact[c] - top) - math.exp(scores[places[c]] - top)
-    return top + math.log(total), places, exact
+        more += np.float64(_exp(top - exact[c])) - np.float64(_exp(top - scores[places[c]]))
+    part[1] += more
+    order = by_score(exact)
+    for k in range(min(len(best), count)):
+        best[k] = looked[order[k]]
+    return min(len(best), count)
+
+
+@njit(cache=True, nogil=True)
+def answers(
+    states: F32, levels: int, coded: Coded, table: Table, rows: I32, log_prior: F32, others: Coded, log_rest: float,
+    even: F32, scratch: Scratch, log_all: F64, best: I32, counts: I32,
+) -> None:  # fmt: skip
+    """For each state the logarithm of the denominator, and the best rows, best first.
+
+    Args:
+        states: (Q, D)
+        levels: see `state_levels`.
+        coded: of M rows.
+        table: of the rows.
+        rows: (M,) see `answer`.
+        log_prior: (M,)
+        others: of rows that stand for all that are not among these; not looked at where there are none.
+        log_rest: logarithm of the prior of all the others together.
+        even: (T,) zeros, as many as the others are.
+        scratch: room.
+        log_all: (Q,), out.
+        best: (Q, limit), out.
+        counts: (Q,), out: how many of the best there are; -1 where codes do not help.
+    """
+    Q, D = states.shape
+    asked = Asked(np.zeros((Q, D + D % 2), np.int16), np.empty((Q, 2), np.float32))
+    coded_states(states, levels, asked)
+    parts = np.empty((Q, 2))
+    scan(coded, asked, log_prior, scratch, parts)
+    for q in range(Q):
+        counts[q] = answer(q, coded, asked, table, states[q], rows, log_prior, scratch, parts[q], best[q])
+        log_all[q] = parts[q, 0] + math.log(parts[q, 1])
+    if len(even):
+        scan(others, asked, even, scratch, parts)
+        for q in range(Q):
+            one, other = log_all[q], parts[q, 0] + math.log(parts[q, 1] / len(even)) + log_rest
+            log_all[q] = max(one, other) + math.log1p(math.exp(-abs(one - other)))

@@ -75,6 +75,48 @@ def best_rows(scores: F32, limit: int) -> I32:
                 heap[place], rows[place] = heap[child], rows[child]
                 place = child
             heap[place], rows[place] = score, row
-    by_row = np.argsort(rows[:size])
-    order = by_row[np.argsort(-heap[:size][by_row], kind="mergesort")]
+    order = np.arange(size).astype(np.int32)
+    _sort(rows[:size], order)
+    _sort(_falling(heap[:size]), order)
     return rows[:size][order]
+
+
+@njit(cache=True)
+def by_score(scores: F32) -> I32:
+    """Places of (M,) scores, the highest first; of equal ones the first."""
+    order = np.arange(len(scores)).astype(np.int32)
+    _sort(_falling(scores), order)
+    return order
+
+
+@njit(cache=True)
+def _falling(scores: F32) -> I32:
+    """Bits that rise, without a sign, as numbers fall; 0 and -0 have the same."""
+    keys = np.empty(len(scores), np.int32)
+    for i in range(len(scores)):
+        bits = np.float32(scores[i] + np.float32(0.0)).view(np.int32)
+        keys[i] = bits if bits < 0 else ~bits & np.int32(0x7FFFFFFF)
+    return keys
+
+
+@njit(cache=True)
+def _sort(keys: I32, order: I32) -> None:
+    """Sort places by their keys, read without a sign, in place; of equal ones those stay first that are first.
+
+    By their bytes, for a few hundred take two microseconds so; Knuth, 'The art of computer programming' 3, 5.2.5.
+    """
+    other, starts = np.empty_like(order), np.empty(256, np.int32)
+    for shift in range(0, 32, 8):
+        starts[:] = 0
+        for place in order:
+            starts[(keys[place] >> shift) & 255] += 1
+        before = np.int32(0)
+        for byte in range(256):
+            count = starts[byte]
+            starts[byte] = before
+            before += count
+        for place in order:
+            byte = (keys[place] >> shift) & 255
+            other[starts[byte]] = place
+            starts[byte] += 1
+        order[:] = other

@@ -1,0 +1,169 @@
+"""Sixteen coded rows against four states, or against one: the innermost step of a scan, in the compiler's own terms.
+
+The compiler does not find out by itself that of rows that lie side by side, pair of numbers by pair, the products of
+two pairs can be added by one instruction. Here it is told so in LLVM's vectors, which every processor has in some form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, errors, types
+from numba.extending import intrinsic
+
+ROWS = 16  # rows of a block
+_LANES = 8  # numbers of 32 bits that are held together
+_I8, _I16, _I32, _I64, _F32 = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.FloatType()
+_FUSED = ("contract",)  # a product and a sum may be rounded once
+
+
+def _vector(kind: ir.Type, count: int) -> ir.VectorType:
+    return ir.VectorType(kind, count)
+
+
+def _picked(builder: Any, vector: Any, lanes: list[int]) -> Any:
+    nothing = ir.Constant(vector.type, ir.Undefined)
+    return builder.shuffle_vector(vector, nothing, ir.Constant(_vector(_I32, len(lanes)), lanes))
+
+
+def _everywhere(builder: Any, number: Any, count: int = _LANES) -> Any:
+    nothing = ir.Constant(_vector(number.type, count), ir.Undefined)
+    return _picked(builder, builder.insert_element(nothing, number, ir.Constant(_I32, 0)), [0] * count)
+
+
+def _pair_products(builder: Any, one: Any, other: Any) -> Any:
+    """(8,) sums of the products of two pairs, of (16,) numbers of 16 bits each."""
+    wide = _vector(_I32, 2 * _LANES)
+    products = builder.mul(builder.sext(one, wide), builder.sext(other, wide))
+    first, second = ([2 * lane + at for lane in range(_LANES)] for at in (0, 1))
+    return builder.add(_picked(builder, products, first), _picked(builder, products, second))
+
+
+def _greater(builder: Any, one: Any, other: Any) -> Any:
+    return builder.select(builder.fcmp_ordered(">", one, other), one, other)
+
+
+def _greatest(builder: Any, vector: Any) -> Any:
+    """The greatest of (8,) numbers."""
+    for apart in (4, 2, 1):
+        vector = _greater(builder, vector, _picked(builder, vector, [(k + apart) % _LANES for k in range(_LANES)]))
+    return builder.extract_element(vector, ir.Constant(_I32, 0))
+
+
+class _Array:
+    """An array of the caller's, by the address of its numbers and the length of its rows."""
+
+    def __init__(self, context: Any, builder: Any, kind: Any, value: Any) -> None:
+        made = context.make_array(kind)(context, builder, value)
+        self._builder, self._data = builder, made.data
+        self._width = builder.extract_value(made.shape, kind.ndim - 1)
+
+    def at(self, row: Any, place: Any) -> Any:
+        """The address of a number of a row."""
+        return self._builder.gep(self._data, [self._builder.add(self._builder.mul(row, self._width), place)])
+
+    def load(self, row: Any, place: Any, kind: Any) -> Any:
+        """Numbers from there on; they may lie anywhere."""
+        return self._builder.load(self._builder.bitcast(self.at(row, place), kind.as_pointer()), align=1)
+
+    def store(self, row: Any, place: Any, value: Any) -> None:
+        """Write them."""
+        self._builder.store(value, self._builder.bitcast(self.at(row, place), value.type.as_pointer()), align=1)
+
+
+def _number(value: int) -> Any:
+    return ir.Constant(_I64, value)
+
+
+def _sums(builder: Any, codes: Any, pairs: Any, states: list[Callable[[Any], Any]]) -> list[list[Any]]:
+    """For each state two times (8,) products of rows: those of the block's first half and of the second.
+
+    Args:
+        builder: of instructions.
+        codes: address of the block's codes.
+        pairs: how many pairs of numbers a row has.
+        states: each gives a pair of a state by its place.
+    """
+    nothing = ir.Constant(_vector(_I32, _LANES), None)
+    sums = [[cgutils.alloca_once_value(builder, nothing) for _ in range(2)] for _ in states]
+    half = _vector(_I8, 2 * _LANES)
+    with cgutils.for_range(builder, pairs) as loop:
+        rows = []
+        for side in range(2):
+            place = builder.add(builder.mul(loop.index, _number(2 * ROWS)), _number(side * 2 * _LANES))
+            found = builder.load(builder.bitcast(builder.gep(codes, [place]), half.as_pointer()), align=1)
+            rows.append(builder.sext(found, _vector(_I16, 2 * _LANES)))
+        for state, of_state in zip(states, sums, strict=True):
+            pair = builder.bitcast(_everywhere(builder, state(loop.index)), _vector(_I16, 2 * _LANES))
+            for side in range(2):
+                more = _pair_products(builder, rows[side], pair)
+                builder.store(builder.add(builder.load(of_state[side]), more), of_state[side])
+    return [[builder.load(side) for side in of_state] for of_state in sums]
+
+
+def _held(count: int) -> Any:
+    """An intrinsic that holds `count` states against a block of rows."""
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def held(
+        typingctx: Any, codes: Any, block: Any, states: Any, first: Any, sizes: Any, scales: Any, slack: Any,
+        log_prior: Any, prior_block: Any, scores: Any, highs: Any, lows: Any,
+    ) -> Any:  # fmt: skip
+        """See `live_scan.scan`."""
+        given = (codes, states, sizes, scales, slack, log_prior, scores, highs, lows)
+        if any(array.layout != "C" for array in given):
+            raise errors.TypingError("Rows are held against states in arrays without gaps alone.")
+        at = types.int64
+        signature = types.void(
+            codes, at, states, at, sizes, scales, slack, log_prior, at, scores, highs, lows
+        )  # fmt: skip
+
+        def lower(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            def array(place: int) -> _Array:
+                return _Array(context, builder, signature.args[place], args[place])
+
+            own = context.make_array(signature.args[0])(context, builder, args[0])
+            pairs, block, first, zero = builder.extract_value(own.shape, 1), args[1], args[3], _number(0)
+            begin = builder.mul(block, builder.mul(pairs, _number(2 * ROWS)))
+            levels, rows = array(2), [builder.add(first, _number(q)) for q in range(count)]
+            states = [lambda pair, row=row: levels.load(row, builder.mul(pair, _number(2)), _I32) for row in rows]
+            sums = _sums(builder, builder.gep(own.data, [begin]), pairs, states)
+            of_rows = [
+                [
+                    array(which).load(zero, builder.add(builder.mul(where, _number(ROWS)), _number(side * _LANES)),
+                                      _vector(_F32, _LANES))
+                    for side in range(2)
+                ]
+                for which, where in ((5, block), (6, block), (7, args[8]))
+            ]  # fmt: skip
+            for row, of_state in zip(rows, sums, strict=True):
+                _finish(builder, row, block, of_state, array(4), of_rows, (array(9), array(10), array(11)))
+            return context.get_dummy_value()
+
+        return signature, lower
+
+    return held
+
+
+def _finish(
+    builder: Any, row: Any, block: Any, sums: list[Any], sizes: _Array, of_rows: list[list[Any]],
+    outs: tuple[_Array, _Array, _Array],
+) -> None:  # fmt: skip
+    """From products to scores, and what the greatest of the block cannot exceed and must reach."""
+    step, norm = (_everywhere(builder, sizes.load(row, _number(at), _F32)) for at in (0, 1))
+    scores, highs, lows = outs
+    ends: list[list[Any]] = [[], []]
+    for side, (scale, slack, prior) in enumerate(zip(*of_rows, strict=True)):
+        product = builder.sitofp(sums[side], _vector(_F32, _LANES))
+        score = builder.fadd(builder.fmul(product, builder.fmul(scale, step), _FUSED), prior, _FUSED)
+        scores.store(row, builder.add(builder.mul(block, _number(ROWS)), _number(side * _LANES)), score)
+        band = builder.fmul(slack, norm)
+        ends[0].append(builder.fadd(score, band))
+        ends[1].append(builder.fsub(score, band))
+    for out, end in zip((highs, lows), ends, strict=True):
+        out.store(row, block, _greatest(builder, _greater(builder, *end)))
+
+
+hold_four, hold_one = _held(4), _held(1)
