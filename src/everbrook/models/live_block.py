@@ -109,16 +109,14 @@ def _held(count: int) -> Any:
     @intrinsic  # type: ignore[untyped-decorator]
     def held(
         typingctx: Any, codes: Any, block: Any, states: Any, first: Any, sizes: Any, scales: Any, slack: Any,
-        log_prior: Any, prior_block: Any, scores: Any, highs: Any, lows: Any,
+        log_prior: Any, prior_block: Any, scores: Any, highs: Any,
     ) -> Any:  # fmt: skip
         """See `live_scan.scan`."""
-        given = (codes, states, sizes, scales, slack, log_prior, scores, highs, lows)
+        given = (codes, states, sizes, scales, slack, log_prior, scores, highs)
         if any(array.layout != "C" for array in given):
             raise errors.TypingError("Rows are held against states in arrays without gaps alone.")
         at = types.int64
-        signature = types.void(
-            codes, at, states, at, sizes, scales, slack, log_prior, at, scores, highs, lows
-        )  # fmt: skip
+        signature = types.void(codes, at, states, at, sizes, scales, slack, log_prior, at, scores, highs)
 
         def lower(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             def array(place: int) -> _Array:
@@ -139,7 +137,7 @@ def _held(count: int) -> Any:
                 for which, where in ((5, block), (6, block), (7, args[8]))
             ]  # fmt: skip
             for row, of_state in zip(rows, sums, strict=True):
-                _finish(builder, row, block, of_state, array(4), of_rows, (array(9), array(10), array(11)))
+                _finish(builder, row, block, of_state, array(4), of_rows, (array(9), array(10)))
             return context.get_dummy_value()
 
         return signature, lower
@@ -149,21 +147,54 @@ def _held(count: int) -> Any:
 
 def _finish(
     builder: Any, row: Any, block: Any, sums: list[Any], sizes: _Array, of_rows: list[list[Any]],
-    outs: tuple[_Array, _Array, _Array],
+    outs: tuple[_Array, _Array],
 ) -> None:  # fmt: skip
-    """From products to scores, and what the greatest of the block cannot exceed and must reach."""
+    """From products to scores, and what the greatest of the block cannot exceed."""
     step, norm = (_everywhere(builder, sizes.load(row, _number(at), _F32)) for at in (0, 1))
-    scores, highs, lows = outs
-    ends: list[list[Any]] = [[], []]
+    ends = []
     for side, (scale, slack, prior) in enumerate(zip(*of_rows, strict=True)):
         product = builder.sitofp(sums[side], _vector(_F32, _LANES))
-        score = builder.fadd(builder.fmul(product, builder.fmul(scale, step), _FUSED), prior, _FUSED)
-        scores.store(row, builder.add(builder.mul(block, _number(ROWS)), _number(side * _LANES)), score)
-        band = builder.fmul(slack, norm)
-        ends[0].append(builder.fadd(score, band))
-        ends[1].append(builder.fsub(score, band))
-    for out, end in zip((highs, lows), ends, strict=True):
-        out.store(row, block, _greatest(builder, _greater(builder, *end)))
+        score = builder.fadd(builder.fmul(product, builder.fmul(scale, step), flags=_FUSED), prior, flags=_FUSED)
+        outs[0].store(row, builder.add(builder.mul(block, _number(ROWS)), _number(side * _LANES)), score)
+        ends.append(builder.fadd(score, builder.fmul(slack, norm), flags=_FUSED))
+    outs[1].store(row, block, _greatest(builder, _greater(builder, *ends)))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def reaching(typingctx: Any, scores: Any, slack: Any, block: Any, norm: Any, floor: Any) -> Any:
+    """Which rows of a block have scores that, with their slack times `norm`, reach a floor: a bit each.
+
+    Args:
+        typingctx: the compiler's.
+        scores: (M,) float32 of whole blocks.
+        slack: (M,) float32
+        block: an int64.
+        norm: a float32.
+        floor: a float32.
+    """
+    if scores.layout != "C" or slack.layout != "C":
+        raise errors.TypingError("Scores and slack must be arrays without gaps.")
+    signature = types.int64(scores, slack, types.int64, types.float32, types.float32)
+
+    def lower(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        given = [_Array(context, builder, signature.args[place], args[place]) for place in (0, 1)]
+        wide, begin = _vector(_F32, ROWS), builder.mul(args[2], _number(ROWS))
+        score, band = (array.load(_number(0), begin, wide) for array in given)
+        norms, floors = (_everywhere(builder, number, ROWS) for number in args[3:])
+        end = builder.fadd(score, builder.fmul(band, norms, flags=_FUSED), flags=_FUSED)
+        return builder.zext(builder.bitcast(builder.fcmp_ordered(">=", end, floors), _I16), _I64)
+
+    return signature, lower
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def lowest_bit(typingctx: Any, bits: Any) -> Any:
+    """The place of the lowest bit of an int64 that is not 0."""
+
+    def lower(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.int64), lower
 
 
 hold_four, hold_one = _held(4), _held(1)

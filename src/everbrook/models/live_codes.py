@@ -50,7 +50,7 @@ class RowCodes:
         self._picked: dict[int, tuple[I32, Coded]] = {}  # by the identity of the rows
         self._moved: list[I32] = []
         self._scratch = Scratch(
-            *(np.zeros((_AT_ONCE, 0), np.float32) for _ in range(3)), np.zeros(_MOST_FOUND, np.int32)
+            *(np.zeros((_AT_ONCE, 0), np.float32) for _ in range(2)), np.zeros(_MOST_FOUND, np.int32)
         )
 
     def mark(self, rows: I32 | None) -> None:
@@ -162,11 +162,10 @@ class RowCodes:
     def _room(self, rows: int) -> Scratch:
         blocks = -(-rows // ROWS)
         if blocks > self._scratch.highs.shape[1]:
-            of_rows, of_blocks = (_AT_ONCE, blocks * ROWS), (_AT_ONCE, blocks)
+            of_rows, of_blocks = (_AT_ONCE, blocks * ROWS + ROWS), (_AT_ONCE, blocks + ROWS)
             self._scratch = Scratch(
-                np.zeros(of_rows, np.float32), np.zeros(of_blocks, np.float32), np.zeros(of_blocks, np.float32),
-                self._scratch.found,
-            )  # fmt: skip
+                np.zeros(of_rows, np.float32), np.zeros(of_blocks, np.float32), self._scratch.found
+            )
         return self._scratch
 
     def lifts(self, state: F32, rows: I32) -> F32:

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from everbrook.models.live_block import ROWS, hold_four, hold_one
+from everbrook.models.live_block import ROWS, hold_four, hold_one, lowest_bit, reaching
 from everbrook.models.live_kernels import lifts
 from everbrook.models.neighbours_kernels import kth_smallest
 from everbrook.models.sequence_kernels import by_score
@@ -25,7 +25,7 @@ I16 = NDArray[np.int16]
 
 GROUP = 64  # rows of which at most one is counted where it is asked how many are above something
 _TILE = 32  # blocks whose scores are near while they are added up
-HEAVY = 5e-4  # share of the denominator from which a part is computed from the row itself
+HEAVY = 4e-4  # share of the denominator from which a part is computed from the row itself
 FAINT = 80.0  # parts of the denominator that are so many nats below the greatest count as one so far below
 _PER_NAT = np.float32(1.0 / math.log(2.0))
 _POWER = tuple(  # of 2 ** -x for -0.5 <= x <= 0.5, to 2e-7: interpolated at Chebyshev's points
@@ -56,7 +56,6 @@ class Scratch(NamedTuple):
 
     scores: F32  # (Q, M) rounded up to whole blocks
     highs: F32  # (Q, M / 16)
-    lows: F32  # (Q, M / 16)
     found: I32  # (L,) places of rows that are looked at themselves
 
 
@@ -122,7 +121,7 @@ def take_codes(coded: Coded, to: I32, other: Coded, at: I32) -> None:
 
 @njit(cache=True, nogil=True)
 def scan(coded: Coded, asked: Asked, log_prior: F32, scratch: Scratch, parts: F64) -> None:
-    """Rough logarithms of the parts of the denominator, what the greatest of each block cannot exceed and must reach.
+    """Rough logarithms of the parts of the denominator, and what the greatest of each block cannot exceed.
 
     Several states are held against some blocks while these are near: memory gives each row once.
 
@@ -161,13 +160,13 @@ def _hold(coded: Coded, asked: Asked, log_prior: F32, start: int, stop: int, fir
         for b in range(start, stop):
             hold_four(
                 coded.codes, b, asked.levels, q, asked.sizes, coded.scales, coded.slack, log_prior, b - first,
-                scratch.scores, scratch.highs, scratch.lows,
+                scratch.scores, scratch.highs,
             )  # fmt: skip
     for q in range(fours, Q):
         for b in range(start, stop):
             hold_one(
                 coded.codes, b, asked.levels, q, asked.sizes, coded.scales, coded.slack, log_prior, b - first,
-                scratch.scores, scratch.highs, scratch.lows,
+                scratch.scores, scratch.highs,
             )  # fmt: skip
 
 
@@ -232,8 +231,8 @@ def where(rows: I32, wanted: I32) -> tuple[I32, I32]:
 
 
 @njit(cache=True)
-def worth_it(scores: F32, slack: F32, highs: F32, norm: F32, floor: F32, found: I32) -> int:
-    """Places of all whose score may reach a floor, ascending; gives how many, or -1 where `found` has no room.
+def worth_it(scores: F32, slack: F32, highs: F32, norm: F32, floor: F32, found: I32) -> tuple[int, int]:
+    """Places of all whose score may reach a floor, ascending.
 
     Args:
         scores: (M,) rounded up to whole blocks.
@@ -242,32 +241,45 @@ def worth_it(scores: F32, slack: F32, highs: F32, norm: F32, floor: F32, found: 
         norm: the state's length.
         floor: what the upper end of a score must reach.
         found: out.
+
+    Returns:
+        How many, or -1 where `found` has no room; and how many of them reach the floor in any case.
     """
-    count = 0
+    hot, blocks, count, sure = np.empty(len(highs), np.int32), 0, 0, 0
     for b in range(len(highs)):
-        if highs[b] < floor:
-            continue
+        hot[blocks] = b
+        blocks += highs[b] >= floor
+    for at in range(blocks):
         if count + ROWS > len(found):
-            return -1
-        for i in range(b * ROWS, (b + 1) * ROWS):
-            found[count] = i
-            count += scores[i] + slack[i] * norm >= floor
-    return count
+            return -1, 0
+        block = np.int64(hot[at])
+        bits = reaching(scores, slack, block, norm, floor)
+        while bits:
+            found[count] = block * ROWS + lowest_bit(bits)
+            count += 1
+            bits &= bits - 1
+        bits = reaching(scores, slack, block, -norm, floor)
+        while bits:
+            sure += 1
+            bits &= bits - 1
+    return count, sure
 
 
 @njit(cache=True)
-def floor_of(lows: F32, heavy: F32, limit: int) -> F32:
-    """What is not above the `limit`th best score, nor above `heavy`, by what the greatest of blocks must reach."""
-    reached = 0
-    for b in range(len(lows)):
-        reached += lows[b] >= heavy
-    if reached >= limit:
-        return heavy
-    apart = GROUP // ROWS
-    groups = np.full((len(lows) + apart - 1) // apart, -1e30)
-    for b in range(len(lows)):
-        groups[b // apart] = max(groups[b // apart], np.float64(lows[b]))
-    return min(heavy, np.float32(kth_smallest(groups, len(groups) - limit)))  # as many groups have a row above it
+def floor_of(highs: F32, slack: F32, norm: F32, limit: int) -> F32:
+    """What at least `limit` scores reach, by what the greatest of blocks cannot exceed; see `worth_it`."""
+    apart, widest = GROUP // ROWS, np.float32(0.0)
+    groups = np.full((len(highs) + apart - 1) // apart, -1e30)
+    for b in range(len(highs)):
+        groups[b // apart] = max(groups[b // apart], np.float64(highs[b]))
+    for i in range(len(highs) * ROWS):
+        widest = slack[i] if slack[i] > widest else widest
+    return np.float32(kth_smallest(groups, len(groups) - limit) - 2.0 * np.float64(widest) * np.float64(norm))
+
+
+@njit(cache=True)
+def _rounded(floor: F32) -> F32:
+    return floor - np.float32(4e-7) * abs(floor)  # the ends of scores are rounded by less
 
 
 @njit(cache=True, nogil=True)
@@ -291,10 +303,12 @@ def answer(
     """
     blocks = (len(log_prior) + ROWS - 1) // ROWS
     scores, norm, found = scratch.scores[q], asked.sizes[q, 1], scratch.found
-    heavy = np.float32(part[0] + math.log(HEAVY * part[1]))
-    floor = floor_of(scratch.lows[q, :blocks], heavy, len(best))
-    floor -= np.float32(4e-7) * abs(floor)  # what the ends were rounded by
-    count = worth_it(scores, coded.slack, scratch.highs[q, :blocks], norm, floor, found)
+    highs, slack = scratch.highs[q, :blocks], coded.slack
+    floor = _rounded(np.float32(part[0] + math.log(HEAVY * part[1])))
+    count, sure = worth_it(scores, slack, highs, norm, floor, found)
+    if sure < len(best) and count >= 0:  # the last of the best may be below
+        floor = min(floor, _rounded(floor_of(highs, slack, norm, len(best))))
+        count, sure = worth_it(scores, slack, highs, norm, floor, found)
     if count < 0:
         return -1
     places = found[:count]

@@ -169,9 +169,9 @@ def test_of_rows_that_were_picked_before_only_the_others_are_coded(monkeypatch: 
     codes, rng, coded = RowCodes(64), np.random.default_rng(3), []
     code = live_codes.live_scan.code_rows
 
-    def noted(table: F32, place: I32, buffer: F32, rows: I32, *rest: Any) -> None:
+    def noted(table: Any, rows: I32, *rest: Any) -> None:
         coded.append(len(rows))
-        code(table, place, buffer, rows, *rest)
+        code(table, rows, *rest)
 
     monkeypatch.setattr(live_codes.live_scan, "code_rows", noted)
     codes.keep_up(table, (NOTHING, table), N)
