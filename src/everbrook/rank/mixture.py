@@ -119,12 +119,12 @@ class Mixture:
         return [distinct(np.concatenate(own), self._stamp) for own in found]
 
     def weigh(self, query: Query, shown: I32, more: I32, left_out: I32) -> Weighed:
-        """Every layer's probability for the candidates; see `Asked`."""
-        return self.weigh_all([Asked(query, shown, more, left_out)])[0]
+        """Every layer's probability for the candidates, with what there is to learn from; see `Asked`."""
+        return weigh_all(self, [Asked(query, shown, more, left_out)], features=True)[0]
 
     def weigh_all(self, asked: Sequence[Asked]) -> list[Weighed]:
         """Every layer's probability for the candidates of several queries."""
-        return weigh_all(self, asked) if asked else []
+        return weigh_all(self, asked, features=False) if asked else []
 
     # -- learning ------------------------------------------------------------------------------------------------
 

@@ -19,37 +19,53 @@ def sound(mass):  # type: ignore[no-untyped-def]
     return mass if 0.0 <= mass <= 1.001 else 0.0
 
 
+# Each of the loops below does one thing to arrays that begin at 0, for then the compiler does several at a time. What
+# is said of a list's candidates lies column by column, so that they are long.
+
+
 @njit(cache=True)
-def complete(mass, rest, popular, base_weights, uniform, out, base):  # type: ignore[no-untyped-def]
+def _with_rest(mass, rest, base, out):  # type: ignore[no-untyped-def]
+    for i in range(len(out)):
+        out[i] = sound(mass[i]) + rest * base[i]
+
+
+@njit(cache=True)
+def _with_uniform(mass, rest, weight, out, base):  # type: ignore[no-untyped-def]
+    for i in range(len(out)):
+        p = sound(mass[i]) + rest
+        out[i] = p
+        base[i] += weight * p
+
+
+@njit(cache=True)
+def complete(mass, rest, popular, base_weights, uniform, first, out, base):  # type: ignore[no-untyped-def]
     """Turn mass and rest into probabilities; the base is the pool of the first `popular` columns.
 
     Args:
-        mass: (M, E) what each column gives each item.
+        mass: (E, S) what each column gives each item.
         rest: (E,) what each column leaves to the base; NaN where asleep.
         popular: how many leading columns are popularities, whose own base is `uniform`.
         base_weights: (popular,) their weights in the base.
         uniform: one over the number of items.
-        out: (M, E), out: probabilities; 0 where asleep.
-        base: (M,), out.
+        first: of the M items that are looked at.
+        out: (E, S), out: probabilities; 0 where asleep.
+        base: (M,) float64, out.
     """
-    rows, columns = mass.shape
-    awake = 0.0
+    last, awake = first + len(base), 0.0
+    base[:] = 0.0
     for e in range(popular):
-        if not np.isnan(rest[e]):
+        if np.isnan(rest[e]):
+            out[e, first:last] = 0.0
+        else:
             awake += base_weights[e]
-    for i in range(rows):
-        total = 0.0
-        for e in range(popular):
-            if np.isnan(rest[e]):
-                out[i, e] = 0.0
-            else:
-                p = sound(mass[i, e]) + rest[e] * uniform
-                out[i, e] = p
-                total += base_weights[e] * p
-        b = total / awake if awake > 0.0 else uniform
-        base[i] = b
-        for e in range(popular, columns):
-            out[i, e] = 0.0 if np.isnan(rest[e]) else sound(mass[i, e]) + rest[e] * b
+            _with_uniform(mass[e, first:last], rest[e] * uniform, base_weights[e], out[e, first:last], base)
+    for i in range(len(base)):
+        base[i] = base[i] / awake if awake > 0.0 else uniform
+    for e in range(popular, len(mass)):
+        if np.isnan(rest[e]):
+            out[e, first:last] = 0.0
+        else:
+            _with_rest(mass[e, first:last], np.float64(rest[e]), base, out[e, first:last])
 
 
 @njit(cache=True)
@@ -178,23 +194,16 @@ def learn_judged(p, awake, buckets, rates, base_weights, pools, top, losses, q, 
 
 
 @njit(cache=True)
-def blend(p, awake, pools, buckets, top, pooled, final):  # type: ignore[no-untyped-def]
-    """Pool the columns for every candidate, and insure all but the stacker.
+def blend_weights(awake, pools, buckets, top):  # type: ignore[no-untyped-def]
+    """(J + 1, E) what each column weighs in each pool and in all but the stacker together; and the stacker's share.
 
     Args:
-        p: (M, E) columns; 0 where asleep.
         awake: (E,)
         pools: (J, C, E) weights.
         buckets: (J,) which row of each pool applies.
-        top: (J + 1 + E,) the insurance's weights; the stacker's is left to the caller.
-        pooled: (M, J), out.
-        final: (M,), out.
-
-    Returns:
-        The stacker's share of the weight that is awake.
+        top: (J + 1 + E,) the insurance's weights.
     """
-    rows, columns = p.shape
-    count = len(buckets)
+    count, columns = len(buckets), len(awake)
     weights = np.zeros((count + 1, columns), np.float32)
     total = 0.0
     for j in range(count):
@@ -215,35 +224,55 @@ def blend(p, awake, pools, buckets, top, pooled, final):  # type: ignore[no-unty
             weights[count, e] = top[count + 1 + e] / total
             for j in range(count):
                 weights[count, e] += top[j] / total * weights[j, e]
-    for i in range(rows):
-        for j in range(count):
-            s = np.float32(0.0)
-            for e in range(columns):
-                s += p[i, e] * weights[j, e]
-            pooled[i, j] = s
-        s = np.float32(0.0)
-        for e in range(columns):
-            s += p[i, e] * weights[count, e]
-        final[i] = s
-    return top[count] / total
+    return weights, top[count] / total
 
 
 @njit(cache=True)
-def leave_out(p, base, left):  # type: ignore[no-untyped-def]
-    """Probabilities given that the last `left` rows cannot come; p (M, E) and base (M,) of the others, in place."""
-    kept, columns = len(p) - left, p.shape[1]
-    for e in range(columns):
-        gone = np.float32(0.0)
-        for i in range(kept, len(p)):
-            gone += p[i, e]
-        stay = np.float32(1.0) - min(gone, np.float32(0.999))
-        for i in range(kept):
-            p[i, e] /= stay
+def _add(p, weight, out):  # type: ignore[no-untyped-def]
+    for i in range(len(out)):
+        out[i] += p[i] * weight
+
+
+@njit(cache=True)
+def blend(p, awake, pools, buckets, top, first, pooled, final):  # type: ignore[no-untyped-def]
+    """Pool the columns for every candidate, and insure all but the stacker.
+
+    Args:
+        p: (E, S) columns; 0 where asleep.
+        awake: (E,)
+        pools: see `blend_weights`.
+        buckets: see `blend_weights`.
+        top: see `blend_weights`; the stacker's is left to the caller.
+        first: of the M candidates that are looked at.
+        pooled: (J, S) zeros, out.
+        final: (M,), out.
+
+    Returns:
+        The stacker's share of the weight that is awake.
+    """
+    count, last = len(buckets), first + len(final)
+    weights, share = blend_weights(awake, pools, buckets, top)
+    insured = np.zeros(len(final), np.float32)
+    for e in range(len(p)):
+        if awake[e]:
+            for j in range(count):
+                _add(p[e, first:last], weights[j, e], pooled[j, first:last])
+            _add(p[e, first:last], weights[count, e], insured)
+    for i in range(len(final)):
+        final[i] = insured[i]
+    return share
+
+
+@njit(cache=True)
+def leave_out(p, left):  # type: ignore[no-untyped-def]
+    """Probabilities (M,) given that the last `left` items cannot come, of the others, in place."""
+    kept = len(p) - left
     gone = np.float32(0.0)
     for i in range(kept, len(p)):
-        gone += base[i]
+        gone += p[i]
+    stay = np.float32(1.0) - min(gone, np.float32(0.999))
     for i in range(kept):
-        base[i] /= np.float32(1.0) - min(gone, np.float32(0.999))
+        p[i] /= stay
 
 
 @njit(cache=True)
@@ -255,30 +284,36 @@ def pool_all(  # type: ignore[no-untyped-def]
     Args:
         starts: (B + 1,) where each list's candidates begin.
         left: (B,) how many of the last candidates of each list cannot come.
-        mass: (S, E) see `complete`.
+        mass: (E, S) see `complete`; it may be longer.
         rest: (B, E) see `complete`.
         awake: (B, E)
         popular: see `complete`.
         base_weights: see `complete`.
         uniform: see `complete`.
-        pools: see `blend`.
-        buckets: (B, J) see `blend`.
-        top: see `blend`.
+        pools: see `blend_weights`.
+        buckets: (B, J) see `blend_weights`.
+        top: see `blend_weights`.
 
     Returns:
-        (S, E) probabilities, (S,) their base, (S, J) pools, (S,) all but the stacker insured, and (B,) the stacker's
+        (E, S) probabilities, (S,) their base, (J, S) pools, (S,) all but the stacker insured, and (B,) the stacker's
         share. Of what cannot come, pools and insured are not computed.
     """
-    S, J = len(mass), buckets.shape[1]
-    p, base = np.empty_like(mass), np.empty(S, np.float32)
-    pooled, final, shares = np.zeros((S, J), np.float32), np.zeros(S), np.empty(len(left))
+    columns, S = len(mass), starts[-1]
+    p, base = np.empty((columns, S), np.float32), np.empty(S, np.float32)
+    pooled, final = np.zeros((buckets.shape[1], S), np.float32), np.zeros(S)
+    shares, exact = np.empty(len(left)), np.empty(S)
     for b in range(len(left)):
         start, stop = starts[b], starts[b + 1]
-        complete(mass[start:stop], rest[b], popular, base_weights, uniform, p[start:stop], base[start:stop])
+        complete(mass, rest[b], popular, base_weights, uniform, start, p, exact[start:stop])
+        for i in range(start, stop):
+            base[i] = exact[i]
         if left[b] > 0:
-            leave_out(p[start:stop], base[start:stop], left[b])
+            for e in range(columns):
+                if awake[b, e]:
+                    leave_out(p[e, start:stop], left[b])
+            leave_out(base[start:stop], left[b])
         stop -= left[b]
-        shares[b] = blend(p[start:stop], awake[b], pools, buckets[b], top, pooled[start:stop], final[start:stop])
+        shares[b] = blend(p, awake[b], pools, buckets[b], top, start, pooled, final[start:stop])
     return p, base, pooled, final, shares
 
 
@@ -308,7 +343,7 @@ def stack_all(starts, shown, left, pooled, choice, inside, shares, pooled_share,
         starts: see `pool_all`.
         shown: (B,) how many of the first candidates of each list may be shown.
         left: see `pool_all`.
-        pooled: (S, J)
+        pooled: (J, S)
         choice: (S,) the softmax over each list's shown.
         inside: see `share_inside`.
         shares: (B,) the stacker's share of what is insured.
@@ -321,7 +356,7 @@ def stack_all(starts, shown, left, pooled, choice, inside, shares, pooled_share,
     stacked, found = np.zeros(len(final)), np.empty(len(shown))
     for b in range(len(shown)):
         start, stop = starts[b], starts[b + 1] - left[b]
-        among = mean_of(pooled[start:stop])
+        among = mean_of(pooled, start, stop)
         found[b] = among[: shown[b]].sum()
         own = choice[start : start + shown[b]]
         stacked[start:stop] = stacked_of(among, own, share_inside(inside, found[b]), found[b], pooled_share)
@@ -331,16 +366,20 @@ def stack_all(starts, shown, left, pooled, choice, inside, shares, pooled_share,
 
 
 @njit(cache=True)
-def mean_of(pooled):  # type: ignore[no-untyped-def]
-    """(M,) the mean of (M, J) pools."""
-    rows, count = pooled.shape
-    out = np.empty(rows)
-    for i in range(rows):
-        total = 0.0
-        for j in range(count):
-            total += pooled[i, j]
-        out[i] = total / count
+def mean_of(pooled, start, stop):  # type: ignore[no-untyped-def]
+    """The mean of (J, S) pools, from one candidate to before another."""
+    out = np.zeros(stop - start)
+    for j in range(len(pooled)):
+        _sum(pooled[j, start:stop], out)
+    for i in range(len(out)):
+        out[i] /= len(pooled)
     return out
+
+
+@njit(cache=True)
+def _sum(more, out):  # type: ignore[no-untyped-def]
+    for i in range(len(out)):
+        out[i] += more[i]
 
 
 @njit(cache=True)

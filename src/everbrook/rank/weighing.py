@@ -22,6 +22,8 @@ POOLED_SHARE = 0.02
 """Of the pools in the stacker's probability, so that no single event can cost it more than ln(1 / share) against them:
 one surprise must not move the insurance's weight away from what is best in the long run."""
 
+_BESIDE = 24  # room between columns: were they one block, every kernel of the families would be compiled for that too
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -42,7 +44,7 @@ class Weighed:
     p: F32  # (M, E) columns
     awake: Bool  # (E,)
     pooled: F32  # (M, J)
-    x: F32  # (shown, F) the stacker's features
+    x: F32  # (shown, F) the stacker's features; (0, F) where they were not wanted
     choice: F64  # (shown,) the stacker's softmax over the shown
     stacked: F64  # (M,) the stacker's probability
     inside: float  # what the pools give the shown together
@@ -50,13 +52,14 @@ class Weighed:
     buckets: I64  # (J,)
 
 
-def weigh_all(mixture: Mixture, asked: Sequence[Asked]) -> list[Weighed]:
+def weigh_all(mixture: Mixture, asked: Sequence[Asked], features: bool) -> list[Weighed]:
     """Every layer's probability for the candidates of several queries.
 
     Args:
         mixture: whose experts and layers.
         asked: what is to be weighed. In the arrays below lie together: the shown of the first, what is asked about
             beside them, what is left out, and then those of the next.
+        features: whether the stacker's features are wanted, to learn from them.
     """
     queries = [one.query for one in asked]
     rows: I32 = np.concatenate(
@@ -64,15 +67,16 @@ def weigh_all(mixture: Mixture, asked: Sequence[Asked]) -> list[Weighed]:
     )
     sizes = np.array([(len(one.shown), len(one.more), len(one.left_out)) for one in asked], np.int64)
     starts: I64 = np.concatenate((np.zeros(1, np.int64), np.cumsum(sizes.sum(axis=1))))
-    mass, rest = _said(mixture, queries, rows, starts.tolist())
+    mass, rest = _said(mixture, queries, rows, starts.tolist())  # (E, at least S), (B, E)
     awake, buckets = ~np.isnan(rest), contexts.of_queries(queries)
     p, base, pooled, final, shares = pool_all(
         starts, sizes[:, 2], mass, rest, awake, mixture.popular, mixture.base_weights, 1.0 / max(mixture.n_items, 1),
         mixture.pools, buckets, mixture.top,
     )  # fmt: skip
     x, choice = mixture.stacker.choose(
-        (starts, sizes[:, 0]), rows, (p, base, pooled), queries, contexts.for_stacks(buckets), mixture.first_seen_ms
-    )
+        (starts, sizes[:, 0]), rows, (p, awake, base, pooled), queries, contexts.for_stacks(buckets),
+        mixture.first_seen_ms, features,
+    )  # fmt: skip
     stacked, inside = stack_all(
         starts, sizes[:, 0], sizes[:, 2], pooled, choice, mixture.stacker.inside, shares, POOLED_SHARE, final
     )
@@ -82,16 +86,17 @@ def weigh_all(mixture: Mixture, asked: Sequence[Asked]) -> list[Weighed]:
     ):
         own, first = slice(start, start + shown + more), slice(start, start + shown)
         found.append(Weighed(
-            rows[own], shown, p[own], awake[b], pooled[own], x[first], choice[first], stacked[own], within, final[own],
-            buckets[b],
+            rows[own], shown, p[:, own].T, awake[b], pooled[:, own].T, x[:, first].T, choice[first], stacked[own],
+            within, final[own], buckets[b],
         ))  # fmt: skip
     return found
 
 
 def _said(mixture: Mixture, queries: list[Query], rows: I32, starts: list[int]) -> tuple[F32, F32]:
-    """(S, E) what every column gives the rows, and (B, E) what it leaves to the base, family by family."""
-    columns = len(mixture.columns)
-    mass, rest = np.empty((len(rows), columns), np.float32), np.empty((len(queries), columns), np.float32)
+    """(E, at least S) what every column gives the rows, and (B, E) what it leaves to the base, family by family."""
+    columns, room = len(mixture.columns), len(rows) + _BESIDE
+    whole, rest = np.empty((columns, room), np.float32), np.empty((len(queries), columns), np.float32)
+    mass = whole[:, : len(rows)].T
     first = 0
     for family in mixture.experts:
         stop = first + len(family.names)
@@ -103,4 +108,4 @@ def _said(mixture: Mixture, queries: list[Query], rows: I32, starts: list[int]) 
                 own = slice(starts[b], starts[b + 1])
                 family.score(query, rows[own], mass[own, first:stop], rest[b, first:stop])
         first = stop
-    return mass, rest
+    return whole, rest

@@ -214,7 +214,8 @@ def test_lists_that_are_weighed_together_are_those_weighed_alone(known: tuple[Mi
     for one, own in zip(asked, mixture.weigh_all(asked), strict=True):
         alone = mixture.weigh(one.query, one.shown, one.more, one.left_out)
         assert (own.shown, own.inside) == (alone.shown, alone.inside)
-        for name in ("rows", "p", "awake", "pooled", "x", "choice", "stacked", "final", "buckets"):
+        assert alone.x.shape == (len(one.shown), mixture.stacker.width)
+        for name in ("rows", "p", "awake", "pooled", "choice", "stacked", "final", "buckets"):
             np.testing.assert_array_equal(getattr(own, name), getattr(alone, name), err_msg=name)
     assert mixture.weigh_all([]) == []
 

@@ -27,11 +27,22 @@ def each(uniform: float, events: int) -> np.ndarray:
     return np.full(events, uniform)
 
 
+def _completed(m: Made, rest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(M, E) probabilities and (M,) their base, in the middle of columns that hold others' before and after."""
+    around, rows = 3, len(m.mass)
+    mass = np.full((m.mass.shape[1], rows + 2 * around), 0.5, np.float32)
+    mass[:, around:-around] = m.mass.T
+    out, base = np.full_like(mass, 7.0), np.empty(rows)
+    pools.complete(mass, rest, len(m.base), m.base, UNIFORM, around, out, base)
+    assert (out[:, :around] == 7.0).all()
+    assert (out[:, -around:] == 7.0).all()
+    return out[:, around:-around].T, base
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_completing_gives_each_column_its_mass_and_its_part_of_the_base(seed: int) -> None:
     m = made(seed)
-    out, base = np.empty_like(m.mass), np.empty(len(m.mass), np.float32)
-    pools.complete(m.mass, m.rest[0], len(m.base), m.base, UNIFORM, out, base)
+    out, base = _completed(m, m.rest[0])
     for i, mass in enumerate(m.mass.tolist()):
         p, told = m.slow.completed(mass, m.rest[0].tolist(), UNIFORM)
         np.testing.assert_allclose(out[i], p, rtol=1e-5)
@@ -42,8 +53,7 @@ def test_without_any_popularity_awake_the_base_is_uniform() -> None:
     m = made(0)
     rest = m.rest[0].copy()
     rest[: len(m.base)] = np.nan
-    out, base = np.empty_like(m.mass), np.empty(len(m.mass), np.float32)
-    pools.complete(m.mass, rest, len(m.base), m.base, UNIFORM, out, base)
+    _, base = _completed(m, rest)
     np.testing.assert_allclose(base, UNIFORM, rtol=1e-6)
 
 
@@ -103,9 +113,11 @@ def test_what_is_blended_is_what_is_learned(seed: int) -> None:
     m = made(seed)
     awake = ~np.isnan(m.rest[0])
     p = np.array([m.slow.completed(mass, m.rest[0].tolist(), UNIFORM)[0] for mass in m.mass.tolist()], np.float32)
-    blended, final = np.empty((len(p), m.buckets.shape[1]), np.float32), np.empty(len(p))
-    share = pools.blend(p, awake, m.pools, m.buckets[0], m.top, blended, final)
-    count = m.buckets.shape[1]
+    count, before = m.buckets.shape[1], 2
+    blended, final = np.zeros((count, len(p)), np.float32), np.empty(len(p) - before)
+    share = pools.blend(np.ascontiguousarray(p.T), awake, m.pools, m.buckets[0], m.top, before, blended, final)
+    assert (blended[:, :before] == 0.0).all()
+    p, blended = p[before:], blended[:, before:].T
     for i, row in enumerate(p.astype(np.float64).tolist()):
         q = [pool_of(m.pools[j, c].tolist(), row, awake.tolist()) for j, c in enumerate(m.buckets[0])]
         np.testing.assert_allclose(blended[i], q, rtol=1e-5)
@@ -144,9 +156,17 @@ def test_nobody_awake_moves_nothing() -> None:
 
 @pytest.mark.parametrize("fault", [np.nan, np.inf, -0.5, 7.0])
 def test_an_expert_that_gives_no_probability_gives_nothing(fault: float) -> None:
-    mass = np.array([[0.5, fault], [0.25, 0.2]], np.float32)
-    out, base = np.empty_like(mass), np.empty(2, np.float32)
-    pools.complete(mass, np.array([0.25, 0.5], np.float32), 1, np.ones(1), UNIFORM, out, base)
+    mass = np.array([[0.5, 0.25], [fault, 0.2]], np.float32)
+    out, base = np.empty_like(mass), np.empty(2)
+    pools.complete(mass, np.array([0.25, 0.5], np.float32), 1, np.ones(1), UNIFORM, 0, out, base)
     assert np.isfinite(out).all()
-    assert out[0, 1] == pytest.approx(0.5 * base[0])
+    assert out[1, 0] == pytest.approx(0.5 * base[0])
     assert out[1, 1] == pytest.approx(0.2 + 0.5 * base[1])
+
+
+@pytest.mark.parametrize("left", [0, 1, 7])
+def test_what_cannot_come_gives_what_it_had_to_the_others_in_proportion(left: int) -> None:
+    p = np.random.default_rng(left).dirichlet(np.ones(30)).astype(np.float32)
+    out = p.copy()
+    pools.leave_out(out, left)
+    np.testing.assert_allclose(out[: 30 - left], p[: 30 - left] / p[: 30 - left].sum(), rtol=1e-5)

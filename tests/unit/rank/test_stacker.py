@@ -73,9 +73,30 @@ def test_a_fresh_stacker_says_what_the_first_pool_says() -> None:
     stacker = Stacker(columns=3, pools=2, contexts=4)
     p = rng.uniform(0.0, 0.2, (8, 3)).astype(np.float32)
     pooled = rng.uniform(0.01, 0.1, (8, 2)).astype(np.float32)
-    x = np.empty((8, stacker.width), np.float32)
-    module.lay_out(p, np.log(p), np.log(p.mean(axis=1)), np.log(pooled), x)
+    x = np.zeros((stacker.width, 8), np.float32)
+    base, awake = p.mean(axis=1), np.ones(3, np.bool_)
+    module.lay_out(np.ascontiguousarray(p.T), awake, base, np.ascontiguousarray(pooled.T), 0, x, 0)
+    x = x.T
     np.testing.assert_allclose(stacker.probabilities(x, 0), pooled[:, 0] / pooled[:, 0].sum(), rtol=1e-5)
+
+
+def test_features_are_logarithms_against_the_base_and_nothing_where_nothing_was_said() -> None:
+    rng = np.random.default_rng(9)
+    before, rows = 3, 40
+    p = (10.0 ** rng.uniform(-14, 0, (4, before + rows))).astype(np.float32)
+    p[1, 7], p[3] = 0.0, 0.0
+    pooled, base = p[:2] + np.float32(1e-6), (10.0 ** rng.uniform(-9, 0, rows)).astype(np.float32)
+    around = np.full((6, 2 + rows), 7.0, np.float32)
+    module.lay_out(p, np.array([True, True, True, False]), base, pooled, before, around, 2)
+    assert (around[:, :2] == 7.0).all()
+    x = around[:, 2:]
+    for e in range(4):
+        for i in range(rows):
+            given = float(p[e, before + i])
+            ratio = math.log(max(given, 1e-12)) - math.log(base[i])
+            expected = min(max(ratio, -module.CLIP), module.CLIP) if given > 0.0 else 0.0
+            assert x[e, i] == pytest.approx(expected, abs=5e-6)
+    np.testing.assert_allclose(x[4:], np.log(pooled[:, before:].astype(np.float64)), rtol=4e-7, atol=2e-7)
 
 
 def test_facts_tell_where_a_candidate_stands_in_the_history() -> None:
@@ -85,12 +106,13 @@ def test_facts_tell_where_a_candidate_stands_in_the_history() -> None:
         history, session_n = rng.integers(0, 6, length).astype(np.int32), int(rng.integers(0, length + 1))
         now_ms = 1_750_000_000_000
         first = now_ms - rng.integers(0, 10**9, 6)
-        rows, stamp = np.arange(6, dtype=np.int32), np.zeros(6, np.int32)
-        out = np.full((6, FACTS), 7.0, np.float32)
-        module.facts(rows, history, session_n, first, now_ms, AGE_EDGES_MS, stamp, out)
+        rows, before = np.arange(6, dtype=np.int32), 2
+        out = np.full((FACTS, before + 6), 7.0, np.float32)
+        module.facts(rows, history, session_n, first, now_ms, AGE_EDGES_MS, before, out)
         for row in range(6):
-            np.testing.assert_allclose(out[row], _slow_facts(row, history.tolist(), session_n, now_ms - first[row]))
-        assert not stamp.any()
+            expected = _slow_facts(row, history.tolist(), session_n, now_ms - first[row])
+            np.testing.assert_allclose(out[:, before + row], expected)
+        assert (out[:, :before] == 7.0).all()
 
 
 def _slow_facts(row: int, history: list[int], session_n: int, age_ms: int) -> list[float]:
