@@ -106,8 +106,9 @@ class Expert(Protocol):
     Only `observe`, `grow` and `load` change anything; `propose`, `score` and `because` never do.
 
     A family may have more, which is used where it is there: `foresee(queries, limit)` is told of several queries before
-    they are asked about, `score_all(queries, rows, starts, mass, rest)` scores for several at once, and `is_slow` says
-    that learning takes so long that it is worth a thread.
+    they are asked about, `propose_all(queries, limit)` proposes for several at once and
+    `score_all(queries, rows, starts, mass, rest)` scores for them (both are given a `Portion`), and `is_slow` says that
+    learning takes so long that it is worth a thread.
     """
 
     @property

@@ -5,13 +5,17 @@ Memory, with H half-lives: 56 + 24 H bytes an item row, 8 + 12 H bytes for each 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from everbrook.models import transitions_asking as asking
 from everbrook.models import transitions_kernels as kernels
 from everbrook.models.decay import half_life_name, rates_per_s
 from everbrook.models.pairs import PairStore, widened
+from everbrook.models.portion import LastPortion, portion_of
 from everbrook.settings.transitions import TransitionsSettings
-from everbrook.types import F32, I32, Arrays, Query, Step
+from everbrook.types import F32, I32, I64, Arrays, Query, Step
 
 _BASE_HALF_LIVES_S = (3600.0, 0.0)
 
@@ -39,9 +43,16 @@ class Transitions:
         self._base_counts = np.zeros((0, len(self._base_rates)))
         self._base_last = np.zeros(1, np.int64)  # the last place is the clock of the totals
         self._base_totals = np.zeros(len(self._base_rates))
+        self._last: LastPortion[asking.Found] = LastPortion()
+
+    def forget_actor(self, actor: int) -> int:
+        """Nothing is kept of actors but the last answers, which go; none of them are rows."""
+        self._last.clear()
+        return 0
 
     def grow(self, items: int, actors: int) -> None:
         """Make room for item rows below `items`."""
+        self._last.clear()
         self._pairs.grow(items)
         self._base_counts = widened(self._base_counts, items)
         if len(self._base_counts) >= len(self._base_last):
@@ -52,6 +63,7 @@ class Transitions:
 
     def observe(self, step: Step, mass: F32, rest: F32) -> None:
         """Ask what follows, then count what did, event by event."""
+        self._last.clear()
         base = (self._base_counts, self._base_last, self._base_totals, self._base_rates)
         done, pairs = 0, self._pairs
         while True:
@@ -65,27 +77,38 @@ class Transitions:
 
     def propose(self, query: Query, limit: int) -> I32:
         """The followers with the greatest sum of masses over the columns."""
-        rows = kernels.propose(
-            query.now_ms, query.items, query.session_n, limit, self._pairs.arrays, self._rates, self._knobs, self._trust
-        )
-        return rows[rows >= 0].astype(np.int32)
+        return self.propose_all([query], limit)[0]
+
+    def propose_all(self, queries: Sequence[Query], limit: int) -> list[I32]:
+        """The same for each of B queries."""
+        which, found = self._found(queries)
+        best, counts = asking.best_all(which, limit, found)
+        return [best[b, :count] for b, count in enumerate(counts.tolist())]
 
     def score(self, query: Query, rows: I32, mass: F32, rest: F32) -> None:
         """Masses of the given items as followers of the query's last items."""
-        self._score(query, rows, mass, rest)
+        self.score_all([query], rows, [0, len(rows)], mass, rest[None])
+
+    def score_all(self, queries: Sequence[Query], rows: I32, starts: Sequence[int], mass: F32, rest: F32) -> None:
+        """The same for several queries; see `Popularity.score_all`."""
+        which, found = self._found(queries)
+        asking.look_up_all(which, rows, np.asarray(starts, np.int64), found, mass, rest)
+
+    def _found(self, queries: Sequence[Query]) -> tuple[I64, asking.Found]:
+        """One way through the rows serves every call for the same queries until something is learned."""
+        kept = self._last.answer(queries)
+        if kept is not None:
+            return kept
+        portion = portion_of(queries)
+        return self._last.put(portion, asking.find_all(
+            portion.items, portion.numbers, self._pairs.arrays, self._rates, self._knobs, self._trust
+        ))  # fmt: skip
 
     def because(self, query: Query, rows: I32) -> I32:
         """The asked item whose row gave the most mass, summed over the columns."""
-        K = len(self.names)
-        return self._score(query, rows, np.empty((len(rows), K), np.float32), np.empty(K, np.float32))
-
-    def _score(self, query: Query, rows: I32, mass: F32, rest: F32) -> I32:
-        best = np.empty(len(rows), np.int32)
-        kernels.score(
-            query.now_ms, query.items, query.session_n, rows, self._pairs.arrays, self._rates, self._knobs, self._trust,
-            mass, rest, best,
-        )  # fmt: skip
-        return best
+        return asking.bringers(
+            query.now_ms, query.items, query.session_n, rows, self._pairs.arrays, self._rates, self._knobs, self._trust
+        )
 
     def state(self) -> Arrays:
         """All counts and interpolation weights."""
@@ -99,6 +122,7 @@ class Transitions:
 
     def load(self, arrays: Arrays) -> None:
         """Take over all counts and interpolation weights."""
+        self._last.clear()
         self._pairs.load(
             {name.removeprefix("pairs."): array for name, array in arrays.items() if name.startswith("pairs.")}
         )

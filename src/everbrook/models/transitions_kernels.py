@@ -1,4 +1,4 @@
-"""Numba loops of the transitions expert: ask what follows, then count. Plain arrays in, nothing owned here.
+"""Numba loops by which the transitions expert learns: ask what follows, then count. Plain arrays, nothing owned here.
 
 Three kinds of pair counts for each of H half-lives: what came NEXT after an item, what came AFTER it within a window,
 and what came BEFORE it. Three readings: column h asks the last item what came next; column H + h asks the last few
@@ -26,7 +26,6 @@ from everbrook.models.pairs import (
     add_entry,
     find,
     freshen,
-    least,
     seconds_since_first,
     strengthen,
 )
@@ -240,28 +239,6 @@ def room_for_one(knobs: F64) -> int:
 
 
 @njit(cache=True)
-def ask(
-    now_ms: int, items: I32, session_n: int, store: Store, rates: F64, knobs: F64, trust: F64, rest: F32
-) -> tuple[int, I32, F64]:
-    """What `score` and `propose` have in common: the rows to ask, what a count in each weighs, the base's rest."""
-    H, asked = rates.shape[0], int(knobs[QUERY_WINDOW])
-    found, inside = np.empty(asked, np.int32), np.empty(asked, np.bool_)
-    share, evidence = np.zeros((asked, 3 * H)), np.empty(3 * H)
-    now = seconds_since_first(now_ms, store[6])
-    m = last_items(items, items.shape[0], session_n, asked, found, inside)
-    shares_of_rows(now, found, inside, m, store, rates, knobs, share, evidence)
-    for col in range(3 * H):
-        if evidence[col] <= 0.0:
-            rest[col] = np.nan
-            continue
-        lam = trust[col, bucket_of(evidence[col]), 0]
-        rest[col] = lam
-        for j in range(m):
-            share[j, col] *= 1.0 - lam
-    return now, found[:m], share
-
-
-@njit(cache=True)
 def table_for(n: int) -> I32:
     """An empty open-addressing table for n numbers."""
     size = 16
@@ -278,84 +255,3 @@ def slot_in(table: I32, known: I32, item: int) -> int:
     while table[slot] >= 0 and known[table[slot]] != item:
         slot = (slot + 1) & mask
     return slot
-
-
-@njit(cache=True)
-def score(
-    now_ms: int, items: I32, session_n: int, rows: I32, store: Store, rates: F64, knobs: F64, trust: F64,
-    mass: F32, rest: F32, best: I32,
-) -> None:  # fmt: skip
-    """Mass of the given rows and rest; `best` (M,) is the item of the history that gave most, -1 where none did."""
-    head, _, others, last, counts, _, _ = store
-    H, back, M = rates.shape[0], knobs[BACKWARD], rows.shape[0]
-    now, found, share = ask(now_ms, items, session_n, store, rates, knobs, trust, rest)
-    table = table_for(M)
-    same = np.full(M, -1, np.int32)  # a row that is asked for twice takes its answer from the first
-    for m in range(M):
-        slot = slot_in(table, rows, rows[m])
-        same[m] = table[slot]
-        if table[slot] < 0:
-            table[slot] = m
-    for m in range(M):
-        best[m] = -1
-        for col in range(3 * H):
-            mass[m, col] = 0.0
-    most = np.zeros(M)
-    for j in range(found.shape[0]):
-        start, seen = head[found[j], OFFSET], max(now, head[found[j], TOUCHED])
-        for e in range(start, start + head[found[j], LENGTH]):
-            m = table[slot_in(table, rows, others[e])]
-            if m < 0:
-                continue
-            dt = float(seen - last[e])
-            sum_ = 0.0
-            for h in range(H):
-                f = fade(dt * rates[h])
-                after = counts[e, AFTER * H + h] * f
-                x, y = share[j, h] * counts[e, h] * f, share[j, H + h] * after
-                z = share[j, 2 * H + h] * (after + back * counts[e, BEFORE * H + h] * f)
-                mass[m, h] += x
-                mass[m, H + h] += y
-                mass[m, 2 * H + h] += z
-                sum_ += x + y + z
-            if sum_ > most[m]:
-                most[m] = sum_
-                best[m] = found[j]
-    for m in range(M):
-        if same[m] >= 0:
-            best[m] = best[same[m]]
-            for col in range(3 * H):
-                mass[m, col] = mass[same[m], col]
-
-
-@njit(cache=True)
-def propose(
-    now_ms: int, items: I32, session_n: int, limit: int, store: Store, rates: F64, knobs: F64, trust: F64
-) -> I64:
-    """The items with the greatest sum of masses over the columns, best first; -1 from where there is none."""
-    head, _, others, last, counts, _, _ = store
-    H, back = rates.shape[0], knobs[BACKWARD]
-    now, found, share = ask(now_ms, items, session_n, store, rates, knobs, trust, np.empty(3 * H, np.float32))
-    most = 0
-    for j in range(found.shape[0]):
-        most += head[found[j], LENGTH]
-    table, known, value = table_for(most), np.empty(most, np.int32), np.zeros(most)
-    n = 0
-    for j in range(found.shape[0]):
-        start, seen = head[found[j], OFFSET], max(now, head[found[j], TOUCHED])
-        for e in range(start, start + head[found[j], LENGTH]):
-            slot = slot_in(table, known, others[e])
-            if table[slot] < 0:
-                table[slot], known[n] = n, others[e]
-                n += 1
-            dt = float(seen - last[e])
-            sum_ = 0.0
-            for h in range(H):
-                after = (share[j, H + h] + share[j, 2 * H + h]) * counts[e, AFTER * H + h]
-                before = share[j, 2 * H + h] * back * counts[e, BEFORE * H + h]
-                sum_ += fade(dt * rates[h]) * (share[j, h] * counts[e, h] + after + before)
-            value[table[slot]] -= sum_
-    out = least(value[:n], limit)
-    for i in range(out.shape[0]):
-        out[i] = known[out[i]] if value[out[i]] < 0.0 else -1
-    return out

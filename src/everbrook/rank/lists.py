@@ -12,6 +12,7 @@ from everbrook.models.members import among
 from everbrook.rank.exploring import explored
 from everbrook.rank.mixture import Mixture
 from everbrook.rank.shaping import Shaping
+from everbrook.rank.union import best_places
 from everbrook.rank.variety import varied
 from everbrook.rank.weighing import Asked, Weighed
 from everbrook.types import F64, I32, I64, NO_ROW, Bool, Query
@@ -110,20 +111,8 @@ def _made(mixture: Mixture, wish: Wish, scan: int) -> Steps[Listed]:
     final = weighed.final[: weighed.shown]
     if wish.match is not None:
         final = of_both(final, shown, wish.match)
-    places = _best(final, weighed.rows, min(wish.k, weighed.shown))
+    places = best_places(final, weighed.rows[: len(final)], wish.k)
     return Listed(weighed.rows[places], final[places], weighed, places)
-
-
-def _best(final: F64, rows: I32, k: int) -> I32:
-    """Where the k best candidates are, best first; equal ones in the order of their rows."""
-    best = np.argpartition(-final, k - 1)[:k] if 0 < k < len(final) else np.arange(k)
-    if 0 < k < len(final):
-        last = final[best].min()
-        level = np.flatnonzero(final == last)
-        if len(level) > 1:  # some may have been left out for no reason
-            above = best[final[best] > last]
-            best = np.concatenate((above, level[np.argsort(rows[level])][: k - len(above)]))
-    return best[np.lexsort((rows[best], -final[best]))].astype(np.int32)
 
 
 def _shaped(mixture: Mixture, wish: Wish, shaping: Shaping, shown: I32) -> Steps[Listed]:
@@ -139,7 +128,7 @@ def _shaped(mixture: Mixture, wish: Wish, shaping: Shaping, shown: I32) -> Steps
         final[:m] = of_both(final[:m], shown, wish.match)
     final *= shaping.factors(mixture, weighed)
     free = min(wish.k - len(pinned), m)
-    pool = _best(final[:m], weighed.rows, min(m, max(free, min(m, shaping.pool))))
+    pool = best_places(final[:m], weighed.rows[:m], max(free, shaping.pool))
     ranked, rest = pool[:free], pool[free:]
     if (shaping.diversity or shaping.calibration) and free > 0:
         ranked, rest = _varied(shaping, weighed.rows, final, pool, free)

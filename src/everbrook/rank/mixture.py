@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from everbrook.models.portion import Portion
 from everbrook.rank import beside, contexts
 from everbrook.rank.pools import FLOOR, learn_bulk, learn_judged
 from everbrook.rank.stacker import Stacker
 from everbrook.rank.union import distinct
-from everbrook.rank.weighing import Asked, Weighed, weigh_all
+from everbrook.rank.weighing import Asked, Weighed, proposed, weigh_all
 from everbrook.settings.mixture import MixtureSettings
 from everbrook.types import F32, F64, I32, I64, NO_ROW, Arrays, Bool, Expert, Query, Step
 
@@ -84,7 +85,6 @@ class Mixture:
         self._rates: F64 = np.array([settings.pool_rate, settings.switch_rate])
         self.n_items = 0
         self.first_seen_ms: I64 = np.zeros(0, dtype=np.int64)
-        self._stamp: I32 = np.zeros(0, dtype=np.int32)
 
     def know(self, items: int) -> None:
         """Say how many items there are by now; the uniform probability is one over it."""
@@ -97,7 +97,6 @@ class Mixture:
             grown = np.zeros(size, dtype=np.int64)
             grown[: len(self.first_seen_ms)] = self.first_seen_ms
             self.first_seen_ms = grown
-            self._stamp = np.zeros(size, dtype=np.int32)
         for family in self.experts:
             family.grow(items, actors)
 
@@ -109,14 +108,8 @@ class Mixture:
 
     def candidates_of(self, queries: Sequence[Query]) -> list[I32]:
         """The same for several queries, family by family: what one of them looks at is near for the next query."""
-        limit = self.settings.candidates
-        found: list[list[I32]] = [[] for _ in queries]
-        for family in self.experts:
-            if len(queries) > 1 and (foresee := getattr(family, "foresee", None)) is not None:
-                foresee(queries, limit)
-            for own, query in zip(found, queries, strict=True):
-                own.append(family.propose(query, limit))
-        return [distinct(np.concatenate(own), self._stamp) for own in found]
+        portion, limit = Portion(queries), self.settings.candidates
+        return distinct(list(zip(*(proposed(family, portion, limit) for family in self.experts), strict=True)))
 
     def weigh(self, query: Query, shown: I32, more: I32, left_out: I32) -> Weighed:
         """Every layer's probability for the candidates, with what there is to learn from; see `Asked`."""

@@ -8,15 +8,14 @@ McFadden (1974) with Adagrad (Duchi et al. 2011).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numba import njit
 
+from everbrook.models.portion import BEGIN, NOW_MS, SESSION_N, Portion
 from everbrook.models.powers import log_all, softmax
 from everbrook.models.transitions_kernels import slot_in, table_for
 from everbrook.rank.pools import logit, share_inside
-from everbrook.types import F32, F64, I32, I64, Bool, Query
+from everbrook.types import F32, F64, I32, I64, Bool
 
 AGE_EDGES_MS = np.array([600_000, 3_600_000, 21_600_000, 86_400_000, 604_800_000], dtype=np.int64)
 FACTS = 4 + len(AGE_EDGES_MS) + 1  # in session, last item, in older history, recency, one-hot age
@@ -115,7 +114,7 @@ def softmax_scores(x, theta, delta, first, out):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def choose_all(  # type: ignore[no-untyped-def]
-    starts, shown, rows, p, awake, base, pooled, items, item_starts, moments, first_seen_ms, edges, theta, contexts, x
+    starts, shown, rows, p, awake, base, pooled, items, numbers, first_seen_ms, edges, theta, contexts, x
 ):
     """Features and softmax list by list; see `Stacker.choose`.
 
@@ -127,9 +126,8 @@ def choose_all(  # type: ignore[no-untyped-def]
         awake: (B, E)
         base: (S,)
         pooled: (J, S)
-        items: (H,) the histories, one after the other, each oldest first.
-        item_starts: (B + 1,) where each begins.
-        moments: (B, 2) how many of its last belong to the session, and the present.
+        items: see `Portion`.
+        numbers: see `Portion`.
         first_seen_ms: (N,)
         edges: see `facts`.
         theta: (1 + contexts, F) shared weights, and each context's deviation from them.
@@ -147,8 +145,8 @@ def choose_all(  # type: ignore[no-untyped-def]
         at = first if wanted else 0
         lay_out(p, awake[b], base[first:last], pooled, first, own, at)
         facts(
-            rows[first:last], items[item_starts[b] : item_starts[b + 1]], moments[b, 0], first_seen_ms, moments[b, 1],
-            edges, at, own[of_facts : of_facts + FACTS],
+            rows[first:last], items[numbers[b, BEGIN] : numbers[b + 1, BEGIN]], numbers[b, SESSION_N], first_seen_ms,
+            numbers[b, NOW_MS], edges, at, own[of_facts : of_facts + FACTS],
         )  # fmt: skip
         for i in range(at, at + shown[b]):
             own[-1, i] = own[columns, i] * own[of_facts, i]
@@ -205,7 +203,7 @@ class Stacker:
         self.inside: F64 = np.array([0.0, 1.0, 0.0, 0.0])  # intercept and slope of `inside_share`, and their squares
 
     def choose(
-        self, lists: tuple[I64, I64], rows: I32, given: tuple[F32, Bool, F32, F32], queries: Sequence[Query],
+        self, lists: tuple[I64, I64], rows: I32, given: tuple[F32, Bool, F32, F32], queries: Portion,
         contexts: I64, first_seen_ms: I64, features: bool,
     ) -> tuple[F32, F64]:  # fmt: skip
         """Features and softmax of the candidates of B lists, which lie one list after the other.
@@ -225,10 +223,7 @@ class Stacker:
         """
         x = np.empty((self.width, len(rows) if features else 0), np.float32)
         choice = choose_all(
-            *lists, rows, *given, np.concatenate([one.items for one in queries]),
-            np.cumsum([0, *(len(one.items) for one in queries)]),
-            np.array([(one.session_n, one.now_ms) for one in queries], np.int64), first_seen_ms, AGE_EDGES_MS,
-            self.theta, contexts, x,
+            *lists, rows, *given, queries.items, queries.numbers, first_seen_ms, AGE_EDGES_MS, self.theta, contexts, x,
         )  # fmt: skip
         return x, choice
 

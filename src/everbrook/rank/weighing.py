@@ -1,4 +1,4 @@
-"""Weighing the candidates of several lists together: every layer of the mixture for all of them at once.
+"""Candidates of several lists, and weighing them together: every layer of the mixture for all of them at once.
 
 Not here: what the experts give (models), what a layer computes (pools, stacker), and how they learn (mixture).
 """
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from everbrook.models.portion import Portion
 from everbrook.rank import contexts
 from everbrook.rank.pools import pool_all, stack_all
-from everbrook.types import F32, F64, I32, I64, Bool, Query
+from everbrook.types import F32, F64, I32, I64, Bool, Expert, Query
 
 if TYPE_CHECKING:
     from everbrook.rank.mixture import Mixture
@@ -52,6 +53,22 @@ class Weighed:
     buckets: I64  # (J,)
 
 
+def proposed(family: Expert, queries: Portion, limit: int) -> Sequence[I32]:
+    """At most `limit` rows for each of B queries, best first.
+
+    Args:
+        family: who proposes.
+        queries: (B,)
+        limit: the most rows of one.
+    """
+    if len(queries) > 1:
+        if (propose_all := getattr(family, "propose_all", None)) is not None:
+            return list(propose_all(queries, limit))
+        if (foresee := getattr(family, "foresee", None)) is not None:
+            foresee(queries, limit)
+    return [family.propose(query, limit) for query in queries]
+
+
 def weigh_all(mixture: Mixture, asked: Sequence[Asked], features: bool) -> list[Weighed]:
     """Every layer's probability for the candidates of several queries.
 
@@ -61,7 +78,7 @@ def weigh_all(mixture: Mixture, asked: Sequence[Asked], features: bool) -> list[
             beside them, what is left out, and then those of the next.
         features: whether the stacker's features are wanted, to learn from them.
     """
-    queries = [one.query for one in asked]
+    queries = Portion(one.query for one in asked)
     rows: I32 = np.concatenate(
         [part for one in asked for part in (one.shown, one.more, one.left_out)], dtype=np.int32, casting="same_kind"
     )
@@ -92,7 +109,7 @@ def weigh_all(mixture: Mixture, asked: Sequence[Asked], features: bool) -> list[
     return found
 
 
-def _said(mixture: Mixture, queries: list[Query], rows: I32, starts: list[int]) -> tuple[F32, F32]:
+def _said(mixture: Mixture, queries: Portion, rows: I32, starts: list[int]) -> tuple[F32, F32]:
     """(E, at least S) what every column gives the rows, and (B, E) what it leaves to the base, family by family."""
     columns, room = len(mixture.columns), len(rows) + _BESIDE
     whole, rest = np.empty((columns, room), np.float32), np.empty((len(queries), columns), np.float32)

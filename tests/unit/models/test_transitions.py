@@ -99,3 +99,62 @@ def test_a_column_without_evidence_sleeps() -> None:
     stranger = Query(START_MS, NO_ROW, NO_ROW, query.items[:0], query.times[:0], query.kinds[:0], 0)
     expert.score(stranger, np.arange(3, dtype=np.int32), np.empty((3, len(rest)), np.float32), rest)
     assert np.isnan(rest).all()
+
+
+def _slow(expert: Transitions, query: Query, rows: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """(M, K) masses and (K,) rests as learning would have them told, one row after the other."""
+    K = len(expert.names)
+    mass, rest = np.empty((len(rows), K), np.float32), np.empty((1, K), np.float32)
+    for m, row in enumerate(rows):
+        step = Step(
+            np.array([query.now_ms]), np.zeros(1, np.int32), np.array([row], np.int32), np.zeros(1, np.int16),
+            np.full(1, NO_ROW, np.int16), np.full(1, np.nan, np.float32), np.zeros(1, np.float32),
+            np.array([len(query.items)], np.int32), np.array([query.session_n], np.int32), query.items[None],
+            query.times[None], query.kinds[None],
+        )  # fmt: skip
+        expert.observe(step, mass[m : m + 1], rest)
+    return mass, rest[0]
+
+
+def test_what_several_are_told_together_is_what_learning_would_tell_each() -> None:
+    rng = np.random.default_rng(3)
+    expert = fed(sessions([rng.integers(0, 40, 7).tolist() for _ in range(80)], apart_ms=20 * MINUTE_MS), 40)
+    K, now_ms = len(expert.names), START_MS + 40 * 60 * MINUTE_MS
+    queries = []
+    for length in (0, 1, 5, 12, 30):
+        past = rng.integers(0, 40, length).astype(np.int32)
+        times, kinds = np.full(length, now_ms, np.int64), np.zeros(length, np.int16)
+        queries.append(Query(now_ms + length, NO_ROW, NO_ROW, past, times, kinds, length // 2))
+    every = np.concatenate((np.arange(40), [3, 3])).astype(np.int32)
+    told = [_slow(expert, query, every.tolist()) for query in queries]
+    proposed = expert.propose_all(queries, 25)
+    starts = [b * len(every) for b in range(len(queries) + 1)]
+    mass, rest = np.empty((starts[-1], K), np.float32), np.empty((len(queries), K), np.float32)
+    expert.score_all(queries, np.tile(every, len(queries)), starts, mass, rest)
+    assert [len(rows) for rows in proposed[:1]] == [0]
+    for b, query in enumerate(queries):
+        own = mass[starts[b] : starts[b + 1]]
+        np.testing.assert_allclose(own, told[b][0], rtol=2e-5, atol=1e-9)
+        np.testing.assert_allclose(rest[b], told[b][1], rtol=1e-6)
+        sums = told[b][0].sum(axis=1)
+        assert len(proposed[b]) == min(25, len(set(every[sums > 0].tolist())))
+        np.testing.assert_allclose(sums[proposed[b]], np.sort(sums[:40])[::-1][: len(proposed[b])], rtol=1e-5)
+        alone, left = np.empty((len(every), K), np.float32), np.empty(K, np.float32)
+        fresh = Query(*(getattr(query, name) for name in query.__slots__))
+        expert.score(fresh, every, alone, left)
+        np.testing.assert_array_equal(alone, own)
+        assert expert.propose(fresh, 25).tolist() == proposed[b].tolist()
+
+
+def test_an_answer_is_not_kept_beyond_what_is_learned_or_forgotten() -> None:
+    step = sessions([[0, 1]] * 3)
+    expert = fed(step, 3)
+    _, query = asked(expert, int(step.ts_ms[-1]), [0], 3)
+    assert expert.propose(query, 5).tolist() == [1]
+    K = len(expert.names)
+    later = sessions([[0, 2]] * 9)
+    expert.observe(later, np.empty((len(later), K), np.float32), np.empty((len(later), K), np.float32))
+    assert expert.propose(query, 5).tolist() == [2, 1]
+    assert expert._last.answer([query]) is not None
+    assert expert.forget_actor(0) == 0
+    assert expert._last.answer([query]) is None

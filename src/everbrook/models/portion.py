@@ -1,0 +1,76 @@
+"""Queries that are asked about together, and their histories one after the other as the compiled loops want them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from everbrook.types import I16, I32, I64, Query
+
+AnswerT = TypeVar("AnswerT")
+
+
+class Portion(list[Query]):
+    """B queries; what is computed of them is computed once, for every family that asks for it."""
+
+    @cached_property
+    def items(self) -> I32:
+        """(H,) the histories, one after the other, each oldest first."""
+        return np.concatenate([query.items for query in self], dtype=np.int32)
+
+    @cached_property
+    def times(self) -> I64:
+        """(H,) when."""
+        return np.concatenate([query.times for query in self], dtype=np.int64)
+
+    @cached_property
+    def kinds(self) -> I16:
+        """(H,) kinds of the events."""
+        return np.concatenate([query.kinds for query in self], dtype=np.int16)
+
+    @cached_property
+    def numbers(self) -> I64:
+        """(B + 1, 3) where each history begins, how many of its last belong to the session, and the moment; an end."""
+        found, start = [], 0
+        for query in self:
+            found.append((start, query.session_n, query.now_ms))
+            start += len(query.items)
+        return np.array([*found, (start, 0, 0)], np.int64)
+
+
+BEGIN, SESSION_N, NOW_MS = 0, 1, 2
+"""Columns of `Portion.numbers`."""
+
+
+def portion_of(queries: Sequence[Query]) -> Portion:
+    """The same queries as a portion."""
+    return queries if isinstance(queries, Portion) else Portion(queries)
+
+
+class LastPortion(Generic[AnswerT]):
+    """What was answered to the portion that was asked about last, for who asks about some of its queries again."""
+
+    def __init__(self) -> None:
+        self._last: tuple[dict[int, int], Portion, AnswerT] | None = None  # the portion keeps its queries' ids theirs
+
+    def clear(self) -> None:
+        """Something was learned, or is forgotten: the answer goes."""
+        self._last = None
+
+    def answer(self, queries: Sequence[Query]) -> tuple[I64, AnswerT] | None:
+        """(B,) where each query stands in the portion, and the portion's answer; None where one of them is not in it."""
+        if self._last is None:
+            return None
+        places, _, answer = self._last
+        try:
+            return np.array([places[id(query)] for query in queries], np.int64), answer
+        except KeyError:
+            return None
+
+    def put(self, portion: Portion, answer: AnswerT) -> tuple[I64, AnswerT]:
+        """Keep the answer to a portion in place of the one before."""
+        self._last = {id(query): b for b, query in enumerate(portion)}, portion, answer
+        return np.arange(len(portion)), answer
