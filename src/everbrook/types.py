@@ -59,7 +59,12 @@ class Step:
 
     def slice(self, start: int, stop: int) -> Step:
         """The events start..stop-1, as views."""
-        return Step(*(getattr(self, name)[start:stop] for name in self.__slots__))
+        some = slice(start, stop)
+        return Step(
+            self.ts_ms[some], self.actor[some], self.item[some], self.kind[some], self.scenario[some],
+            self.value[some], self.weight[some], self.n[some], self.session_n[some], self.items[some],
+            self.times[some], self.kinds[some],
+        )  # fmt: skip
 
     def query(self, b: int) -> Query:
         """What would have been asked just before event b."""

@@ -12,6 +12,7 @@ from functools import cache
 from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
+from numba import njit
 
 from everbrook.engine.trail import Trail
 from everbrook.events.columns import EventColumns
@@ -21,7 +22,7 @@ from everbrook.rank.filters import Filters
 from everbrook.rank.mixture import Judgement, Mixture
 from everbrook.state import State
 from everbrook.state.influence import Influence
-from everbrook.types import F64, I32, NO_ROW, Arrays, Bool, Step
+from everbrook.types import F32, F64, I32, NO_ROW, Arrays, Bool, Step
 
 FamilyT = TypeVar("FamilyT")
 OnJudged = Callable[[Step, int, Judgement], None]
@@ -48,23 +49,21 @@ class Judging:
 
     def chosen(self, step: Step, offset: int) -> Bool:
         """(B,) whether each event is judged; depends on the log offset alone, not on how the log is cut in batches."""
-        mask = self.drawn(len(step), offset)
-        mask &= step.weight > 0.0
-        if not self.first_of_session:
-            mask &= step.session_n > 0
+        mask: Bool = np.empty(len(step), np.bool_)
+        _choose(offset, self.seed, self.share, step.weight, step.session_n, self.first_of_session, mask)
         return mask
 
     def drawn(self, n: int, offset: int) -> Bool:
         """(n,) which of the next events chance has chosen; of these the ones that count are judged."""
-        if self.share >= 1.0:
-            return np.ones(n, dtype=np.bool_)
-        return np.asarray(_uniform(np.arange(offset, offset + n, dtype=np.uint64), self.seed) < self.share)
+        mask: Bool = np.empty(n, np.bool_)
+        _draw(offset, self.seed, self.share, mask)
+        return mask
 
     def within(self, n: int, offset: int, lists: int) -> int:
         """How many of the next n events may be taken in at once so that no more than so many lists are made."""
         if self.share <= 0.0:
             return n
-        found = np.flatnonzero(self.drawn(n, offset))
+        found = self.drawn(n, offset).nonzero()[0]
         return n if len(found) <= lists else int(found[lists])
 
 
@@ -210,20 +209,30 @@ class Core:
             (B,) log-probability of each event under the mixture before it was learned; NaN where it was no target.
         """
         mask = judging.chosen(step if happened is None else happened, self.events)
-        self._prepare(step, mask)
-        logp = np.full(len(step), np.nan)
-        marks = np.flatnonzero(mask)
-        starts = marks if len(marks) and marks[0] == 0 else np.concatenate(([0], marks)).astype(np.int64)
-        for start, stop in zip(starts, [*starts[1:], len(step)], strict=True):
-            if stop <= start:
-                continue
-            judged = self._judge(step, int(start), judging, on_judged) if mask[start] else None
-            learned = np.zeros(stop - start, dtype=np.bool_)
-            learned[0] = bool(mask[start])
-            logp[start:stop] = self.mixture.observe(step.slice(start, stop), learned)
-            if judged is not None:
-                logp[start] = judged
+        marks = mask.nonzero()[0].tolist()
+        if not len(step):
+            return np.empty(0)
+        if not marks:
+            logp = self.mixture.observe(step)
+        else:
+            self._prepare(step, mask)
+            logp = np.empty(len(step))
+            for start, stop in zip([0, *marks], [*marks, len(step)], strict=True):
+                if start < stop:
+                    logp[start:stop] = self._learn_part(step, start, stop, bool(mask[start]), judging, on_judged)
         self.events += len(step)
+        return logp
+
+    def _learn_part(
+        self, step: Step, start: int, stop: int, is_judged: bool, judging: Judging, on_judged: OnJudged | None
+    ) -> F64:
+        """Learn some events, of which the first alone may be judged before; see `learn`."""
+        judged = self._judge(step, start, judging, on_judged) if is_judged else None
+        learned: Bool = np.zeros(stop - start, np.bool_)
+        learned[0] = is_judged
+        logp = self.mixture.observe(step.slice(start, stop), learned)
+        if judged is not None:
+            logp[0] = judged
         return logp
 
     def judge_only(
@@ -240,13 +249,12 @@ class Core:
         mask = judging.chosen(step, self.events)
         if among is not None:
             mask &= among
-        self._prepare(step, mask)
+        if mask.any():
+            self._prepare(step, mask)
         for b in np.flatnonzero(mask):
             self._judge(step, int(b), judging, on_judged)
 
     def _prepare(self, step: Step, mask: Bool) -> None:
-        if not mask.any():
-            return
         began_s = time.perf_counter()
         for family in self.mixture.experts:
             if _prepares(type(family)):
@@ -293,11 +301,25 @@ def _prepares(kind: type) -> bool:
     return issubclass(kind, Prepares)
 
 
-def _uniform(counters: np.ndarray, seed: int) -> F64:
-    """A number in [0, 1) for each counter. Source: splitmix64 (Steele, Lea, Flood 2014)."""
-    z = counters + np.uint64((seed * 0x9E3779B97F4A7C15 + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF)
-    z = z * np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    z ^= z >> np.uint64(31)
-    return np.asarray((z >> np.uint64(11)).astype(np.float64) * 2.0**-53)
+@njit(cache=True)
+def _draw(offset: int, seed: int, share: float, out: Bool) -> None:
+    """Whether a number in [0, 1) that is drawn for each event is below the share.
+
+    Source: splitmix64 (Steele, Lea, Flood 2014).
+    """
+    step = np.uint64(0x9E3779B97F4A7C15)
+    first = np.uint64(seed) * step + step
+    for b in range(len(out)):
+        z = (np.uint64(offset + b) + first) * step
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z ^= z >> np.uint64(31)
+        out[b] = share >= 1.0 or np.float64(z >> np.uint64(11)) * 2.0**-53 < share
+
+
+@njit(cache=True)
+def _choose(offset: int, seed: int, share: float, weight: F32, session_n: I32, first: bool, out: Bool) -> None:
+    """Of what is drawn, the events that say something good; the first ones of sessions where they are wanted."""
+    _draw(offset, seed, share, out)
+    for b in range(len(out)):
+        out[b] = out[b] and weight[b] > 0.0 and (first or session_n[b] > 0)

@@ -190,7 +190,7 @@ def follow(
         learning: the live model, which learns each portion after its lists were judged.
         on_judged: told of each judged event.
     """
-    expert = core.family(LiveExpert)
+    expert = None if learning is None else core.family(LiveExpert)
     limit = chunk if learning is None else learning.settings.learner.micro_batch_events
     for run in log.runs(core.offset, stop, TYPES, limit=limit):
         core.absorb(run, judging, on_judged)

@@ -39,11 +39,15 @@ class Coded:
     @classmethod
     def of(cls, texts: Iterable[str | None]) -> Coded:
         """Code texts, the names in order of first appearance."""
-        index: dict[str | None, int] = {None: MISSING}
-        codes = [index.setdefault(text, len(index) - 1) for text in texts]
-        names = list(index)
-        del names[0]
-        return cls(np.array(codes, np.int32), names)  # type: ignore[arg-type]  # None was the first key
+        texts = list(texts)
+        if texts and texts.count(texts[0]) == len(texts):  # all alike, often all missing
+            return cls.missing(len(texts)) if texts[0] is None else cls(np.zeros(len(texts), np.int32), [texts[0]])
+        names = list(dict.fromkeys(texts))
+        if None in names:
+            names.remove(None)
+        index: dict[str | None, int] = dict(zip(names, range(len(names)), strict=True))
+        index[None] = MISSING
+        return cls(np.array([*map(index.__getitem__, texts)], np.int32), names)  # type: ignore[arg-type]  # no None
 
     @classmethod
     def missing(cls, size: int) -> Coded:
@@ -115,7 +119,7 @@ class EventColumns:
             item=Coded.of([event.item for event in events]),
             kind=Coded.of([event.kind for event in events]),
             scenario=Coded.of([event.scenario for event in events]),
-            value=np.array([event.value for event in events], np.float32),  # None becomes NaN
+            value=_values([event.value for event in events]),
             id=_coded_if_any([event.id for event in events]),
             request=_coded_if_any([event.request for event in events]),
             position=_positions([event.position for event in events]),
@@ -257,8 +261,14 @@ def _coded_if_any(texts: list[str | None]) -> Coded | None:
     return Coded.of(texts) if any(texts) else None
 
 
+def _values(values: list[float | None]) -> F32:
+    if values.count(None) == len(values):
+        return np.full(len(values), np.nan, np.float32)
+    return np.array(values, np.float32)  # None becomes NaN
+
+
 def _positions(values: list[int | None]) -> I32 | None:
-    if all(value is None for value in values):
+    if values.count(None) == len(values):
         return None
     return np.array([MISSING if value is None else value for value in values], np.int32)
 

@@ -86,9 +86,13 @@ class Popularity:
 
     def _observe_scenarios(self, step: Step, mass: F32, rest: F32) -> None:
         w = self._within
-        scenarios = int(step.scenario.max(initial=NO_ROW)) + 1
-        for name, fill in (("totals", 0.0), ("total_last", 0), ("top_items", -1), ("top_keys", -np.inf)):
-            w[name] = _grown(w[name], scenarios, fill)
+        scenarios = kernels.most(step.scenario) + 1
+        if not scenarios:
+            mass[:, len(self._rates) :], rest[:, len(self._rates) :] = 0.0, np.nan
+            return
+        if scenarios > len(w["totals"]):
+            for name, fill in (("totals", 0.0), ("total_last", 0), ("top_items", -1), ("top_keys", -np.inf)):
+                w[name] = _grown(w[name], scenarios, fill)
         done = 0
         while True:
             done = kernels.observe_scenarios(

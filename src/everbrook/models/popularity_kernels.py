@@ -173,6 +173,15 @@ def pair_key(scenario: int, item: int) -> int:
 
 
 @njit(cache=True)
+def most(scenario: I16) -> int:
+    """The greatest row of a scenario; -1 where no event has one."""
+    found = -1
+    for row in scenario:
+        found = max(found, row)
+    return found
+
+
+@njit(cache=True)
 def observe_scenarios(
     start: int,
     ts: I64,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 
 from everbrook.events.records import ItemChange
 from everbrook.models.lately import Lately
@@ -87,7 +88,7 @@ class Rules:
         every, start = self.settings.refresh_events, 0
         while start < len(step):
             stop = min(len(step), start + every - int(self._events[0]) % every)
-            self._count(step.slice(start, stop))
+            self._count(step if stop - start == len(step) else step.slice(start, stop))
             self._events[0] += stop - start
             if self._events[0] % every == 0:
                 for one in self._lists:
@@ -143,9 +144,7 @@ class Rules:
             one.load({name.removeprefix(part): array for name, array in arrays.items() if name.startswith(part)})
 
     def _count(self, step: Step) -> None:
-        before = self._born_ms[step.item]
-        if (before == UNBORN_MS).any():
-            np.minimum.at(self._born_ms, step.item, np.where(before == UNBORN_MS, step.ts_ms, UNBORN_MS))
+        if _note_births(step.ts_ms, step.item, self._born_ms):
             for one in self._lists:
                 one.forget_order()
         for one in self._lists:
@@ -176,3 +175,20 @@ class Rules:
             if len(kept) == limit:
                 break
         return kept
+
+
+@njit(cache=True)
+def _note_births(ts_ms: I64, item: I32, born_ms: I64) -> bool:
+    """Note the earliest of the times of items that nobody knew before the run, in place; whether there are any."""
+    found = False
+    for b in range(len(item)):
+        found = found or born_ms[item[b]] == UNBORN_MS
+    if not found:
+        return False
+    new = np.empty(len(item), np.bool_)
+    for b in range(len(item)):
+        new[b] = born_ms[item[b]] == UNBORN_MS
+    for b in range(len(item)):
+        if new[b]:
+            born_ms[item[b]] = min(born_ms[item[b]], ts_ms[b])
+    return True

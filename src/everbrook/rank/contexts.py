@@ -6,23 +6,29 @@ from bisect import bisect_right
 from collections.abc import Sequence
 
 import numpy as np
+from numba import njit
 
-from everbrook.types import I64, Query, Step
+from everbrook.types import I64, Query
 
 POOLS = ("pool/all", "pool/session", "pool/actor", "pool/scenario")
 SESSION_EDGES = (1, 2, 3, 5, 10)  # events so far in the session
 ACTOR_EDGES = (1, 5, 20)  # events known of the actor
 SCENARIOS = 32  # scenarios with a bucket of their own; later ones share the last
 BUCKETS = SCENARIOS + 1  # the most that a pool has
+_POOLS = len(POOLS)
 STACK_CONTEXTS = (len(SESSION_EDGES) + 1) * (len(ACTOR_EDGES) + 1)
 
 
-def of_step(step: Step) -> I64:
-    """(B, J) the bucket of each event in each pool."""
-    out = np.zeros((len(step), len(POOLS)), dtype=np.int64)
-    out[:, 1] = np.searchsorted(SESSION_EDGES, step.session_n, side="right")
-    out[:, 2] = np.searchsorted(ACTOR_EDGES, step.n, side="right")
-    out[:, 3] = np.minimum(step.scenario.astype(np.int64) + 1, SCENARIOS)
+@njit(cache=True)
+def of_events(scenario, n, session_n):  # type: ignore[no-untyped-def]
+    """(B, J) the bucket of each event in each pool; see `Step` for what is given."""
+    out = np.zeros((len(n), _POOLS), np.int64)
+    for b in range(len(n)):
+        for edge in SESSION_EDGES:
+            out[b, 1] += session_n[b] >= edge
+        for edge in ACTOR_EDGES:
+            out[b, 2] += n[b] >= edge
+        out[b, 3] = min(scenario[b] + 1, SCENARIOS)
     return out
 
 

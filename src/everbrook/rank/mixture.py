@@ -13,6 +13,7 @@ import numpy as np
 
 from everbrook.models.portion import Portion
 from everbrook.rank import beside, contexts
+from everbrook.rank.observing import Told, learn_run, note_first
 from everbrook.rank.pools import FLOOR, learn_bulk, learn_judged
 from everbrook.rank.stacker import Stacker
 from everbrook.rank.union import distinct
@@ -21,6 +22,8 @@ from everbrook.settings.mixture import MixtureSettings
 from everbrook.types import F32, F64, I32, I64, NO_ROW, Arrays, Bool, Expert, Query, Step
 
 _WORTH_A_THREAD = 32  # events from which a second thread takes off more than it costs
+_SMALL_RUN = 128  # events of which room for what is said of them is kept
+_NONE: Bool = np.empty(0, np.bool_)
 _SAME = 1e-9  # relative difference of summed losses that is only rounding
 
 
@@ -85,6 +88,8 @@ class Mixture:
         self._rates: F64 = np.array([settings.pool_rate, settings.switch_rate])
         self.n_items = 0
         self.first_seen_ms: I64 = np.zeros(0, dtype=np.int64)
+        self._told = Told((), 0)
+        self._grown: tuple[int, int, list[Expert]] = (0, 0, [])
 
     def know(self, items: int) -> None:
         """Say how many items there are by now; the uniform probability is one over it."""
@@ -92,6 +97,9 @@ class Mixture:
 
     def grow(self, items: int, actors: int) -> None:
         """Make room: rows below these numbers may come from now on."""
+        if self._grown == (items, actors, self.experts):
+            return
+        self._grown = (items, actors, [*self.experts])
         if items > len(self.first_seen_ms):
             size = max(1024, 2 * items)
             grown = np.zeros(size, dtype=np.int64)
@@ -186,28 +194,56 @@ class Mixture:
         Returns:
             (B,) log-probability that the insured mixture gave each event; NaN where it was no target.
         """
-        told = _told_all(self.experts, step)
+        told = self._told_by_all(step)
+        logp = np.empty(len(step))
+        if said is None:
+            self.n_items, targets = learn_run(
+                step.ts_ms, step.item, step.scenario, step.weight, step.n, step.session_n,
+                _NONE if learned is None else learned, told.widths, told.events, told.mass, told.rest, self.popular,
+                self.first_seen_ms, self.n_items, self._rates, self.base_weights, self.pools, self.top, self.losses,
+                logp,
+            )  # fmt: skip
+        else:
+            targets = self._learn_said(step, learned, said, logp)
+        if targets:
+            counted = logp if targets == len(logp) else logp[~np.isnan(logp)]
+            self.loss[0] -= np.add.reduce(counted)
+            self.loss[1] += len(counted)
+        return logp
+
+    def _learn_said(self, step: Step, learned: Bool | None, said: Said, logp: F64) -> int:
         mark_first(self.first_seen_ms, step)
-        known = np.maximum.accumulate(np.concatenate(([self.n_items], step.item + 1)))
-        self.know(int(known[-1]))
-        logp = np.full(len(step), np.nan)
-        skip = step.weight <= 0.0
+        self.know(int(step.item.max(initial=-1)) + 1)
+        skip = (step.weight <= 0.0) | ~said.noted
         if learned is not None:
             skip |= learned
-        if said is not None:
-            skip |= ~said.noted
-        if skip.all():
-            return logp
-        if said is None:
-            mass, rest = (np.concatenate(part, axis=1) for part in zip(*told, strict=True))
-            said = Said(mass, rest, 1.0 / np.maximum(known[:-1], 1), contexts.of_step(step), ~skip)
         learn_bulk(
             said.mass, said.rest, self.popular, said.buckets, said.uniform, self._rates, self.base_weights, self.pools,
             self.top, self.losses, logp, skip,
         )  # fmt: skip
-        counted = ~np.isnan(logp)
-        self.loss += (-float(logp[counted].sum()), float(counted.sum()))
-        return logp
+        return int(np.count_nonzero(~skip))
+
+    def _told_by_all(self, step: Step) -> Told:
+        """What every family says of the events before it learns them; the slowest does both beside the others."""
+        families, events = self.experts, len(step)
+        if events > self._told.events or len(self._told.widths) != len(families):
+            self._told = Told([len(family.names) for family in families], max(events, _SMALL_RUN))
+        told = self._told
+        if events > _SMALL_RUN:
+            self._told = Told((), 0)  # what a large run takes is not kept
+        slow = [at for at, family in enumerate(families) if getattr(family, "is_slow", False)][:1]
+        if not slow or events < _WORTH_A_THREAD:
+            for at, family in enumerate(families):
+                family.observe(step, *told.block(at, events))
+            return told
+        of_slow = beside.begin(lambda: families[slow[0]].observe(step, *told.block(slow[0], events)))
+        try:
+            for at, family in enumerate(families):
+                if at != slow[0]:
+                    family.observe(step, *told.block(at, events))
+        finally:
+            of_slow()
+        return told
 
     # -- looking after it ----------------------------------------------------------------------------------------
 
@@ -256,30 +292,10 @@ class Mixture:
         for i, family in enumerate(self.experts):
             prefix = f"{i}/"
             family.load({name[len(prefix) :]: a for name, a in arrays.items() if name.startswith(prefix)})
-        seen = arrays["first_seen_ms"]
+        seen, self._grown = arrays["first_seen_ms"], (0, 0, [])
         self.grow(len(seen), 0)
         self.know(len(seen))
         self.first_seen_ms[: len(seen)] = seen
-
-
-def _told_all(families: Sequence[Expert], step: Step) -> list[tuple[F32, F32]]:
-    """What every family says of the events before it learns them; the slowest does both beside the others."""
-    slow = next((family for family in families if getattr(family, "is_slow", False)), None)
-    if slow is None or len(step) < _WORTH_A_THREAD:
-        return [_told(family, step) for family in families]
-    of_slow = beside.begin(lambda: _told(slow, step))
-    try:
-        told = [None if family is slow else _told(family, step) for family in families]
-    finally:
-        last = of_slow()
-    return [last if one is None else one for one in told]
-
-
-def _told(family: Expert, step: Step) -> tuple[F32, F32]:
-    mass = np.empty((len(step), len(family.names)), dtype=np.float32)
-    rest = np.empty((len(step), len(family.names)), dtype=np.float32)
-    family.observe(step, mass, rest)
-    return mass, rest
 
 
 def _target(w: Weighed, position: int) -> tuple[F64, Bool]:
@@ -292,7 +308,4 @@ def _target(w: Weighed, position: int) -> tuple[F64, Bool]:
 
 def mark_first(first_seen_ms: I64, step: Step) -> None:
     """Note when each item first came, in place; 0 stands for never."""
-    new = first_seen_ms[step.item] == 0
-    if new.any():
-        rows, times = step.item[new][::-1], step.ts_ms[new][::-1]
-        first_seen_ms[rows] = np.maximum(times, 1)  # reversed: the earliest of each row is written last
+    note_first(step.ts_ms, step.item, first_seen_ms)

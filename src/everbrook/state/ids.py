@@ -102,8 +102,11 @@ class IdMap:
         if not coded.names:
             return np.full(len(codes), NO_ROW, np.int32)
         if len(codes) <= _FEW and coded.names is not self._coded_names:
-            add, names = self.add, coded.names
-            return np.array([add(names[code]) if code >= 0 else NO_ROW for code in codes.tolist()], np.int32)
+            known, names = self._rows.get, coded.names
+            found = [known(names[code]) if code >= 0 else NO_ROW for code in codes.tolist()]
+            if None in found:
+                found = [self.add(names[code]) if code >= 0 else NO_ROW for code in codes.tolist()]
+            return np.array(found, np.int32)
         if not codes.flags.writeable:
             codes = codes.copy()  # numba would compile a second time for read-only arrays
         rows = self._rows_of(coded.names)

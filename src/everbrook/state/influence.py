@@ -56,7 +56,7 @@ class Influence:
         if not self.settings.enabled or not len(step):
             return step
         counts = self.counts(step)
-        held_back = len(counts) - int(np.count_nonzero(counts))
+        held_back = len(counts) - np.count_nonzero(counts)
         if not held_back:
             return step
         self.held_back += held_back
@@ -64,16 +64,17 @@ class Influence:
 
     def counts(self, step: Step) -> Bool:
         """(B,) whether each event counts; those without a positive weight are not bounded."""
-        n_actors, n_items = self._n = (
-            max(self._n[0], int(step.actor.max(initial=-1)) + 1), max(self._n[1], int(step.item.max(initial=-1)) + 1)
-        )  # fmt: skip
-        self._actors, self._items = _grown(self._actors, n_actors), _grown(self._items, n_items)
-        counts = np.empty(len(step), np.bool_)
-        kernels.weigh(
-            step.ts_ms, step.actor, step.item, step.weight, step.n, step.items, step.times, self._knobs, self._meter,
-            self._actors, self._items, counts,
-        )  # fmt: skip
-        return counts
+        counts, done = np.empty(len(step), np.bool_), 0
+        while True:
+            done, *n = kernels.weigh(
+                done, step.ts_ms, step.actor, step.item, step.weight, step.n, step.items, step.times, self._knobs,
+                self._meter, self._actors, self._items, *self._n, counts,
+            )  # fmt: skip
+            self._n = n[0], n[1]
+            if done == len(step):
+                return counts
+            self._actors = _grown(self._actors, int(step.actor.max()) + 1)
+            self._items = _grown(self._items, int(step.item.max()) + 1)
 
     def forget_actor(self, actor: int) -> int:
         """Drop an actor's debts; how many rows that were."""

@@ -32,11 +32,19 @@ MOST_RATIO = 10.0
 
 @njit(cache=True)
 def weigh(
-    ts_ms: I64, actor: I32, item: I32, weight: F32, n: I32, items: I32, times: I64, knobs: F64, meter: F64,
-    actor_rows: F64, item_rows: F64, counts: Bool,
-) -> None:  # fmt: skip
-    """Say of each event whether it counts; events without a positive weight only move the clock."""
-    for b in range(ts_ms.shape[0]):
+    first: int, ts_ms: I64, actor: I32, item: I32, weight: F32, n: I32, items: I32, times: I64, knobs: F64, meter: F64,
+    actor_rows: F64, item_rows: F64, n_actors: int, n_items: int, counts: Bool,
+) -> tuple[int, int, int]:  # fmt: skip
+    """Say of each event from `first` on whether it counts; events without a positive weight only move the clock.
+
+    Returns:
+        How many events are done (fewer than all where the rows must grow), and how many rows of actors and of items
+        came so far.
+    """
+    for b in range(first, ts_ms.shape[0]):
+        if actor[b] >= len(actor_rows) or item[b] >= len(item_rows):
+            return b, n_actors, n_items
+        n_actors, n_items = max(n_actors, actor[b] + 1), max(n_items, item[b] + 1)
         tick(float(ts_ms[b]), knobs, meter)
         counts[b] = True
         if not weight[b] > 0.0:
@@ -53,6 +61,7 @@ def weigh(
             continue
         actor_rows[actor[b], OWED] += 1.0
         count(row, float(weight[b]), known, knobs, meter)
+    return ts_ms.shape[0], n_actors, n_items
 
 
 @njit(cache=True)

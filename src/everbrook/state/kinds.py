@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
 from everbrook.events.columns import Coded
 from everbrook.events.records import MAX_NAMES
 from everbrook.settings.state import StateSettings
 from everbrook.state.ids import IdMap
-from everbrook.types import F32, I16, I64, NO_ROW, Arrays, Bool
+from everbrook.types import F32, I16, I32, I64, NO_ROW, Arrays, Bool
 
 _DEFAULT_ROW = 0  # of an event without kind, or with one that came when there was no room
 
@@ -29,9 +30,7 @@ class Kinds:
 
     def rows(self, coded: Coded) -> I16:
         """The kind row of each event, made where it is not known; kinds beyond the most there may be are the first."""
-        rows = self.names.coded_rows(coded)
-        rows[rows == NO_ROW] = _DEFAULT_ROW
-        return rows.astype(np.int16)
+        return _known(self.names.coded_rows(coded))
 
     def weigh(self, rows: I16, value: F32) -> F32:
         """What each event says: > 0 positive, 0 only seen, < 0 negative."""
@@ -59,12 +58,11 @@ class Kinds:
 
     def note(self, rows: I16) -> None:
         """Count events."""
-        if len(rows) == 1 and rows[0] < len(self._events):  # live traffic
-            self._events[rows[0]] += 1
-            return
-        events = np.bincount(rows, minlength=len(self._events))
-        events[: len(self._events)] += self._events
-        self._events = events
+        if len(self.names) > len(self._events):
+            events: I64 = np.zeros(2 * len(self.names), np.int64)
+            events[: len(self._events)] = self._events
+            self._events = events
+        _count(rows, self._events)
 
     def events(self) -> I64:
         """(kinds,) how many events there were of each kind."""
@@ -89,3 +87,18 @@ class Kinds:
         self._events = np.zeros(max(64, len(self.names)), np.int64)
         known = arrays["events"][: len(self.names)]
         self._events[: len(known)] = known
+
+
+@njit(cache=True)
+def _known(rows: I32) -> I16:
+    """The rows, with the default for those that are none."""
+    known = np.empty(len(rows), np.int16)
+    for b in range(len(rows)):
+        known[b] = _DEFAULT_ROW if rows[b] == NO_ROW else rows[b]
+    return known
+
+
+@njit(cache=True)
+def _count(rows: I16, events: I64) -> None:
+    for row in rows:
+        events[row] += 1

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from everbrook.state.mapped import owned
@@ -64,6 +65,11 @@ class Windows:
                 at = self._n
                 self._ts_ms[at], self._keys[at] = ts_ms[0], int(item[0]) << _PLACE_BITS | int(scenario[0]) & _PLACES
                 self._noted(1)
+            return
+        if self._portion + len(ts_ms) < PORTION_EVENTS:
+            n = _wait(ts_ms, item, scenario, weight, self._n, self._ts_ms, self._keys)
+            if n:
+                self._noted(n)
             return
         good = weight > 0.0
         if not good.all():
@@ -245,3 +251,15 @@ def _most_met(keys: I64, counts: U32) -> I64:
     rank = np.arange(len(keys)) - starts
     stay = order[np.lexsort((keys[order], rank))[:MOST_PAIRS]]
     return np.asarray(np.sort(stay), np.int64)
+
+
+@njit(cache=True)
+def _wait(ts_ms: I64, item: I32, scenario: I16, weight: F32, first: int, ts_out: I64, keys_out: I64) -> int:
+    """Write the events that say something good behind the first ones that wait; how many they are."""
+    n = 0
+    for b in range(len(ts_ms)):
+        if weight[b] > 0.0:
+            ts_out[first + n] = ts_ms[b]
+            keys_out[first + n] = np.int64(item[b]) << _PLACE_BITS | np.int64(scenario[b]) & _PLACES
+            n += 1
+    return n

@@ -200,7 +200,7 @@ def test_first_seen_is_the_time_of_the_first_event() -> None:
 def test_buckets_of_a_step_are_those_of_its_queries() -> None:
     step = random_stream(46, 200)
     expected = np.stack([contexts.of_query(step.query(b)) for b in range(len(step))])
-    np.testing.assert_array_equal(contexts.of_step(step), expected)
+    np.testing.assert_array_equal(contexts.of_events(step.scenario, step.n, step.session_n), expected)
     assert expected.max() < contexts.BUCKETS
     assert all(0 <= contexts.for_stack(row) < contexts.STACK_CONTEXTS for row in expected)
 
