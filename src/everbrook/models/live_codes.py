@@ -162,10 +162,9 @@ class RowCodes:
     def _room(self, rows: int) -> Scratch:
         blocks = -(-rows // ROWS)
         if blocks > self._scratch.highs.shape[1]:
-            of_rows, of_blocks = (_AT_ONCE, blocks * ROWS + ROWS), (_AT_ONCE, blocks + ROWS)
-            self._scratch = Scratch(
-                np.zeros(of_rows, np.float32), np.zeros(of_blocks, np.float32), self._scratch.found
-            )
+            blocks += ROWS  # some more, for catalogues grow
+            scores, highs = (np.zeros((_AT_ONCE, count), np.float32) for count in (blocks * ROWS, blocks))
+            self._scratch = Scratch(scores, highs, self._scratch.found)
         return self._scratch
 
     def lifts(self, state: F32, rows: I32) -> F32:

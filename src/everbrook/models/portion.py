@@ -61,7 +61,7 @@ class LastPortion(Generic[AnswerT]):
         self._last = None
 
     def answer(self, queries: Sequence[Query]) -> tuple[I64, AnswerT] | None:
-        """(B,) where each query stands in the portion, and the portion's answer; None where one of them is not in it."""
+        """(B,) where each query stands in the portion, and its answer; None where one of them is not in it."""
         if self._last is None:
             return None
         places, _, answer = self._last

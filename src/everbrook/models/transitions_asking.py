@@ -23,7 +23,7 @@ from everbrook.models.transitions_kernels import (
     slot_in,
     table_for,
 )
-from everbrook.types import F32, F64, I32, I64, Bool
+from everbrook.types import F32, F64, I32, I64
 
 COUNT, TABLE, SLOTS = 1, 2, 3
 """Columns of spans, after where a query's items begin: how many there are, where its table begins, and its size."""

@@ -130,7 +130,7 @@ def test_what_was_coded_of_the_anchor_stands_while_rows_move(
         if not start:
             learning.command("override", {"stage": "live"})
             assert_codes_follow(expert, learning, monkeypatch)
-    monkeypatch.setattr(live_scan, "code_rows", lambda *given: coded.append(len(given[3])) or code_rows(*given))
+    monkeypatch.setattr(live_scan, "code_rows", lambda *given: coded.append(len(given[1])) or code_rows(*given))
     none, theirs = (np.empty(0, np.int32), expert.rows.table), (expert.anchor.place, expert.anchor.values)
     for codes, kept in ((expert.codes.anchor, theirs), (expert.codes.live, none)):
         coded.clear()

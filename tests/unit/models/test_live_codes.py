@@ -265,3 +265,13 @@ def test_what_a_list_found_serves_who_asks_for_the_same_weights_again(monkeypatc
     assert [given[2:] for given in looks] == [(), (True,)]  # the list itself, and the anchor
     expert.under(asked(2, items), rows, False)
     assert len(looks) == 3
+
+
+def test_a_catalogue_that_grows_step_by_step_is_answered_whole() -> None:
+    table, state, log_prior = world(16)
+    codes = RowCodes(16)
+    for count in (201, 389, 455, 1_000, 1_250):
+        codes.keep_up(table[:count], (NOTHING, table), count, table)
+        found = codes.best(state[None], (NOTHING, table), np.arange(count, dtype=np.int32), log_prior[:count], 1)[0]
+        assert found is not None
+        assert found[0] == pytest.approx(plain(table[:count], state, log_prior[:count], 1)[0], abs=1e-4)
