@@ -6,7 +6,8 @@ two pairs can be added by one instruction. Here it is told so in LLVM's vectors,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from llvmlite import ir
@@ -41,6 +42,10 @@ def _pair_products(builder: Any, one: Any, other: Any) -> Any:
     return builder.add(_picked(builder, products, first), _picked(builder, products, second))
 
 
+def _variable(builder: Any, value: Any) -> Any:
+    return cgutils.alloca_once_value(builder, value)  # type: ignore[no-untyped-call]
+
+
 def _greater(builder: Any, one: Any, other: Any) -> Any:
     return builder.select(builder.fcmp_ordered(">", one, other), one, other)
 
@@ -57,12 +62,12 @@ class _Array:
 
     def __init__(self, context: Any, builder: Any, kind: Any, value: Any) -> None:
         made = context.make_array(kind)(context, builder, value)
-        self._builder, self._data = builder, made.data
-        self._width = builder.extract_value(made.shape, kind.ndim - 1)
+        self._builder, self.data = builder, made.data
+        self.shape = [builder.extract_value(made.shape, d) for d in range(kind.ndim)]
 
     def at(self, row: Any, place: Any) -> Any:
         """The address of a number of a row."""
-        return self._builder.gep(self._data, [self._builder.add(self._builder.mul(row, self._width), place)])
+        return self._builder.gep(self.data, [self._builder.add(self._builder.mul(row, self.shape[-1]), place)])
 
     def load(self, row: Any, place: Any, kind: Any) -> Any:
         """Numbers from there on; they may lie anywhere."""
@@ -77,23 +82,25 @@ def _number(value: int) -> Any:
     return ir.Constant(_I64, value)
 
 
-def _sums(builder: Any, codes: Any, pairs: Any, states: list[Callable[[Any], Any]]) -> list[list[Any]]:
+def _sums(builder: Any, codes: _Array, block: Any, states: Sequence[Callable[[Any], Any]]) -> list[list[Any]]:
     """For each state two times (8,) products of rows: those of the block's first half and of the second.
 
     Args:
         builder: of instructions.
-        codes: address of the block's codes.
-        pairs: how many pairs of numbers a row has.
+        codes: of all blocks.
+        block: which.
         states: each gives a pair of a state by its place.
     """
+    pairs = codes.shape[1]  # of numbers that a row has
+    begin = builder.gep(codes.data, [builder.mul(block, builder.mul(pairs, _number(2 * ROWS)))])
     nothing = ir.Constant(_vector(_I32, _LANES), None)
-    sums = [[cgutils.alloca_once_value(builder, nothing) for _ in range(2)] for _ in states]
+    sums = [[_variable(builder, nothing) for _ in range(2)] for _ in states]
     half = _vector(_I8, 2 * _LANES)
     with cgutils.for_range(builder, pairs) as loop:
         rows = []
         for side in range(2):
             place = builder.add(builder.mul(loop.index, _number(2 * ROWS)), _number(side * 2 * _LANES))
-            found = builder.load(builder.bitcast(builder.gep(codes, [place]), half.as_pointer()), align=1)
+            found = builder.load(builder.bitcast(builder.gep(begin, [place]), half.as_pointer()), align=1)
             rows.append(builder.sext(found, _vector(_I16, 2 * _LANES)))
         for state, of_state in zip(states, sums, strict=True):
             pair = builder.bitcast(_everywhere(builder, state(loop.index)), _vector(_I16, 2 * _LANES))
@@ -106,38 +113,42 @@ def _sums(builder: Any, codes: Any, pairs: Any, states: list[Callable[[Any], Any
 def _held(count: int) -> Any:
     """An intrinsic that holds `count` states against a block of rows."""
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def held(
-        typingctx: Any, codes: Any, block: Any, states: Any, first: Any, sizes: Any, scales: Any, slack: Any,
-        log_prior: Any, prior_block: Any, scores: Any, highs: Any,
-    ) -> Any:  # fmt: skip
-        """See `live_scan.scan`."""
-        given = (codes, states, sizes, scales, slack, log_prior, scores, highs)
-        if any(array.layout != "C" for array in given):
+        typingctx: Any, coded: Any, block: Any, asked: Any, first: Any, log_prior: Any, prior_block: Any, scratch: Any
+    ) -> Any:
+        """See `live_scan.scan`; of `asked` the states from `first` on, `log_prior` from its `prior_block` on."""
+        if any(array.layout != "C" for array in (*coded.types, *asked.types, log_prior, *scratch.types)):
             raise errors.TypingError("Rows are held against states in arrays without gaps alone.")
         at = types.int64
-        signature = types.void(codes, at, states, at, sizes, scales, slack, log_prior, at, scores, highs)
+        signature = types.void(coded, at, asked, at, log_prior, at, scratch)
 
         def lower(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            def array(place: int) -> _Array:
-                return _Array(context, builder, signature.args[place], args[place])
+            def arrays(place: int) -> list[_Array]:
+                kinds = signature.args[place].types
+                return [
+                    _Array(context, builder, kind, builder.extract_value(args[place], k))
+                    for k, kind in enumerate(kinds)
+                ]
 
-            own = context.make_array(signature.args[0])(context, builder, args[0])
-            pairs, block, first, zero = builder.extract_value(own.shape, 1), args[1], args[3], _number(0)
-            begin = builder.mul(block, builder.mul(pairs, _number(2 * ROWS)))
-            levels, rows = array(2), [builder.add(first, _number(q)) for q in range(count)]
-            states = [lambda pair, row=row: levels.load(row, builder.mul(pair, _number(2)), _I32) for row in rows]
-            sums = _sums(builder, builder.gep(own.data, [begin]), pairs, states)
+            (codes, scales, slack), (levels, sizes), outs = arrays(0), arrays(2), arrays(6)
+            prior = _Array(context, builder, signature.args[4], args[4])
+            rows = [builder.add(args[3], _number(q)) for q in range(count)]
+
+            def pair(row: Any, of_pair: Any) -> Any:
+                return levels.load(row, builder.mul(of_pair, _number(2)), _I32)
+
+            sums = _sums(builder, codes, args[1], [partial(pair, row) for row in rows])
             of_rows = [
                 [
-                    array(which).load(zero, builder.add(builder.mul(where, _number(ROWS)), _number(side * _LANES)),
-                                      _vector(_F32, _LANES))
+                    array.load(_number(0), builder.add(builder.mul(where, _number(ROWS)), _number(side * _LANES)),
+                               _vector(_F32, _LANES))
                     for side in range(2)
                 ]
-                for which, where in ((5, block), (6, block), (7, args[8]))
+                for array, where in ((scales, args[1]), (slack, args[1]), (prior, args[5]))
             ]  # fmt: skip
             for row, of_state in zip(rows, sums, strict=True):
-                _finish(builder, row, block, of_state, array(4), of_rows, (array(9), array(10)))
+                _finish(builder, row, args[1], of_state, sizes, of_rows, (outs[0], outs[1]))
             return context.get_dummy_value()
 
         return signature, lower
@@ -160,8 +171,8 @@ def _finish(
     outs[1].store(row, block, _greatest(builder, _greater(builder, *ends)))
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def reaching(typingctx: Any, scores: Any, slack: Any, block: Any, norm: Any, floor: Any) -> Any:
+@intrinsic
+def _reaching(typingctx: Any, scores: Any, slack: Any, block: Any, norm: Any, floor: Any) -> Any:
     """Which rows of a block have scores that, with their slack times `norm`, reach a floor: a bit each.
 
     Args:
@@ -187,8 +198,8 @@ def reaching(typingctx: Any, scores: Any, slack: Any, block: Any, norm: Any, flo
     return signature, lower
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def lowest_bit(typingctx: Any, bits: Any) -> Any:
+@intrinsic
+def _lowest_bit(typingctx: Any, bits: Any) -> Any:
     """The place of the lowest bit of an int64 that is not 0."""
 
     def lower(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -198,3 +209,5 @@ def lowest_bit(typingctx: Any, bits: Any) -> Any:
 
 
 hold_four, hold_one = _held(4), _held(1)
+reaching: Any = _reaching  # the checker of types takes the compiler's context for an argument
+lowest_bit: Any = _lowest_bit

@@ -49,9 +49,8 @@ class RowCodes:
         self._all, self._n_all = _room_for(width, 0), 0  # of all rows, and how many of the first are coded
         self._picked: dict[int, tuple[I32, Coded]] = {}  # by the identity of the rows
         self._moved: list[I32] = []
-        self._scratch = Scratch(
-            *(np.zeros((_AT_ONCE, 0), np.float32) for _ in range(2)), np.zeros(_MOST_FOUND, np.int32)
-        )
+        none = np.zeros((_AT_ONCE, 0), np.float32)
+        self._scratch = Scratch(none, none, np.zeros(_MOST_FOUND, np.int32))
 
     def mark(self, rows: I32 | None) -> None:
         """Note that rows have, or are about to have, other values; None: all of them."""

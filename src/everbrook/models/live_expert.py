@@ -18,17 +18,16 @@ from everbrook.models.lately import Lately
 from everbrook.models.live_codes import LEAST_ROWS, LiveCodes
 from everbrook.models.live_head import Head, head_of
 from everbrook.models.live_numbers import LiveNumbers, Numbers
-from everbrook.models.live_one import gap_code, one_state
 from everbrook.models.live_prior import LivePrior
 from everbrook.models.live_rows import LiveRows
 from everbrook.models.live_stage import AnchorRows, serves_live
+from everbrook.models.live_states import LiveStates
 from everbrook.models.popularity import Popularity
 from everbrook.models.sequence_kernels import best_rows
 from everbrook.settings.live import LiveSettings
 from everbrook.types import F32, F64, I32, NO_ROW, Arrays, Query, Step
 
 _MOST_PRIORS = 8  # scenarios whose likely items are kept
-_MOST_STATES = 10_000  # actors whose states are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +38,6 @@ class _Answer:
     log_all: float  # logarithm of the denominator
     best: I32
     anchor: bool  # whether the anchor answers
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """An actor's state, computed under the weights of a moment."""
-
-    key: tuple[int, int, int, int, bool]  # of the history and of who answers
-    at_ms: int
-    state: F32  # (D,)
 
 
 class LiveExpert:
@@ -84,7 +74,7 @@ class LiveExpert:
         self.codes = LiveCodes(s.width)
         self.stage, self.canary_share = "off", 0.0
         self._lately: Lately[tuple[Query, _Answer]] = Lately()
-        self._states: dict[int, _Kept] = {}
+        self._states = LiveStates(s)
 
     def stand_on(self, popularity: Popularity) -> None:
         """Let the prior be made of these counts; whoever owns them lets them observe."""
@@ -124,7 +114,7 @@ class LiveExpert:
 
     def forget_actor(self, actor: int) -> int:
         """Drop the state that was computed for an actor; how many there were."""
-        return int(self._states.pop(actor, None) is not None)
+        return self._states.forget_actor(actor)
 
     def grow(self, items: int, actors: int) -> None:
         """Make room for item rows below `items`."""
@@ -243,9 +233,10 @@ class LiveExpert:
         return [found[at] for at in range(len(queries))]
 
     def _found_alike(self, queries: list[Query], limit: int, anchor: bool) -> list[_Answer]:
-        states = np.stack([self._state(query, anchor) for query in queries])
         head = self._head(queries[0])
         kept = (self.anchor.place, self.anchor.values) if anchor else (_NO_PLACE, self.rows.table)
+        network = self.anchor_network if anchor else self.network
+        states = self._states.of(queries, network, self.rows.table, kept, anchor)
         coded: list[tuple[float, I32] | None] = [None] * len(queries)
         if len(head.rows) >= LEAST_ROWS:
             codes = self.codes.anchor if anchor else self.codes.live
@@ -265,26 +256,6 @@ class LiveExpert:
             kernels.overlaid(scores, state, self.anchor.rows, self.anchor.kept)
         log_all = kernels.log_total(scores, head.log_prior)
         return float(log_all), best_rows(scores, limit)
-
-    def _state(self, query: Query, anchor: bool) -> F32:
-        """(D,) from what was computed for the actor before, where nothing has happened since and it is young enough."""
-        kept = self._states.get(query.actor) if query.actor != NO_ROW else None
-        s, last_ms = self.settings, int(query.times[-1])
-        ahead = gap_code(query.now_ms - last_ms, s.time_buckets)
-        key = (len(query.items), last_ms, int(query.items[-1]), ahead, anchor)
-        if kept is not None and kept.key == key and 0 <= query.now_ms - kept.at_ms <= 1000 * s.state_s:
-            return kept.state
-        read = slice(-s.history, None)
-        rows = self.rows.table[query.items[read]]
-        if anchor:
-            self.anchor.put_over(query.items[read], rows)
-        network = self.anchor_network if anchor else self.network
-        state = one_state(network, rows, query.times[read], query.kinds[read], ahead, s)
-        if query.actor != NO_ROW and s.state_s:
-            if len(self._states) >= _MOST_STATES:
-                del self._states[next(iter(self._states))]
-            self._states[query.actor] = _Kept(key, query.now_ms, state)
-        return state
 
     def _head(self, query: Query) -> Head:
         """The likely items, with the prior over them, not older than the settings say."""

@@ -15,7 +15,7 @@ from numba import njit
 
 from everbrook.models import live_kernels as kernels
 from everbrook.models.live_codes import RowCodes
-from everbrook.models.live_scan import exp_all
+from everbrook.models.live_exp import exp_all
 from everbrook.models.sequence_kernels import best_rows
 from everbrook.types import F32, F64, I32
 

@@ -15,6 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from everbrook.models.live_block import ROWS, hold_four, hold_one, lowest_bit, reaching
+from everbrook.models.live_exp import exp_below, total_below
 from everbrook.models.live_kernels import lifts
 from everbrook.models.neighbours_kernels import kth_smallest
 from everbrook.models.sequence_kernels import by_score
@@ -26,13 +27,6 @@ I16 = NDArray[np.int16]
 GROUP = 64  # rows of which at most one is counted where it is asked how many are above something
 _TILE = 32  # blocks whose scores are near while they are added up
 HEAVY = 4e-4  # share of the denominator from which a part is computed from the row itself
-FAINT = 80.0  # parts of the denominator that are so many nats below the greatest count as one so far below
-_PER_NAT = np.float32(1.0 / math.log(2.0))
-_POWER = tuple(  # of 2 ** -x for -0.5 <= x <= 0.5, to 2e-7: interpolated at Chebyshev's points
-    np.float32(c)
-    for c in (1.0000000755, -0.6931472067, 0.2402210736, -0.0555032721, 0.0096760371, -0.0013400432)
-)
-_SUMS = {"contract", "reassoc"}  # what lets the compiler add several numbers at a time
 
 
 class Coded(NamedTuple):
@@ -148,7 +142,7 @@ def scan(coded: Coded, asked: Asked, log_prior: F32, scratch: Scratch, parts: F6
             parts[q, 1] *= math.exp(parts[q, 0] - top)
             parts[q, 0] = top
             scores = scratch.scores[q, start * ROWS : stop * ROWS]
-            parts[q, 1] += np.float64(_total(scores, np.float32(top)))
+            parts[q, 1] += np.float64(total_below(scores, np.float32(top)))
 
 
 @njit(cache=True)
@@ -158,43 +152,10 @@ def _hold(coded: Coded, asked: Asked, log_prior: F32, start: int, stop: int, fir
     fours = Q - Q % 4
     for q in range(0, fours, 4):
         for b in range(start, stop):
-            hold_four(
-                coded.codes, b, asked.levels, q, asked.sizes, coded.scales, coded.slack, log_prior, b - first,
-                scratch.scores, scratch.highs,
-            )  # fmt: skip
+            hold_four(coded, b, asked, q, log_prior, b - first, scratch)
     for q in range(fours, Q):
         for b in range(start, stop):
-            hold_one(
-                coded.codes, b, asked.levels, q, asked.sizes, coded.scales, coded.slack, log_prior, b - first,
-                scratch.scores, scratch.highs,
-            )  # fmt: skip
-
-
-@njit(cache=True, fastmath=_SUMS)
-def _total(scores: F32, top: np.float32) -> np.float32:
-    total = np.float32(0.0)
-    for i in range(len(scores)):
-        total += _exp(top - scores[i])
-    return total
-
-
-@njit(cache=True, fastmath=_SUMS)
-def _exp(below: np.float32) -> np.float32:
-    """exp(-below) for below >= 0: a power of 2, by its bits, times a polynomial. No branches: loops vectorise."""
-    steps = min(below, np.float32(FAINT)) * _PER_NAT
-    whole = np.int32(steps + np.float32(0.5))
-    rest = steps - np.float32(whole)
-    near = _POWER[4] + rest * _POWER[5]
-    near = _POWER[0] + rest * (_POWER[1] + rest * (_POWER[2] + rest * (_POWER[3] + rest * near)))
-    power: np.float32 = np.int32((np.int32(127) - whole) << np.int32(23)).view(np.float32)
-    return near * power
-
-
-@njit(cache=True, fastmath=_SUMS)
-def exp_all(values: F32, out: F32) -> None:
-    """exp of numbers that are not above 0, to a relative 1e-6; of those below -80 as of -80."""
-    for i in range(len(values)):
-        out[i] = _exp(-values[i])
+            hold_one(coded, b, asked, q, log_prior, b - first, scratch)
 
 
 @njit(cache=True)
@@ -231,7 +192,7 @@ def where(rows: I32, wanted: I32) -> tuple[I32, I32]:
 
 
 @njit(cache=True)
-def worth_it(scores: F32, slack: F32, highs: F32, norm: F32, floor: F32, found: I32) -> tuple[int, int]:
+def worth_it(scores: F32, slack: F32, highs: F32, norm: np.float32, floor: np.float32, found: I32) -> tuple[int, int]:
     """Places of all whose score may reach a floor, ascending.
 
     Args:
@@ -266,7 +227,7 @@ def worth_it(scores: F32, slack: F32, highs: F32, norm: F32, floor: F32, found: 
 
 
 @njit(cache=True)
-def floor_of(highs: F32, slack: F32, norm: F32, limit: int) -> F32:
+def floor_of(highs: F32, slack: F32, norm: np.float32, limit: int) -> np.float32:
     """What at least `limit` scores reach, by what the greatest of blocks cannot exceed; see `worth_it`."""
     apart, widest = GROUP // ROWS, np.float32(0.0)
     groups = np.full((len(highs) + apart - 1) // apart, -1e30)
@@ -278,7 +239,7 @@ def floor_of(highs: F32, slack: F32, norm: F32, limit: int) -> F32:
 
 
 @njit(cache=True)
-def _rounded(floor: F32) -> F32:
+def _rounded(floor: np.float32) -> np.float32:
     return floor - np.float32(4e-7) * abs(floor)  # the ends of scores are rounded by less
 
 
@@ -319,7 +280,7 @@ def answer(
     top, more = np.float32(part[0]), 0.0
     for c in range(count):
         exact[c] += log_prior[places[c]]
-        more += np.float64(_exp(top - exact[c])) - np.float64(_exp(top - scores[places[c]]))
+        more += np.float64(exp_below(top - exact[c])) - np.float64(exp_below(top - scores[places[c]]))
     part[1] += more
     order = by_score(exact)
     for k in range(min(len(best), count)):

@@ -87,15 +87,3 @@ class AnchorRows:
             rows, values = np.empty(room, np.int32), np.empty((room, self.values.shape[1]), np.float32)
             rows[: self._count], values[: self._count] = self.rows, self.kept
             self._rows, self.values = rows, values
-
-    def put_over(self, items: I32, rows: F32) -> None:
-        """Write the anchor's values over copies of table rows, in place.
-
-        Args:
-            items: (L,) row numbers.
-            rows: (L, D)
-        """
-        at = np.full(len(items), NO_ROW, np.int32)
-        inside = items < len(self.place)
-        at[inside] = self.place[items[inside]]
-        rows[at >= 0] = self.values[at[at >= 0]]

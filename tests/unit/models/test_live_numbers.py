@@ -7,7 +7,7 @@ import torch
 
 from everbrook.models.live_network import LiveNetwork
 from everbrook.models.live_numbers import LiveNumbers
-from everbrook.models.live_one import one_state
+from everbrook.models.live_one import History, states_after
 from everbrook.models.live_windows import windows_of
 from everbrook.settings.live import LiveSettings
 
@@ -39,7 +39,8 @@ def test_states_are_those_of_the_tensors() -> None:
         items = np.arange(length, dtype=np.int32)[None]
         windows = windows_of(items, times[None], kinds[None], np.array([length], np.int32), now_ms, SETTINGS)
         wanted = network(torch.from_numpy(rows[windows.flat]), windows).numpy()[0]
-        found = one_state(numbers, rows, times, kinds, int(windows.ahead[0]), SETTINGS)
+        history = History(items[0], times, kinds, int(windows.ahead[0]))
+        found = states_after(numbers, rows, (items[0, :0], rows), [history], SETTINGS)[0]
         np.testing.assert_allclose(found, wanted, rtol=2e-4, atol=2e-5)
 
 

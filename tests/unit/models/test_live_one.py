@@ -8,7 +8,7 @@ import torch
 
 from everbrook.features.moments import gap_codes
 from everbrook.models.live_network import LiveNetwork
-from everbrook.models.live_one import gap_code, one_state
+from everbrook.models.live_one import History, gap_code, states_after
 from everbrook.models.live_prior import LivePrior
 from everbrook.models.live_windows import windows_of
 from everbrook.models.popularity import Popularity
@@ -16,6 +16,8 @@ from everbrook.settings.live import LiveSettings
 from everbrook.state import State
 from everbrook.testing.world_config import preset
 from everbrook.testing.worlds import World
+
+NOTHING = np.empty(0, np.int32)
 
 
 def network_of(settings: LiveSettings, seed: int) -> LiveNetwork:
@@ -45,9 +47,28 @@ def test_one_state_equals_that_of_the_network_also_after_it_changed(width: int) 
             wanted = network.eval()(torch.from_numpy(table[windows.flat]), windows).numpy()[0]
         ahead = gap_code(now_ms - int(times[-1]), settings.time_buckets)
         read = slice(-settings.history, None)
-        found = one_state(network, table[items[read]], times[read], kinds[read], ahead, settings)
+        history = History(items[read], times[read], kinds[read], ahead)
+        found = states_after(network, table, (NOTHING, table), [history], settings)[0]
         np.testing.assert_allclose(found, wanted, rtol=2e-4, atol=2e-5)
         network.load(other.arrays())
+
+
+def test_several_states_are_those_of_each_alone_with_rows_that_have_other_values() -> None:
+    settings, rng = LiveSettings(width=16, history=7, kinds=3, time_buckets=6), np.random.default_rng(0)
+    table, network = rng.normal(0.0, 0.5, (30, 16)).astype(np.float32), network_of(settings, 3)
+    place, values = np.full(20, -1, np.int32), rng.normal(0.0, 0.5, (4, 16)).astype(np.float32)
+    place[[3, 7, 11, 19]] = np.arange(4)
+    as_it_is = table.copy()
+    as_it_is[[3, 7, 11, 19]] = values
+    histories = []
+    for n in (1, 7, 3, 2):
+        times = 1_000 * np.cumsum(rng.integers(0, 9, n)).astype(np.int64)
+        items, kinds = rng.integers(0, 30, n).astype(np.int32), rng.integers(0, 3, n).astype(np.int16)
+        histories.append(History(items, times, kinds, n % 6))
+    together = states_after(network, table, (place, values), histories, settings)
+    for history, found in zip(histories, together, strict=True):
+        alone = states_after(network, as_it_is, (NOTHING, table), [history], settings)[0]
+        np.testing.assert_array_equal(found, alone)
 
 
 def test_the_code_of_one_gap_is_that_of_many() -> None:
