@@ -143,16 +143,16 @@ class RowCodes:
         if self._table is None or not 0 < limit <= M // (2 * live_scan.GROUP):
             return [None] * len(states)
         every = self._count == M
-        coded = self._every() if every else self._of(rows)
-        stand = self._of(others) if len(others) else coded
-        scratch, even = self._room(max(M, len(others))), np.zeros(len(others), np.float32)
+        coded = tuple(self._every() if every else self._of(rows))
+        stand = tuple(self._of(others)) if len(others) else coded
+        scratch, even = tuple(self._room(max(M, len(others)))), np.zeros(len(others), np.float32)
         for start in range(0, len(states), _AT_ONCE):
             part = states[start : start + _AT_ONCE]
             log_all, counts = np.empty(len(part)), np.empty(len(part), np.int32)
             best = np.empty((len(part), limit), np.int32)
             live_scan.answers(
-                part, self._levels, coded, Table(self._table, *kept), _ALL if every else rows, log_prior, stand,
-                log_rest, even, scratch, log_all, best, counts,
+                part, self._levels, coded, (self._table, *kept), _ALL if every else rows, log_prior, stand, log_rest,
+                even, scratch, log_all, best, counts,
             )  # fmt: skip
             told = zip(log_all.tolist(), best, counts.tolist(), strict=True)
             found += [(log, rows_of[:n]) if n > 0 else None for log, rows_of, n in told]

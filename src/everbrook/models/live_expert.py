@@ -7,6 +7,7 @@ serve.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -141,25 +142,32 @@ class LiveExpert:
         answer = self._answer(query, limit)
         return np.empty(0, np.int32) if answer is None else answer.best[:limit]
 
-    def score(self, query: Query, rows: I32, mass: F32, rest: F32, log_prior: F32 | None = None) -> None:
-        """The probability of given items; `log_prior` (M,) where it is known already."""
+    def score(self, query: Query, rows: I32, mass: F32, rest: F32) -> None:
+        """The probability of given items."""
         answer = self._answer(query, 0)
-        if answer is None or self.prior is None:
+        if answer is None:
             mass[:], rest[:] = 0.0, np.nan
             return
         out = np.empty(len(rows), np.float32)
-        self._scored(query, rows, answer, out, log_prior)
+        self._scored(query, rows, (0, len(rows)), [answer], out)
         mass[:, 0] = out * np.float32(1.0 - self.settings.rest)
         rest[:] = self.settings.rest
 
     def score_all(self, queries: Sequence[Query], rows: I32, starts: Sequence[int], mass: F32, rest: F32) -> None:
         """The same for several queries; see `Popularity.score_all`."""
-        log_prior, alike = None, len({(query.now_ms, query.scenario) for query in queries}) == 1
-        if alike and self.prior is not None and any(self._answer(query, 0) for query in queries):
-            log_prior = self.prior.logs_of(rows, queries[0].scenario, queries[0].now_ms, self.items)
-        for b, query in enumerate(queries):
-            own = slice(starts[b], starts[b + 1])
-            self.score(query, rows[own], mass[own], rest[b], None if log_prior is None else log_prior[own])
+        answers = [self._answer(query, 0) for query in queries]
+        awake = [answer for answer in answers if answer is not None]
+        alike = len({(query.now_ms, query.scenario) for query in queries}) == 1
+        if self.prior is None or not awake or not alike or len({answer.anchor for answer in awake}) > 1:
+            for b, query in enumerate(queries):
+                own = slice(starts[b], starts[b + 1])
+                self.score(query, rows[own], mass[own], rest[b])
+            return
+        out = np.empty(len(rows), np.float32)
+        asleep = _Answer(awake[0].state, math.inf, rows[:0], awake[0].anchor)
+        self._scored(queries[0], rows, starts, [answer or asleep for answer in answers], out)
+        mass[:, 0] = out * np.float32(1.0 - self.settings.rest)
+        rest[:, 0] = [np.nan if answer is None else self.settings.rest for answer in answers]
 
     def under(self, query: Query, rows: I32, anchor: bool) -> F32 | None:
         """What the live weights, or the anchor's, give items, whomever they serve; None where they say nothing.
@@ -173,7 +181,7 @@ class LiveExpert:
             return None
         answer = self._answered(query, anchor) or self._found([query], 1, anchor)[0]
         out = np.empty(len(rows), np.float32)
-        self._scored(query, rows, answer, out)
+        self._scored(query, rows, (0, len(rows)), [answer], out)
         return out * np.float32(1.0 - self.settings.rest)
 
     def because(self, query: Query, rows: I32) -> I32:
@@ -194,13 +202,15 @@ class LiveExpert:
 
     # -- inside --------------------------------------------------------------------------------------------------
 
-    def _scored(self, query: Query, rows: I32, answer: _Answer, out: F32, log_prior: F32 | None = None) -> None:
+    def _scored(self, query: Query, rows: I32, starts: Sequence[int], answers: list[_Answer], out: F32) -> None:
+        """Probabilities of rows by answers of the same weights to queries of one moment and scenario."""
         assert self.prior is not None  # else nobody answers
         rows = np.ascontiguousarray(rows, np.int32)
-        if log_prior is None:
-            log_prior = self.prior.logs_of(rows, query.scenario, query.now_ms, self.items)
-        place, buffer = (self.anchor.place, self.anchor.values) if answer.anchor else (_NO_PLACE, self.rows.table)
-        kernels.scored(self.rows.table, answer.state, place, buffer, rows, log_prior, answer.log_all, out)
+        log_prior = self.prior.logs_of(rows, query.scenario, query.now_ms, self.items)
+        place, buffer = (self.anchor.place, self.anchor.values) if answers[0].anchor else (_NO_PLACE, self.rows.table)
+        states, log_all = np.stack([answer.state for answer in answers]), np.array([a.log_all for a in answers])
+        begin = np.array(starts, np.int64)
+        kernels.scored(self.rows.table, states, place, buffer, rows, begin, log_prior, log_all, out)
 
     def _answer(self, query: Query, limit: int) -> _Answer | None:
         if self.stage == "off" or not len(query.items) or self.prior is None or not self.items:

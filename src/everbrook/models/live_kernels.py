@@ -7,7 +7,8 @@ import math
 import numpy as np
 from numba import njit
 
-from everbrook.types import F32, I32
+from everbrook.models.live_exp import exp_below
+from everbrook.types import F32, F64, I32, I64
 
 _SUMS = {"contract", "reassoc"}  # what lets the compiler add several products at a time
 
@@ -72,25 +73,23 @@ def log_total(scores: F32, log_prior: F32) -> float:
 
 @njit(cache=True, fastmath=_SUMS)
 def scored(
-    table: F32, state: F32, place: I32, buffer: F32, rows: I32, log_prior: F32, log_all: float, mass: F32
+    table: F32, states: F32, place: I32, buffer: F32, rows: I32, starts: I64, log_prior: F32, log_all: F64, mass: F32
 ) -> None:
-    """Probabilities of given rows.
+    """Probabilities of given rows, those of one state after those of the other.
 
     Args:
         table: (N, D)
-        state: (D,)
+        states: (Q, D)
         place: (N,) where a row has another value, in `buffer`; may be shorter, negative for none.
         buffer: (R, D)
         rows: (M,)
+        starts: (Q + 1,) where each state's rows begin.
         log_prior: (M,)
-        log_all: logarithm of the denominator.
+        log_all: (Q,) logarithms of the denominators; infinity gives nothing.
         mass: (M,), out.
     """
-    for m in range(len(rows)):
-        row = rows[m]
-        at = place[row] if row < len(place) else -1
-        values = buffer[at] if at >= 0 else table[row]
-        total = 0.0
-        for d in range(len(state)):
-            total += np.float64(values[d]) * np.float64(state[d])
-        mass[m] = math.exp(min(total + log_prior[m] - log_all, 0.0))
+    for q in range(len(states)):
+        own, state = slice(starts[q], starts[q + 1]), states[q]
+        lifts(table, state, place, buffer, rows[own], mass[own])
+        for m in range(starts[q], starts[q + 1]):
+            mass[m] = exp_below(np.float32(max(log_all[q] - (np.float64(mass[m]) + log_prior[m]), 0.0)))
