@@ -5,26 +5,18 @@ Not session neighbours (see `neighbours`): here a neighbour is a user with all t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 
+from everbrook.models.answers import Answers, Together, histories
 from everbrook.models.collaborative_items import ItemSimilarities
-from everbrook.models.collaborative_kernels import best_of_both, blend, own_apart
-from everbrook.models.lately import Lately
-from everbrook.models.neighbours_store import Answer, NeighbourStore, Shape
+from everbrook.models.collaborative_query import ask_all
+from everbrook.models.neighbours_store import NeighbourStore, Shape
 from everbrook.settings.collaborative import CollaborativeSettings
 from everbrook.types import F32, I32, NO_ROW, Arrays, Query, Step
 
 ITEMS, USERS = 0, 1
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """Both columns' items for one query."""
-
-    items: Answer  # with one column of mass
-    users: Answer  # the same
 
 
 class Collaborative:
@@ -54,19 +46,21 @@ class Collaborative:
             Shape(
                 groups=s.users, group_items=s.user_items, sample=s.sample, nearest=s.nearest,
                 query_items=s.user_query_items, closing=False, floats=np.array(floats),
-            )
+            ),
+            self._items.most_found,
         )  # fmt: skip
-        self._lately: Lately[Found] = Lately()
+        self._answers = Answers(self._ask)
 
     def forget_actor(self, actor: int) -> int:
         """Drop what is kept for an actor; how many rows that were."""
+        self._answers.clear()
         return self._users.forget_actor(actor)
 
     def grow(self, items: int, actors: int) -> None:
         """Make room for rows below these."""
         self._items.grow(items)
         self._users.grow(items, actors)
-        self._lately.clear()
+        self._answers.grow(self._users.items)
 
     def observe(self, step: Step, mass: F32, rest: F32) -> None:
         """Learn; both columns stay asleep."""
@@ -74,27 +68,30 @@ class Collaborative:
         rest[:] = np.nan
         self._items.learn(step)
         self._users.learn(step)
-        self._lately.clear()
+        self._answers.clear()
+
+    def foresee(self, queries: Sequence[Query], limit: int) -> None:
+        """Answer queries that will be asked about together."""
+        self._answers.foresee(queries, limit)
 
     def propose(self, query: Query, limit: int) -> I32:
-        """Items by the greater of both probabilities."""
-        found = self._find(query)
-        items, users = found.items, found.users
-        return best_of_both(items.items, items.mass[:, 0], users.items, users.mass[:, 0], limit)
+        """Items by the greater of both probabilities; equal ones in row order."""
+        return self._answers.best(query, limit)
 
     def score(self, query: Query, rows: I32, mass: F32, rest: F32) -> None:
         """Both probabilities of the given items."""
-        found = self._find(query)
-        for column, answer in ((ITEMS, found.items), (USERS, found.users)):
-            self._users.look_up(answer, rows, mass[:, column : column + 1])
-            rest[column] = answer.rest[0]
+        self._answers.score([query], rows, (0, len(rows)), mass, rest[None])
+
+    def score_all(self, queries: Sequence[Query], rows: I32, starts: Sequence[int], mass: F32, rest: F32) -> None:
+        """The same for several queries; see `Popularity.score_all`."""
+        self._answers.score(queries, rows, starts, mass, rest)
 
     def because(self, query: Query, rows: I32) -> I32:
         """The most similar item of the history; where there is none, the one that led to most of the similar users."""
         out = self._items.because(query, rows)
         lacking = out == NO_ROW
         if lacking.any():
-            out[lacking] = self._users.because(self._recent(query), query.actor, rows[lacking])
+            out[lacking] = self._users.because(self._answers, self._recent(query), query.actor, rows[lacking])
         return out
 
     def state(self) -> Arrays:
@@ -107,21 +104,14 @@ class Collaborative:
         for part, target in (("items.", self._items), ("users.", self._users)):
             mine = {name.removeprefix(part): array for name, array in arrays.items() if name.startswith(part)}
             target.load(mine)
-        self._lately.clear()
+        self._answers.grow(self._users.items)
 
     def _recent(self, query: Query) -> I32:
         return self._users.recent(query, len(query.items))
 
-    def _ask_users(self, query: Query) -> Answer:
-        answer = self._users.answer(self._recent(query), query.items, query.actor)
-        left = answer.rest[1:]
-        if np.isnan(left[0]):
-            return Answer(answer.items, answer.mass[:, :1], left)
-        mass = blend(own_apart(answer.mass), self._items.returns, float(left[0]))
-        return Answer(answer.items, mass[:, None], left)
-
-    def _find(self, query: Query) -> Found:
-        """One search serves every call for the same query until something is learned."""
-        key = (query.items.tobytes(), query.actor)
-        found = self._lately.get(key)
-        return found or self._lately.put(key, Found(self._items.ask(query), self._ask_users(query)))
+    def _ask(self, queries: Sequence[Query], limit: int) -> Together:
+        items, starts = histories([query.items for query in queries])
+        actors = np.array([query.actor for query in queries], np.int64)
+        asked = (*self._users.asked(self._answers), *self._items.asked(), items, starts, actors, limit)
+        told = ask_all(*asked)
+        return Together(*told[:-1], told[-1].tolist())

@@ -5,14 +5,16 @@ Not transitions (see `transitions`): pairs count both ways and far apart, and po
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from everbrook.models import collaborative_kernels as kernels
+from everbrook.models.collaborative_query import RETURNS, UNIT
 from everbrook.models.neighbours_query import latest
-from everbrook.models.neighbours_store import Answer
 from everbrook.settings.collaborative import CollaborativeSettings
 from everbrook.state.mapped import AHEAD, grown, owned, with_room
-from everbrook.types import F32, I32, NO_ROW, Arrays, Query, Step
+from everbrook.types import F32, F64, I32, NO_ROW, Arrays, Query, Step
 
 ARRAYS = ("clock", "at", "offsets", "rooms", "fills", "keys", "weights", "counts", "returns")
 POOL = ("keys", "weights")
@@ -33,14 +35,14 @@ class ItemSimilarities:
             "keys": np.zeros(0, np.int32), "weights": np.zeros(0, np.float32), "counts": np.zeros(0, np.float64),
             "returns": np.zeros(2, np.float64),
         }  # fmt: skip
-        self._votes: F32 = np.zeros(0, np.float32)
+        # For queries: settings and what is known when they ask, and working memory.
+        self._floats: F64 = np.array([settings.query_decay, settings.shrinkage, settings.item_sharpness, 1.0, 0.0])
+        self._votes: F32 = np.empty(self.most_found + 1, np.float32)
 
     def grow(self, items: int) -> None:
         """Make room for item rows below `items`."""
         for name in ROWS:
             self._widen(name, items)
-        if items > len(self._votes):
-            self._votes = np.zeros(len(self._arrays["counts"]), np.float32)
 
     def learn(self, step: Step) -> None:
         """Count the pairs that the events make."""
@@ -57,22 +59,18 @@ class ItemSimilarities:
             if wanted > len(a["keys"]):
                 a |= dict(zip(POOL, grown([a[name] for name in POOL], wanted), strict=True))
 
-    def ask(self, query: Query) -> Answer:
-        """Related items with one column of probabilities; asleep where there are none."""
-        s, a = self.settings, self._arrays
-        recent = self._recent(query)
-        items = np.empty(len(recent) * self._limit, np.int32)
-        found, mass, left = kernels.ask(
-            recent, query.items, s.query_decay, s.shrinkage, s.item_sharpness, s.kappa, s.least_rest, self._unit(),
-            a["returns"],
-            a["offsets"], a["rooms"], a["keys"], a["weights"], a["counts"], self._votes, items,
-        )  # fmt: skip
-        return Answer(items[:found], mass[:, None], np.array([left], np.float32))
-
     @property
-    def returns(self) -> float:
-        """How often the next item is one that its user already has."""
-        return float(self._arrays["returns"][kernels.SHARE])
+    def most_found(self) -> int:
+        """How many related items a query can find."""
+        return self._limit * self.settings.query_items
+
+    def asked(self) -> tuple[Any, ...]:
+        """What kernels that ask need of it: everything that is kept, and working memory; see `collaborative_query`."""
+        s, a = self.settings, self._arrays
+        self._floats[UNIT], self._floats[RETURNS] = self._unit(), a["returns"][kernels.SHARE]
+        return (
+            self._floats, a["offsets"], a["rooms"], a["keys"], a["weights"], a["counts"], self._votes, s.query_items,
+        )  # fmt: skip
 
     def because(self, query: Query, rows: I32) -> I32:
         """(M,) the recent item that is most similar to each row; NO_ROW where none is."""
@@ -87,9 +85,7 @@ class ItemSimilarities:
     def state(self) -> Arrays:
         """All counts."""
         used = int(self._arrays["at"][kernels.USED])
-        return {
-            name: self._arrays[name][:used] if name in POOL else self._arrays[name] for name in ARRAYS
-        }
+        return {name: self._arrays[name][:used] if name in POOL else self._arrays[name] for name in ARRAYS}
 
     def load(self, arrays: Arrays) -> None:
         """Take over all counts."""
@@ -97,7 +93,6 @@ class ItemSimilarities:
             name: with_room(arrays[name], AHEAD * len(arrays[name])) if name in POOL else owned(arrays[name])
             for name in ARRAYS
         }
-        self._votes = np.zeros(len(self._arrays["counts"]), np.float32)
 
     def _recent(self, query: Query) -> I32:
         return latest(

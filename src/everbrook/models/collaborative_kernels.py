@@ -12,13 +12,11 @@ import numpy as np
 from numba import njit
 
 from everbrook.models.neighbours_kernels import kth_smallest
-from everbrook.models.powers import raise_all
 from everbrook.types import F32, F64, I32, I64
 
 FIRST_ROOM = 8
 CLASSES = 16
 EMPTY = -1
-FAINT = 0.005  # votes below this part of the best are dropped
 TOO_LARGE = 40.0  # doublings after which all counts are divided again
 
 # Places of `at`: entries of the pool in use, then the first free block of each size, in units of FIRST_ROOM.
@@ -192,92 +190,6 @@ def learn(
     return len(items)
 
 
-@njit(cache=True, nogil=True)
-def ask(
-    recent: I32, mine: I32, decay: float, shrinkage: float, sharpness: float, kappa: float, least_rest: float,
-    unit_now: float, returns: F64,
-    offsets: I64, rooms: I32, keys: I32, weights: F32, counts: F64, votes: F32, items: I32,
-) -> tuple[int, F32, float]:  # fmt: skip
-    """Related items of the recent ones: how many (put into `items`), their probabilities, what is left to the base.
-
-    `votes` must be zeros, and is so again afterwards. Cosine with shrinkage: c(y, i) / (sqrt(n_y n_i) + s).
-    """
-    found = 0
-    pull = 1.0
-    evidence = 0.0
-    for y in recent:
-        root = math.sqrt(counts[y])
-        floor = shrinkage * unit_now + 1e-30
-        evidence += pull * counts[y] / (counts[y] + shrinkage * unit_now + 1e-30)
-        for e in range(offsets[y], offsets[y] + rooms[y]):
-            key = keys[e]
-            if key == EMPTY or weights[e] <= 0:
-                continue
-            if votes[key] == 0:
-                if found == len(items):
-                    continue
-                items[found] = key
-                found += 1
-            alike = weights[e] / (root * math.sqrt(counts[key]) + floor)
-            votes[key] += np.float32(pull * alike + 1e-30)
-        pull *= decay
-    peak = 0.0
-    for c in range(found):
-        peak = max(peak, votes[items[c]])
-    kept = 0
-    for c in range(found):  # the faint tail costs more than it brings
-        if votes[items[c]] >= FAINT * peak:
-            items[kept] = items[c]
-            kept += 1
-        else:
-            votes[items[c]] = 0
-    found = kept
-    parts = np.zeros((found, 2), np.float32)
-    for item in mine:
-        if 0 <= item < len(votes) and votes[item] > 0:
-            votes[item] = -votes[item]
-    raised = np.empty(found, np.float32)
-    for c in range(found):
-        raised[c] = abs(votes[items[c]]) / peak
-    raise_all(raised, sharpness)
-    for c in range(found):
-        vote = votes[items[c]]
-        votes[items[c]] = 0
-        parts[c, 1 if vote < 0 else 0] = raised[c]
-    left = least_rest + (1.0 - least_rest) * kappa / (kappa + evidence + 1e-30)
-    return found, blend(parts, returns[SHARE], left), left if found else np.nan
-
-
-@njit(cache=True)
-def blend(parts: F32, returns: float, left: float) -> F32:
-    """One probability from the votes for items that are new to the asker (first column) and for the asker's own."""
-    fresh = 0.0
-    own = 0.0
-    for c in range(len(parts)):
-        fresh += parts[c, 0]
-        own += parts[c, 1]
-    share = returns if fresh > 0 else 1.0
-    if own == 0:
-        share = 0.0
-    mass = np.empty(len(parts), np.float32)
-    for c in range(len(parts)):
-        mass[c] = 0.0
-        if fresh > 0:
-            mass[c] += (1.0 - share) * (1.0 - left) * parts[c, 0] / fresh
-        if own > 0:
-            mass[c] += share * (1.0 - left) * parts[c, 1] / own
-    return mass
-
-
-@njit(cache=True)
-def own_apart(mass: F32) -> F32:
-    """From probabilities without and with the asker's own items: those of the new ones, and those of the own."""
-    parts = np.zeros_like(mass)
-    for c in range(len(mass)):
-        parts[c, 0 if mass[c, 0] > 0 else 1] = mass[c, 1]
-    return parts
-
-
 @njit(cache=True)
 def brought(
     recent: I32, rows: I32, decay: float, shrinkage: float, unit_now: float,
@@ -297,42 +209,3 @@ def brought(
                         best = alike
                         out[m] = y
             pull *= decay
-
-
-@njit(cache=True)
-def best_of_both(items: I32, mass: F32, users: I32, users_mass: F32, limit: int) -> I32:
-    """The items of the greatest probabilities by either of two answers, each once; equal ones in the order of rows.
-
-    Args:
-        items: (C,) of one answer, without repeats.
-        mass: (C,)
-        users: (U,) of the other, without repeats.
-        users_mass: (U,)
-        limit: how many.
-    """
-    n = len(items) + len(users)
-    rows, falling = np.empty(n, np.int32), np.empty(n)
-    for c in range(n):
-        own = c < len(items)
-        rows[c] = items[c] if own else users[c - len(items)]
-        falling[c] = -(mass[c] if own else users_mass[c - len(items)])
-    if n > 2 * limit > 0:  # each item stands there at most twice
-        last, kept = kth_smallest(falling.copy(), 2 * limit - 1), 0
-        for c in range(n):
-            if falling[c] <= last:
-                rows[kept], falling[kept] = rows[c], falling[c]
-                kept += 1
-        rows, falling = rows[:kept], falling[:kept]
-    by_row = np.argsort(rows)
-    order = by_row[np.argsort(falling[by_row], kind="mergesort")]
-    out, found = np.empty(limit, np.int32), 0
-    for place in order:
-        if found == limit:
-            break
-        known = False
-        for c in range(found):
-            known = known or out[c] == rows[place]
-        if not known:
-            out[found] = rows[place]
-            found += 1
-    return out[:found]

@@ -5,10 +5,12 @@ Not user-based filtering (see `collaborative`): a neighbour here is one session,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from everbrook.models.lately import Lately
-from everbrook.models.neighbours_store import Answer, NeighbourStore, Shape
+from everbrook.models.answers import Answers, Together
+from everbrook.models.neighbours_store import NeighbourStore, Shape
 from everbrook.settings.neighbours import NeighboursSettings
 from everbrook.types import F32, I32, Arrays, Query, Step
 
@@ -41,39 +43,44 @@ class SessionNeighbours:
                 query_items=s.query_items, closing=True, floats=np.array(floats),
             )
         )  # fmt: skip
-        self._lately: Lately[Answer] = Lately()
+        self._answers = Answers(self._ask)
 
     def forget_actor(self, actor: int) -> int:
         """Drop what is kept for an actor; how many rows that were."""
+        self._answers.clear()
         return self._store.forget_actor(actor)
 
     def grow(self, items: int, actors: int) -> None:
         """Make room for rows below these."""
         self._store.grow(items, actors)
-        self._lately.clear()
+        self._answers.grow(self._store.items)
 
     def observe(self, step: Step, mass: F32, rest: F32) -> None:
         """Learn; both columns stay asleep."""
         mass[:] = 0.0
         rest[:] = np.nan
         self._store.learn(step)
-        self._lately.clear()
+        self._answers.clear()
+
+    def foresee(self, queries: Sequence[Query], limit: int) -> None:
+        """Answer queries that will be asked about together."""
+        self._answers.foresee(queries, limit)
 
     def propose(self, query: Query, limit: int) -> I32:
-        """The neighbours' items by their votes; equal votes in row order."""
-        answer = self._answer(query)
-        order = np.lexsort((answer.items, -answer.mass[:, 1], -answer.mass[:, 0]))
-        return answer.items[order[:limit]]
+        """The neighbours' items by their votes, the session's own last; equal votes in row order."""
+        return self._answers.best(query, limit)
 
     def score(self, query: Query, rows: I32, mass: F32, rest: F32) -> None:
         """The neighbours' votes for given items."""
-        answer = self._answer(query)
-        self._store.look_up(answer, rows, mass)
-        rest[:] = answer.rest
+        self._answers.score([query], rows, (0, len(rows)), mass, rest[None])
+
+    def score_all(self, queries: Sequence[Query], rows: I32, starts: Sequence[int], mass: F32, rest: F32) -> None:
+        """The same for several queries; see `Popularity.score_all`."""
+        self._answers.score(queries, rows, starts, mass, rest)
 
     def because(self, query: Query, rows: I32) -> I32:
         """The item of the session that led to most of the neighbours who have the row."""
-        return self._store.because(self._recent(query), query.actor, rows)
+        return self._store.because(self._answers, self._store.recent(query, query.session_n), query.actor, rows)
 
     def state(self) -> Arrays:
         """Sessions and rings."""
@@ -82,17 +89,8 @@ class SessionNeighbours:
     def load(self, arrays: Arrays) -> None:
         """Take over sessions and rings."""
         self._store.load(arrays)
-        self._lately.clear()
+        self._answers.grow(self._store.items)
 
-    def _recent(self, query: Query) -> I32:
-        return self._store.recent(query, query.session_n)
-
-    def _answer(self, query: Query) -> Answer:
-        """One search serves every call for the same query until something is learned."""
-        recent = self._recent(query)
-        key = (query.items.tobytes(), query.session_n, query.actor)
-        answer = self._lately.get(key)
-        if answer is None:
-            own = query.items[len(query.items) - query.session_n :]
-            answer = self._lately.put(key, self._store.answer(recent, own, query.actor))
-        return answer
+    def _ask(self, queries: Sequence[Query], limit: int) -> Together:
+        own = [query.items[len(query.items) - query.session_n :] for query in queries]
+        return self._store.ask(self._answers, own, [query.actor for query in queries], limit)

@@ -2,15 +2,23 @@
 
 After VMIS-kNN (Kersbergen et al., SIGMOD 2022: latest sessions of each item, linear decay by place, votes weighted by
 rarity), with the distance to the shared item as in VSTAN (Garg et al., SIGIR 2019).
+
+What is read lies far apart in memory, and most of the time of a query would be spent waiting for it: so it is asked for
+some steps ahead, and what is found is numbered and added up in short arrays. `place` says which number an item has in
+the query at hand: what is less than the query's `base` is of an earlier one, so that nothing has to be cleared.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
-from everbrook.models.neighbours_kernels import NEXT_GROUP, NONE, alive, kth_smallest
+from everbrook.models.leaders import key_of, leaders
+from everbrook.models.neighbours_kernels import NEXT_GROUP, NONE, kth_smallest
 from everbrook.models.powers import raise_all
+from everbrook.models.prefetch import prefetch
 from everbrook.types import F32, F64, I32, I64
 
 # Places in the vector of float settings.
@@ -18,9 +26,12 @@ MATCH_DECAY, DISTANCE_DECAY, BEFORE_FACTOR, RARITY_POWER, SIZE_POWER, SHARPNESS,
 
 FAINT = 0.005  # votes below this part of the best are dropped
 FADED = 0.001  # of a neighbour's items those count that are so near to the shared one that this much is left
-COUNTS = 1024  # groups of an item up to which rarity is kept during a query: most items have few
-LENGTHS = 1024  # of groups up to which what similarity is divided by is kept during a query
+COUNTS = 1024  # groups of an item up to which rarity is kept: most items have few
+LENGTHS = 1024  # of groups up to which what similarity is divided by is kept
 COLUMNS = 2  # without and with the asker's own items
+PLACES = 1 << 16  # `seen` holds the first place, from 1, in units of this, and below it the sum of pulls
+LINES = 8  # of a ring or a row that are asked for ahead; what reads on asks for the others by itself
+BINS = 512  # of similarities, 32 for each doubling, from the greatest down
 
 
 @njit(cache=True)
@@ -41,195 +52,362 @@ def latest(items: I32, known: int, limit: int) -> I32:
 
 
 @njit(cache=True)
-def slot_of(group: int, newest: int, slots: int) -> int:
-    """group % slots for a group that is alive, without a division; see `newest_slots`."""
-    return group - newest if group >= newest else group - newest + slots
-
-
-@njit(cache=True)
-def newest_slots(at: I64, slots: int) -> int:
-    """The group that has slot 0 in the newest round of slots."""
-    return (max(at[NEXT_GROUP], 1) - 1) // slots * slots
-
-
-@njit(cache=True)
 def gather(
-    at: I64, pool: I64, blocks: I64, sizes: I32, counts: I64, lengths: I32,
-    recent: I32, own: int, sample: int, floats: F64, near: F32, first: I32, touched: I64,
-) -> int:  # fmt: skip
-    """Similarity of every group that shares an item, by the place of the item; returns how many were touched."""
-    slots, newest = len(lengths), newest_slots(at, len(lengths))
-    found = 0
-    for p in range(len(recent)):
-        pull = np.float32((len(recent) - p) / len(recent))
-        item = recent[p]
+    at: I64, pool: I64, blocks: I64, sizes: I32, counts: I64, recent: I32, sample: int, seen: I32, touched: I32
+) -> int:
+    """Note of every group that is alive and shares an item how much and by which place first; returns how many.
+
+    Args:
+        at: and the next four: the rings, see `neighbours_kernels`.
+        recent: (L,) the asker's items; the one at place p pulls by L - p.
+        sample: latest entries of each ring that count.
+        seen: (S,) zeros, by slot; see PLACES.
+        touched: (L * sample,) out: the slots.
+    """
+    slots, found, L = len(seen), 0, len(recent)
+    newest, oldest = (max(at[NEXT_GROUP], 1) - 1) // slots * slots, max(at[NEXT_GROUP] - slots, 0)
+    for item in recent:
+        prefetch(counts, item)
+        prefetch(sizes, item)
+        prefetch(blocks, item)
+    for item in recent:
         size = sizes[item]
+        last = (counts[item] - 1) % size if size else 0
+        for line in range(min(LINES, (min(size, sample) + 7) // 8)):
+            prefetch(pool, blocks[item] + max(0, last - 8 * line))
+    for p in range(L):
+        item = recent[p]
+        size, block = sizes[item], blocks[item]
         taken = min(counts[item], size, sample)
         entry = (counts[item] - 1) % size if taken else 0
         for _ in range(taken):
-            group = pool[blocks[item] + entry]
+            group = pool[block + entry]
             entry = entry - 1 if entry else size - 1
-            if group == own or not alive(at, group, slots):
+            if group < oldest:
                 continue
-            slot = slot_of(group, newest, slots)
-            if first[slot] == NONE:
-                first[slot] = p
-                near[slot] = np.float32(0)
-                touched[found] = group
-                found += 1
-            near[slot] += pull
-    if floats[SIZE_POWER] > 0:
-        shrunk = np.zeros(LENGTHS, np.float32)
-        for j in range(found):
-            slot = slot_of(touched[j], newest, slots)
-            length = max(1, lengths[slot])
-            if length >= LENGTHS:
-                near[slot] /= np.float32(length ** floats[SIZE_POWER])
-            else:
-                if shrunk[length] == 0:
-                    shrunk[length] = np.float32(length ** floats[SIZE_POWER])
-                near[slot] /= shrunk[length]
+            slot = group - newest
+            slot += slots if slot < 0 else 0
+            was = seen[slot]
+            fresh = int(was == 0)
+            touched[found] = slot
+            found += fresh
+            seen[slot] = was + L - p + fresh * (p + 1) * PLACES
     return found
 
 
 @njit(cache=True)
-def nearest(at: I64, near: F32, touched: I64, found: int, slots: int, k: int) -> I64:
-    """The k most similar of the touched groups; among equals the newer."""
+def similar(
+    lengths: I32, shrunk: F32, size_power: float, pulls: int, own: int, seen: I32, touched: I32, found: int,
+    near: F32, first: I32,
+) -> int:  # fmt: skip
+    """How similar the touched groups are, the asker's own left out; `seen` is zeros again. Returns how many are left.
+
+    Args:
+        lengths: (S,) of groups.
+        shrunk: (LENGTHS,) by what similarity is divided for each length.
+        size_power: the power that made them; 0 divides nothing.
+        pulls: L of `gather`.
+        own: the asker's slot; NONE where there is none.
+        seen: as `gather` left it.
+        touched: (found,) in, out: slots.
+        found: how many.
+        near: (found,) out.
+        first: (found,) out: the place of the newest item that is shared.
+    """
+    left = 0
+    for j in range(found):
+        slot = touched[j]
+        packed = seen[slot]
+        seen[slot] = 0
+        touched[left] = slot
+        first[left] = packed // PLACES - 1
+        near[left] = np.float32(packed % PLACES) / np.float32(pulls)
+        left += int(slot != own)
+    if size_power > 0:
+        for j in range(left):
+            length = max(1, lengths[touched[j]])
+            near[j] /= shrunk[length] if length < LENGTHS else np.float32(length**size_power)
+    return left
+
+
+@njit(cache=True)
+def nearest(at: I64, slots: int, k: int, touched: I32, found: int, near: F32, first: I32) -> int:
+    """Leave the k most similar groups, in their order; among equals the newer. Returns how many."""
     if found <= k:
-        return touched[:found].copy()
-    keys, newest = np.empty(found, np.float64), newest_slots(at, slots)
-    oldest, part = at[NEXT_GROUP] - slots, 1e-6 / slots
+        return found
+    bits, ahead = near[:found].view(np.int32), at[NEXT_GROUP] % slots
+    top, part = np.int32(0), 1e-6 / slots
     for j in range(found):
-        keys[j] = np.float64(near[slot_of(touched[j], newest, slots)]) + part * (touched[j] - oldest)
-    floor = kth_smallest(keys.copy(), found - k)
-    best = np.empty(k, np.int64)
-    kept = 0
+        top = max(top, bits[j])
+    many = np.zeros(BINS, np.int32)
     for j in range(found):
-        if keys[j] >= floor and kept < k:
-            best[kept] = touched[j]
+        many[min((top - bits[j]) >> 18, BINS - 1)] += 1
+    edge, above = 0, 0
+    while above + many[edge] < k:
+        above += many[edge]
+        edge += 1
+    keys, n = np.empty(many[edge], np.float64), 0
+    for j in range(found):
+        if min((top - bits[j]) >> 18, BINS - 1) == edge:
+            age = touched[j] - ahead
+            keys[n] = np.float64(near[j]) + part * (age if age >= 0 else age + slots)
+            n += 1
+    floor = kth_smallest(keys.copy(), n - (k - above))
+    kept, n = 0, 0
+    for j in range(found):
+        bin = min((top - bits[j]) >> 18, BINS - 1)
+        if bin == edge:
+            n += 1
+        if bin < edge or (bin == edge and keys[n - 1] >= floor and kept < k):
+            touched[kept], near[kept], first[kept] = touched[j], near[j], first[j]
             kept += 1
-    return best[:kept]
+    return kept
 
 
 @njit(cache=True)
-def shared_place(members: I32, slot: int, low: int, length: int, item: int) -> int:
-    """Where in the group the item stands; its end where the item was pushed out."""
-    width = members.shape[1]
-    column = (length - 1) % width
-    for q in range(length - 1, low - 1, -1):
-        if members[slot, column] == item:
-            return q
-        column = column - 1 if column else width - 1
-    return length
+def shared_place(members: I32, row: int, held: int, item: int) -> int:
+    """At which column of its row of members a group holds an item; NONE where it was pushed out."""
+    place = np.int32(0)
+    for q in range(held):
+        place += np.int32(members[row + q] == item) * np.int32(q + 1)  # at most one is the same
+    return int(place) - 1
 
 
 @njit(cache=True)
-def vote(
-    at: I64, members: I32, lengths: I32, recent: I32, best: I64, near: F32, first: I32, floats: F64, votes: F32,
-    items: I32,
+def hear(
+    members: I32, width: int, lengths: I32, recent: I32, groups: I32, near: F32, first: I32, match_decay: float,
+    around: F32, place: I32, heard: I32, parts: F32,
 ) -> tuple[int, float]:  # fmt: skip
-    """Add up what the neighbours have; `votes` must be zeros. Returns how many items, and the neighbours' weight."""
-    slots, width = members.shape
-    fading, newest = floats[DISTANCE_DECAY] ** np.arange(width + 1), newest_slots(at, slots)
-    reach = np.searchsorted(-fading, -FADED)  # places
-    found = 0
-    total = 0.0
-    for group in best:
-        slot = slot_of(group, newest, slots)
-        place = first[slot]
-        weight = near[slot] * max(0.0, 1.0 - floats[MATCH_DECAY] * place)
+    """Write down what the neighbours have near the shared item; returns how many votes, and the neighbours' weight.
+
+    Args:
+        members: (S * W,) items of groups.
+        width: W, how many are kept of a group.
+        lengths: (S,) of groups.
+        recent: (L,) the asker's items.
+        groups: (G,) the neighbours' slots.
+        near: (G,) their similarity.
+        first: (G,) the place of the newest item that is shared.
+        match_decay: what a neighbour's weight loses for each such place.
+        around: (2 R,) weight of what stands R places before the shared item, R - 1 before it and so on.
+        place: (N,) what will be looked up for the items.
+        heard: (V,) out: items, some of them again and again.
+        parts: (V,) out: their votes.
+    """
+    reach, total, n = len(around) // 2, 0.0, 0
+    for slot in groups:
+        for line in range(min(LINES, (min(lengths[slot], width) + 15) // 16)):
+            prefetch(members, slot * width + 16 * line)
+    for j in range(len(groups)):
+        weight = near[j] * max(0.0, 1.0 - match_decay * first[j])
         if weight <= 0:
             continue
         total += weight
-        length = lengths[slot]
-        low = max(0, length - width)
-        shared = shared_place(members, slot, low, length, recent[place])
-        first_q = max(low, shared - reach)
-        column = first_q % width
-        for q in range(first_q, min(length, shared + reach)):
-            item = members[slot, column]
+        length, row = lengths[groups[j]], groups[j] * width
+        held = min(length, width)
+        oldest = length % width if length > width else 0
+        shared = shared_place(members, row, held, recent[first[j]])
+        shared = held if shared < 0 else (shared - oldest if shared >= oldest else shared - oldest + width)
+        low, high = max(0, shared - reach), min(held, shared + reach)
+        column = oldest + low if oldest + low < width else oldest + low - width
+        for q in range(low, high):
+            heard[n] = members[row + column]
+            parts[n] = np.float32(weight * around[q - shared + reach] + 1e-30)  # never 0: who is heard has a vote
+            prefetch(place, heard[n])
             column = column + 1 if column + 1 < width else 0
-            part = weight * fading[abs(q - shared)]
-            if q < shared:
-                part *= floats[BEFORE_FACTOR]
-            if votes[item] == 0:
-                items[found] = item
-                found += 1
-            votes[item] += np.float32(part + 1e-30)  # never 0, which would stand for not yet found
-    return found, total
-
-
-@njit(cache=True, nogil=True)
-def ask(
-    at: I64, pool: I64, blocks: I64, sizes: I32, counts: I64, members: I32, lengths: I32,
-    near: F32, first: I32, touched: I64, votes: F32, place: I32,
-    recent: I32, mine: I32, own: int, sample: int, k: int, floats: F64,
-) -> tuple[I32, F32, F32]:  # fmt: skip
-    """What the neighbours say to somebody with `recent` items.
-
-    Returns:
-        (C,) items, (C, 2) their probabilities without and with `mine`, and (2,) what is left to the base.
-    """
-    slots, width = members.shape
-    newest = newest_slots(at, slots)
-    found = gather(at, pool, blocks, sizes, counts, lengths, recent, own, sample, floats, near, first, touched)
-    best = nearest(at, near, touched, found, slots, k)
-    items = np.empty(len(best) * width, np.int32)
-    C, weight = vote(at, members, lengths, recent, best, near, first, floats, votes, items)
-    for j in range(found):
-        first[slot_of(touched[j], newest, slots)] = NONE
-    mass = np.empty((C, COLUMNS), np.float32)
-    peak, known = 0.0, np.zeros(COUNTS)
-    rarest = np.inf if floats[RARITY_POWER] < 0.0 else 1.000001 * np.log(1.0 + at[NEXT_GROUP]) ** floats[RARITY_POWER]
-    for c in range(C):
-        item = items[c]
-        mass[c, 1] = -1.0  # for what cannot but be faint
-        if votes[item] * rarest >= FAINT * peak:
-            taken = counts[item]
-            rarity = known[taken] if taken < COUNTS else 0.0
-            if rarity == 0.0:
-                rarity = np.log(1.0 + at[NEXT_GROUP] / taken) ** floats[RARITY_POWER]
-                if taken < COUNTS:
-                    known[taken] = rarity
-            mass[c, 1] = votes[item] * rarity
-        votes[item] = 0
-        peak = max(peak, mass[c, 1])
-    kept = 0
-    for c in range(C):  # the faint tail costs more than it brings
-        if mass[c, 1] >= FAINT * peak:
-            items[kept] = items[c]
-            mass[kept, 1] = mass[c, 1]
-            kept += 1
-    C = kept
-    mass = mass[:C]
-    mark(mine, place, 1)
-    totals = np.zeros(COLUMNS)
-    parts = np.empty(C, np.float32)
-    for c in range(C):
-        parts[c] = mass[c, 1] / peak
-    raise_all(parts, floats[SHARPNESS])
-    for c in range(C):
-        mass[c, 0] = 0.0 if place[items[c]] else parts[c]
-        mass[c, 1] = parts[c]
-        totals[0] += mass[c, 0]
-        totals[1] += mass[c, 1]
-    mark(mine, place, 0)
-    rest = np.full(COLUMNS, np.nan, np.float32)
-    left = floats[LEAST_REST] + (1.0 - floats[LEAST_REST]) * floats[KAPPA] / (floats[KAPPA] + weight + 1e-30)
-    for column in range(COLUMNS):
-        if totals[column] > 0:
-            rest[column] = left
-            for c in range(C):
-                mass[c, column] *= (1.0 - left) / totals[column]
-    return items[:C], mass, rest
+            n += 1
+    return n, total
 
 
 @njit(cache=True)
-def mark(items: I32, place: I32, value: int) -> None:
-    """Write a value at the places of items."""
-    for item in items:
-        if 0 <= item < len(place):
-            place[item] = value
+def count(
+    heard: I32, parts: F32, place: I32, base: int, named: int, names: I32, votes: F32
+) -> int:  # fmt: skip
+    """Give items numbers where they have none, and add up their votes; returns how many have one.
+
+    Args:
+        heard: (V,) items; their numbers are written over them.
+        parts: (V,) votes.
+        place: (N,) by item, `base` and its number where it has one.
+        base: of this query.
+        named: how many items have a number already.
+        names: (C,) in, out: the items by number.
+        votes: (C,) in, out.
+    """
+    before = named
+    for j in range(len(heard)):  # without branches, for nobody can foretell them
+        item = heard[j]
+        number = int(place[item])
+        fresh = int(number < base)
+        number += fresh * (base + named - number)
+        place[item] = number
+        names[named] = item
+        named += fresh
+        heard[j] = number - base
+    votes[before:named] = 0.0
+    for j in range(len(heard)):
+        votes[heard[j]] += parts[j]
+    return named
+
+
+@njit(cache=True)
+def unfaint(
+    at: I64, counts: I64, rarity_power: float, rarities: F64, names: I32, votes: F32, named: int, among: I32, parts: F32
+) -> int:  # fmt: skip
+    """Which votes, weighed by rarity, are more than a faint part of the best; returns how many.
+
+    Args:
+        at: of the store.
+        counts: (N,) how many groups took each item.
+        rarity_power: power of the logarithm of rarity.
+        rarities: (1 + COUNTS,) kept between queries: of how many groups in all, and the rarity of each count below.
+        names: (C,) the items.
+        votes: (C,) not 0 where there are any.
+        named: C.
+        among: (C,) out: their numbers.
+        parts: (C,) out: their votes as parts of the best.
+    """
+    groups = at[NEXT_GROUP]
+    if rarities[0] != groups:
+        rarities[:] = 0.0
+        rarities[0] = groups
+    bits, top, best = votes[:named].view(np.int32), np.int32(0), 0
+    for c in range(named):
+        top = max(top, bits[c])
+    while best < named - 1 and bits[best] < top:
+        best += 1
+    least = FAINT * votes[best] * rarity(counts[names[best]], groups, rarity_power, rarities) if named else 0.0
+    least /= 1.000001 * np.log(1.0 + groups) ** rarity_power if rarity_power >= 0.0 else np.inf
+    passing, enough = 0, max(np.float32(least), np.float32(1e-37))
+    for c in range(named):  # more than those that stay: none is as rare as can be
+        among[passing] = c
+        passing += int(votes[c] >= enough)
+    for j in range(passing):
+        prefetch(counts, names[among[j]])
+    peak = np.float32(0)
+    for j in range(passing):
+        parts[j] = votes[among[j]] * rarity(counts[names[among[j]]], groups, rarity_power, rarities)
+        peak = max(peak, parts[j])
+    kept = 0
+    for j in range(passing):  # the faint tail costs more than it brings
+        part = parts[j]
+        among[kept] = among[j]
+        parts[kept] = part / peak
+        kept += int(part >= FAINT * peak)
+    return kept
+
+
+@njit(cache=True)
+def rarity(taken: int, groups: int, power: float, rarities: F64) -> float:
+    """By what the votes for an item are multiplied that so many of the groups took."""
+    if taken >= COUNTS:
+        return float(np.log(1.0 + groups / taken) ** power)
+    if rarities[taken] == 0.0:
+        rarities[taken] = np.log(1.0 + groups / taken) ** power
+    return float(rarities[taken])
+
+
+@njit(cache=True, error_model="numpy")
+def find(
+    at: I64, pool: I64, blocks: I64, sizes: I32, counts: I64, lengths: I32, current: I64, shrunk: F32,
+    sample: int, k: int, size_power: float, recent: I32, actor: int, seen: I32, touched: I32, near: F32, first: I32,
+) -> int:  # fmt: skip
+    """From the recent items to the neighbours in `touched`, `near` and `first`; returns how many there are."""
+    slots, own = len(lengths), NONE
+    if 0 <= actor < len(current) and current[actor] >= max(at[NEXT_GROUP] - slots, 0):
+        own = current[actor] % slots
+    found = gather(at, pool, blocks, sizes, counts, recent, sample, seen, touched)
+    found = similar(lengths, shrunk, size_power, len(recent), own, seen, touched, found, near, first)
+    return nearest(at, slots, k, touched, found, near, first)
+
+
+@njit(cache=True)
+def next_base(epoch: I64, place: I32, numbers: int) -> int:
+    """The base of a query after one that gave so many numbers; clears `place` where numbers would not fit."""
+    epoch[0] += numbers
+    if epoch[0] > (1 << 31) - (1 << 24):
+        place[:] = 0
+        epoch[0] = 1
+    return int(epoch[0])
+
+
+@njit(cache=True)
+def mark_own(mine: I32, place: I32, base: int, named: int, own: I32) -> None:
+    """Write 1 for those of the numbered items that the asker has, and 0 for the others."""
+    own[:named] = 0
+    for item in mine:
+        if 0 <= item < len(place) and 0 <= place[item] - base < named:
+            own[place[item] - base] = 1
+
+
+@njit(cache=True)
+def longer(array: Any, used: int, wanted: int) -> Any:
+    """The array, or one of twice the length with its used rows, where so many more do not fit."""
+    if used + wanted <= len(array):
+        return array
+    wider = np.empty((2 * (used + wanted), array.shape[1]), array.dtype)
+    wider[:used] = array[:used]
+    return wider
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def ask_all(
+    at: I64, pool: I64, blocks: I64, sizes: I32, counts: I64, members: I32, width: int, lengths: I32, current: I64,
+    shrunk: F32, around: F32, sample: int, k: int, floats: F64, rarities: F64,
+    seen: I32, touched: I32, near: F32, first: I32, place: I32, epoch: I64, names: I32, votes: F32, heard: I32,
+    parts: F32, among: I32, own: I32, keys: I64, query_items: int, items: I32, starts: I64, actors: I64, limit: int,
+) -> tuple[I32, F32, I64, F32, I32, I64]:  # fmt: skip
+    """What the neighbours say to those who had `items`.
+
+    Args:
+        at: and what follows: of the store and its working memory.
+        query_items: latest distinct items that are looked up.
+        items: what the askers had, those of each from its start on, oldest first.
+        starts: (B + 1,)
+        actors: (B,) actor rows.
+        limit: T, how many of the best are wanted.
+
+    Returns:
+        (C,) items of all answers, (C, 2) their probabilities without and with what the askers had, (B + 1,) where each
+        answer starts, (B, 2) what is left to the base, (B, T) the best by the first probability, and (B,) how many.
+    """
+    B = len(actors)
+    found, mass = np.empty((512 * B, 1), np.int32), np.empty((512 * B, COLUMNS), np.float32)
+    ends, rest = np.zeros(B + 1, np.int64), np.full((B, COLUMNS), np.nan, np.float32)
+    best, kept = np.empty((B, limit), np.int32), np.zeros(B, np.int64)
+    numbers = 0
+    for b in range(B):
+        mine = items[starts[b] : starts[b + 1]]
+        recent, base, end = latest(mine, len(counts), query_items), next_base(epoch, place, numbers), ends[b]
+        G = find(
+            at, pool, blocks, sizes, counts, lengths, current, shrunk, sample, k, floats[SIZE_POWER], recent, actors[b],
+            seen, touched, near, first,
+        )  # fmt: skip
+        V, weight = hear(
+            members, width, lengths, recent, touched[:G], near, first, floats[MATCH_DECAY], around, place, heard, parts
+        )
+        numbers = count(heard[:V], parts, place, base, 0, names, votes)
+        C = unfaint(at, counts, floats[RARITY_POWER], rarities, names, votes, numbers, among, parts)
+        raise_all(parts[:C], floats[SHARPNESS])
+        mark_own(mine, place, base, numbers, own)
+        found, mass, ends[b + 1] = longer(found, end, C), longer(mass, end, C), end + C
+        totals = np.zeros(COLUMNS)
+        for c in range(C):
+            totals[0] += 0.0 if own[among[c]] else parts[c]
+            totals[1] += parts[c]
+        left = floats[LEAST_REST] + (1.0 - floats[LEAST_REST]) * floats[KAPPA] / (floats[KAPPA] + weight + 1e-30)
+        scale = (1.0 - left) / totals
+        for column in range(COLUMNS):
+            rest[b, column] = left if totals[column] > 0 else np.nan
+        for c in range(C):
+            item, new = names[among[c]], own[among[c]] == 0
+            found[end + c, 0] = item
+            mass[end + c, 0] = parts[c] * scale[0] if new else 0.0
+            mass[end + c, 1] = parts[c] * scale[1]
+            keys[c] = key_of(mass[end + c, 0] if new else mass[end + c, 1], item) + (int(new) << 62)
+        kept[b] = leaders(keys[:C], limit, best[b])
+    next_base(epoch, place, numbers)
+    return found[: ends[B], 0].copy(), mass[: ends[B]], ends, rest, best, kept
 
 
 @njit(cache=True)
@@ -247,40 +425,35 @@ def look_up(items: I32, found: F32, rows: I32, place: I32, mass: F32) -> None:
 
 @njit(cache=True)
 def brought(
-    at: I64, pool: I64, blocks: I64, sizes: I32, counts: I64, members: I32, lengths: I32,
-    near: F32, first: I32, touched: I64,
-    recent: I32, own: int, sample: int, k: int, floats: F64, rows: I32, place: I32, out: I32,
+    at: I64, pool: I64, blocks: I64, sizes: I32, counts: I64, members: I32, width: int, lengths: I32, current: I64,
+    shrunk: F32, sample: int, k: int, floats: F64, seen: I32, touched: I32, near: F32, first: I32,
+    place: I32, epoch: I64, recent: I32, actor: int, rows: I32, out: I32,
 ) -> None:  # fmt: skip
     """For each row, the recent item whose groups among the nearest hold it most, by the place of the item."""
-    slots, width = members.shape
-    found = gather(at, pool, blocks, sizes, counts, lengths, recent, own, sample, floats, near, first, touched)
-    best = nearest(at, near, touched, found, slots, k)
-    for j in range(found):
-        first[touched[j] % slots] = NONE
+    G = find(
+        at, pool, blocks, sizes, counts, lengths, current, shrunk, sample, k, floats[SIZE_POWER], recent, actor, seen,
+        touched, near, first,
+    )  # fmt: skip
+    base = next_base(epoch, place, 0)
     for m in range(len(rows)):
         if 0 <= rows[m] < len(place):
-            place[rows[m]] = m + 1
+            place[rows[m]] = base + m
     credit = np.zeros((len(rows), len(recent)), np.float32)
     has = np.zeros(len(recent), np.bool_)
-    for group in best:
-        slot = group % slots
-        length = lengths[slot]
-        low = max(0, length - width)
+    for slot in touched[:G]:
+        held, row = min(lengths[slot], width), slot * width
         for p in range(len(recent)):
-            has[p] = shared_place(members, slot, low, length, recent[p]) < length
-        for q in range(low, length):
-            m = place[members[slot, q % width]] - 1
+            has[p] = shared_place(members, row, held, recent[p]) >= 0
+        for q in range(held):
+            m = place[members[row + q]] - base
             if m >= 0:
                 for p in range(len(recent)):
                     if has[p]:
                         credit[m, p] += np.float32((len(recent) - p) / len(recent))
     for m in range(len(rows)):
-        if not 0 <= rows[m] < len(place):
-            out[m] = NONE
-            continue
-        first_m = place[rows[m]] - 1  # of repeated rows, the last holds the credit
-        top = np.argmax(credit[first_m]) if len(recent) else 0
-        out[m] = recent[top] if len(recent) and credit[first_m, top] > 0 else NONE
-    for m in range(len(rows)):
-        if 0 <= rows[m] < len(place):
-            place[rows[m]] = 0
+        out[m] = NONE
+        if 0 <= rows[m] < len(place) and len(recent):
+            first_m = place[rows[m]] - base  # of repeated rows, the last holds the credit
+            top = np.argmax(credit[first_m])
+            out[m] = recent[top] if credit[first_m, top] > 0 else NONE
+    next_base(epoch, place, len(rows))

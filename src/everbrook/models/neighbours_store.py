@@ -6,14 +6,17 @@ remembered groups, and per item by the longest ring; nothing depends on how many
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from everbrook.models import neighbours_kernels as kernels
 from everbrook.models import neighbours_query as asking
+from everbrook.models.answers import Answers, Together, histories
 from everbrook.state.mapped import AHEAD, grown, owned, with_room
-from everbrook.types import F32, F64, I32, I64, NO_ROW, Arrays, Query, Step
+from everbrook.types import F32, F64, I32, NO_ROW, Arrays, Query, Step
 
 ARRAYS = ("at", "pool", "blocks", "sizes", "counts", "members", "lengths", "current")
 FIRST_POOL = 1 << 14
@@ -32,19 +35,16 @@ class Shape:
     floats: F64  # by the places named in neighbours_query
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the neighbours said."""
-
-    items: I32  # (C,)
-    mass: F32  # (C, K)
-    rest: F32  # (K,)
-
-
 class NeighbourStore:
     """Who took what lately, by group and by item."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, more: int = 0) -> None:
+        """Begin empty.
+
+        Args:
+            shape: how much is remembered and looked at.
+            more: items that may get numbers in a query beside those of the neighbours.
+        """
         self.shape = shape
         self._ring = kernels.FIRST_BLOCK << kernels.size_class(shape.sample)
         at = np.full(kernels.FREE + kernels.CLASSES, kernels.NONE, np.int64)
@@ -59,20 +59,31 @@ class NeighbourStore:
             "lengths": np.zeros(shape.groups, np.int32),
             "current": np.zeros(0, np.int64),
         }
-        # Working memory of a query; it holds the same before and after each.
-        self._near: F32 = np.zeros(shape.groups, np.float32)
-        self._first: I32 = np.full(shape.groups, kernels.NONE, np.int32)
-        self._touched: I64 = np.zeros(shape.sample * shape.query_items, np.int64)
-        self._votes: F32 = np.zeros(0, np.float32)
-        self._place: I32 = np.zeros(0, np.int32)
+        # Working memory of a query.
+        around = around_of(shape)
+        most = more + shape.nearest * min(shape.group_items, len(around)) + 1
+        lengths = np.arange(asking.LENGTHS, dtype=np.float64)
+        self._shrunk: F32 = (lengths ** shape.floats[asking.SIZE_POWER]).astype(np.float32)
+        self._around: F32 = around
+        self._rarities: F64 = np.zeros(1 + asking.COUNTS)
+        self._seen: I32 = np.zeros(shape.groups, np.int32)  # zeros before and after each query
+        found = shape.sample * shape.query_items + 1
+        self._found = (np.empty(found, np.int32), np.empty(found, np.float32), np.empty(found, np.int32))
+        self._named = (
+            *(np.empty(most, kind) for kind in (np.int32, np.float32, np.int32, np.float32)),
+            *(np.empty(most, kind) for kind in (np.int32, np.int32, np.int64)),
+        )  # fmt: skip
 
     def grow(self, items: int, actors: int) -> None:
         """Make room for item and actor rows below these."""
         for name in ("blocks", "sizes", "counts"):
             self._arrays[name] = _longer(self._arrays[name], items, 0)
         self._arrays["current"] = _longer(self._arrays["current"], actors, kernels.NONE)
-        self._votes = _longer(self._votes, items, 0)
-        self._place = _longer(self._place, items, 0)
+
+    @property
+    def items(self) -> int:
+        """For how many item rows there is room."""
+        return len(self._arrays["counts"])
 
     def learn(self, step: Step) -> None:
         """Take in the events of positive weight."""
@@ -101,30 +112,39 @@ class NeighbourStore:
         current[actor] = kernels.NONE
         return 1
 
-    def answer(self, recent: I32, mine: I32, actor: int) -> Answer:
-        """The neighbours' votes, as two columns of probabilities: without and with the asker's own items."""
-        a = self._arrays
-        items, mass, rest = asking.ask(
-            a["at"], a["pool"], a["blocks"], a["sizes"], a["counts"], a["members"], a["lengths"],
-            self._near, self._first, self._touched, self._votes, self._place,
-            recent, np.ascontiguousarray(mine, np.int32), self._own(actor),
-            self.shape.sample, self.shape.nearest, self.shape.floats,
+    def asked(self, answers: Answers) -> tuple[Any, ...]:
+        """What kernels that ask begin with: everything that is kept, and working memory; see `neighbours_query`."""
+        a, shape = self._arrays, self.shape
+        return (
+            a["at"], a["pool"], a["blocks"], a["sizes"], a["counts"], a["members"].reshape(-1), shape.group_items,
+            a["lengths"], a["current"], self._shrunk, self._around, shape.sample, shape.nearest, shape.floats,
+            self._rarities, self._seen, *self._found, answers.place, answers.epoch, *self._named, shape.query_items,
         )  # fmt: skip
-        return Answer(items, mass, rest)
 
-    def look_up(self, answer: Answer, rows: I32, mass: F32) -> None:
-        """Spread an answer over (M,) rows into (M, K) mass."""
-        asking.look_up(answer.items, answer.mass, np.ascontiguousarray(rows, np.int32), self._place, mass)
+    def ask(self, answers: Answers, parts: Sequence[I32], actors: Sequence[int], limit: int) -> Together:
+        """The neighbours' votes, as two columns of probabilities: without and with the asker's own items.
 
-    def because(self, recent: I32, actor: int, rows: I32) -> I32:
+        Args:
+            answers: whose working memory is used.
+            parts: (B,) what each asker had, oldest first.
+            actors: (B,) actor rows.
+            limit: how many rows worth scoring.
+        """
+        items, starts = histories(parts)
+        asked = (*self.asked(answers), items, starts, np.array(actors, np.int64), limit)
+        told = asking.ask_all(*asked)
+        return Together(*told[:-1], told[-1].tolist())
+
+    def because(self, answers: Answers, recent: I32, actor: int, rows: I32) -> I32:
         """(M,) the recent item that brought each row most; NO_ROW where none did."""
         out = np.full(len(rows), NO_ROW, np.int32)
         if len(recent):
-            a = self._arrays
+            a, shape = self._arrays, self.shape
             asking.brought(
-                a["at"], a["pool"], a["blocks"], a["sizes"], a["counts"], a["members"], a["lengths"],
-                self._near, self._first, self._touched, recent, self._own(actor), self.shape.sample,
-                self.shape.nearest, self.shape.floats, np.ascontiguousarray(rows, np.int32), self._place, out,
+                a["at"], a["pool"], a["blocks"], a["sizes"], a["counts"], a["members"].reshape(-1), shape.group_items,
+                a["lengths"], a["current"], self._shrunk, shape.sample, shape.nearest, shape.floats,
+                self._seen, *self._found, answers.place, answers.epoch,
+                recent, actor, np.ascontiguousarray(rows, np.int32), out,
             )  # fmt: skip
         return out
 
@@ -146,12 +166,15 @@ class NeighbourStore:
         for name in ("at", "blocks", "sizes", "counts", "current"):
             self._arrays[name] = owned(arrays[name])
         self._arrays["pool"] = with_room(arrays["pool"], max(AHEAD * len(arrays["pool"]), FIRST_POOL))
-        self._votes = np.zeros(len(self._arrays["counts"]), np.float32)
-        self._place = np.zeros(len(self._arrays["counts"]), np.int32)
+        self._rarities[:] = 0.0
 
-    def _own(self, actor: int) -> int:
-        current = self._arrays["current"]
-        return int(current[actor]) if 0 <= actor < len(current) else kernels.NONE
+
+def around_of(shape: Shape, faded: float = asking.FADED) -> F32:
+    """(2 R,) weight of what stands R places before the shared item, R - 1 before it and so on; see `FADED`."""
+    fading = shape.floats[asking.DISTANCE_DECAY] ** np.arange(shape.group_items + 2)
+    reach = int(np.searchsorted(-fading[:-1], -faded))
+    before = fading[reach:0:-1] * shape.floats[asking.BEFORE_FACTOR]
+    return np.concatenate((before, fading[:reach])).astype(np.float32)
 
 
 def _longer(array, rows: int, fill: int):  # type: ignore[no-untyped-def]

@@ -8,6 +8,7 @@ from everbrook.models import neighbours_query as query
 from everbrook.models.collaborative import ITEMS as ITEM_BASED
 from everbrook.models.collaborative import USERS as USER_BASED
 from everbrook.models.collaborative import Collaborative
+from everbrook.models.neighbours_store import around_of
 from everbrook.settings.collaborative import CollaborativeSettings
 from everbrook.testing.contracts import EXPERT_CHECKS, Capabilities
 from everbrook.testing.streams import START_MS, fold_step
@@ -122,29 +123,120 @@ def test_proposals_come_from_both_columns():
     assert all(a != b for a, b in pairwise(proposed))
 
 
-def test_what_a_neighbour_had_far_from_the_shared_item_counts_for_nothing(monkeypatch):
+def test_what_a_neighbour_had_far_from_the_shared_item_counts_for_nothing():
     """Against the same loop over all that the neighbours have."""
     rng = np.random.default_rng(4)
     actors, items = np.repeat(np.arange(8), 45), np.concatenate([rng.permutation(N)[:45] for _ in range(8)])
     store = learned(actors, items, distance_decay=0.7)._users
-    a, shape = store._arrays, store.shape
-    recent = np.array([3, 17, 40], np.int32)
-    found = query.gather(
-        a["at"], a["pool"], a["blocks"], a["sizes"], a["counts"], a["lengths"], recent, NO_ROW, shape.sample,
-        shape.floats, store._near, store._first, store._touched,
-    )  # fmt: skip
+    a, recent = store._arrays, np.array([3, 17, 40], np.int32)
+    groups, near, first = np.arange(8, dtype=np.int32), np.full(8, 0.5, np.float32), np.arange(8, dtype=np.int32) % 3
     told, totals = [], []
-    for vote, faded in ((query.vote, query.FADED), (query.vote.py_func, 0.0)):
-        monkeypatch.setattr(query, "FADED", faded)
-        votes, rows = np.zeros(N, np.float32), np.empty(N, np.int32)
-        count, total = vote(
-            a["at"], a["members"], a["lengths"], recent, store._touched[:found], store._near, store._first,
-            shape.floats, votes, rows,
+    for around in (around_of(store.shape), around_of(store.shape, 0.0)):
+        heard, parts, votes = np.empty(400, np.int32), np.empty(400, np.float32), np.zeros(N)
+        count, total = query.hear(
+            a["members"].reshape(-1), store.shape.group_items, a["lengths"], recent, groups, near, first, 0.0, around,
+            np.zeros(N, np.int32), heard, parts,
         )  # fmt: skip
+        np.add.at(votes, heard[:count], parts[:count])
         told.append((votes, count))
         totals.append(total)
-    (near, few), (whole, all_of_them) = told
-    assert totals[0] == pytest.approx(totals[1], rel=1e-6)
-    assert few <= all_of_them
-    assert (near <= whole + 1e-6).all()
-    assert 0.0 < (whole - near).max() < 1e-3 * totals[0]
+    (close, few), (whole, all_of_them) = told
+    assert totals[0] == totals[1] == 4.0
+    assert few < all_of_them == 8 * 45
+    assert (close <= whole + 1e-6).all()
+    assert 0.0 < (whole - close).max() < 1e-3 * totals[0]
+
+
+class Plain:
+    """Users in a dict from actor to what they took, in order, and the items' users in the order in which they came."""
+
+    def __init__(self, s, step, returns):
+        self.s, self.returns, self.users, self.of_item = s, returns, {}, {}
+        for actor, item in zip(step.actor.tolist(), step.item.tolist(), strict=True):
+            taken = self.users.setdefault(actor, [])
+            if item not in taken[-s.user_items :]:
+                taken.append(item)
+                self.of_item.setdefault(item, []).append(actor)
+
+    def mass(self, history, asker):
+        """What neighbours give all items, and what they leave to the base."""
+        s, order = self.s, list(self.users)
+        recent = list(dict.fromkeys(reversed(history)))[: s.user_query_items]
+        pull, place = Counter(), {}
+        for p, item in enumerate(recent):
+            for user in self.of_item.get(item, [])[-s.sample :]:
+                if user != asker:
+                    pull[user] += (len(recent) - p) / len(recent)
+                    place.setdefault(user, p)
+        near = {user: pulls / len(self.users[user]) ** s.size_power for user, pulls in pull.items()}
+        best = sorted(near, key=lambda user: (round(near[user], 5), order.index(user)))[-s.nearest :]
+        votes = Counter()
+        for user in best:
+            taken = self.users[user][-s.user_items :]
+            shared = taken.index(recent[place[user]]) if recent[place[user]] in taken else len(taken)
+            for q, item in enumerate(taken):
+                before = s.before_factor if q < shared else 1.0
+                votes[item] += near[user] * before * s.distance_decay ** abs(q - shared)
+        parts = {i: v * np.log(1 + len(order) / len(self.of_item[i])) ** s.rarity_power for i, v in votes.items()}
+        peak, left = max(parts.values()), s.kappa / (s.kappa + sum(near[user] for user in best))
+        parts = {i: (v / peak) ** s.user_sharpness for i, v in parts.items() if v >= query.FAINT * peak}
+        left, mass = s.least_rest + (1 - s.least_rest) * left, np.zeros(N)
+        sides = [{i: v for i, v in parts.items() if (i in history) == own} for own in (False, True)]
+        share = (self.returns if sides[0] else 1.0) if sides[1] else 0.0
+        for side, part in zip(sides, (1 - share, share), strict=True):
+            for item, vote in side.items():
+                mass[item] = part * (1 - left) * vote / sum(side.values())
+        return mass, left
+
+
+@pytest.mark.parametrize("given", [{}, {"nearest": 7}, {"user_items": 6}, {"sample": 5, "user_query_items": 3}])
+def test_users_and_what_they_bring_are_those_of_a_plain_loop(given):
+    rng = np.random.default_rng(11)
+    actors, items = rng.integers(0, 30, 500), np.minimum(rng.zipf(1.4, 500) - 1, N - 1)
+    expert = learned(actors, items, **given)
+    step = fold_step(START_MS + DAY_MS * np.arange(500), actors.astype("i4"), items.astype("i4"))
+    plain = Plain(expert.settings, step, float(expert.state()["items.returns"][0]))
+    for actor in range(0, 30, 3):
+        history = rng.permutation(20)[:6].tolist()
+        mass, rest = scores(expert, asked(*history, actor=actor))
+        wanted, left = plain.mass(history, actor)
+        assert rest[USER_BASED] == pytest.approx(left, rel=1e-4)
+        np.testing.assert_allclose(mass[:, USER_BASED], wanted, rtol=1e-3, atol=1e-6)
+
+
+def together(expert, queries, rows):
+    starts = np.concatenate(([0], np.cumsum([len(part) for part in rows])))
+    mass, rest = np.empty((starts[-1], 2), np.float32), np.empty((len(queries), 2), np.float32)
+    expert.score_all(queries, np.concatenate(rows), starts.tolist(), mass, rest)
+    return [mass[a:b] for a, b in pairwise(starts.tolist())], rest
+
+
+def test_queries_that_are_foreseen_together_are_answered_as_if_each_came_alone():
+    rng = np.random.default_rng(5)
+    expert, alone = (learned(*np.random.default_rng(1).integers(0, 40, (2, 800))) for _ in range(2))
+    queries = [asked(*rng.integers(0, N, n), actor=n) for n in (0, 1, 5, 5, 20, 40, 3)]
+    rows = [rng.integers(0, N, size).astype(np.int32) for size in (10, 0, 64, 200, 5, 64, 1)]
+    for _ in range(2):
+        expert.foresee(queries, 12)
+        mass, rest = together(expert, queries, rows)
+        for b, query_b in enumerate(queries):
+            assert expert.propose(query_b, 12).tolist() == alone.propose(query_b, 12).tolist()
+            wanted, left = scores(alone, query_b)
+            np.testing.assert_array_equal(mass[b], wanted[rows[b]])
+            np.testing.assert_array_equal(rest[b], left)
+        expert.grow(N, N)
+
+
+def test_numbers_begin_again_before_they_end():
+    expert, alone = (learned(*np.random.default_rng(1).integers(0, 40, (2, 800))) for _ in range(2))
+    expert._answers.epoch[0] = (1 << 31) - (1 << 24) - 20
+    for n in range(1, 8):
+        np.testing.assert_array_equal(scores(expert, asked(n, n + 9))[0], scores(alone, asked(n, n + 9))[0])
+    assert 0 < expert._answers.epoch[0] < 1 << 20
+
+
+def test_what_was_answered_is_forgotten_with_the_actor():
+    expert = learned([0, 0, 1, 1], [1, 2, 3, 4])
+    scores(expert, asked(1, actor=0))
+    expert.forget_actor(0)
+    assert expert._answers._lately.newest() is None

@@ -1,0 +1,226 @@
+"""The inner loops of asking for what is related: by items, by users, and both together. Plain arrays only.
+
+See `neighbours_query` for how items get numbers. Here the items that are related get the first ones, and those that
+only the neighbours have the next, so that both answers stand side by side.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from everbrook.models.collaborative_kernels import EMPTY
+from everbrook.models.leaders import key_of, leaders
+from everbrook.models.neighbours_query import (
+    FAINT,
+    KAPPA,
+    LEAST_REST,
+    MATCH_DECAY,
+    RARITY_POWER,
+    SHARPNESS,
+    SIZE_POWER,
+    count,
+    find,
+    hear,
+    latest,
+    longer,
+    mark_own,
+    next_base,
+    unfaint,
+)
+from everbrook.models.powers import raise_all
+from everbrook.models.prefetch import prefetch
+from everbrook.types import F32, F64, I32, I64
+
+# Places in the vector of float settings of items, beside those of the neighbours.
+DECAY, SHRINKAGE, ITEM_SHARPNESS, UNIT, RETURNS = range(5)
+
+AHEAD = 4  # rows of related items that are asked for before they are read
+LINES = 16  # of a row at most
+
+
+@njit(cache=True)
+def fetch_row(offset: int, room: int, keys: I32, weights: F32) -> None:
+    """Ask for a row that will be read."""
+    for e in range(offset, offset + min(room, 16 * LINES), 16):
+        prefetch(keys, e)
+        prefetch(weights, e)
+
+
+@njit(cache=True, error_model="numpy")
+def related(
+    recent: I32, floats: F64, offsets: I64, rooms: I32, keys: I32, weights: F32, counts: F64, place: I32,
+    heard: I32, parts: F32,
+) -> tuple[int, float]:  # fmt: skip
+    """Write down what is related to the recent items; returns how many votes, and the evidence.
+
+    Cosine with shrinkage: c(y, i) / (sqrt(n_y n_i) + s).
+
+    Args:
+        recent: (L,) items, newest first.
+        floats: see above.
+        offsets: and the next four: the rows of related items, see `collaborative_kernels`.
+        place: (N,) what will be looked up for the items.
+        heard: (V,) out: items, some of them again and again.
+        parts: (V,) out: their votes.
+    """
+    n, pull, evidence, floor = 0, 1.0, 0.0, floats[SHRINKAGE] * floats[UNIT] + 1e-30
+    for y in recent:
+        prefetch(offsets, y)
+        prefetch(rooms, y)
+        prefetch(counts, y)
+    for p in range(min(AHEAD, len(recent))):
+        fetch_row(offsets[recent[p]], rooms[recent[p]], keys, weights)
+    for p in range(len(recent)):
+        if p + AHEAD < len(recent):
+            fetch_row(offsets[recent[p + AHEAD]], rooms[recent[p + AHEAD]], keys, weights)
+        y, start = recent[p], n
+        for e in range(offsets[y], offsets[y] + rooms[y]):
+            heard[n], parts[n] = keys[e], weights[e]
+            prefetch(counts, keys[e])
+            prefetch(place, keys[e])
+            n += int((keys[e] != EMPTY) & (weights[e] > 0))
+        evidence += pull * counts[y] / (counts[y] + floor)
+        faint, root = np.float32(floor), np.float32(math.sqrt(counts[y]))
+        for j in range(start, n):
+            parts[j] *= np.float32(pull) / (root * np.float32(math.sqrt(counts[heard[j]])) + faint)
+        pull *= floats[DECAY]
+    for j in range(n):
+        parts[j] += np.float32(1e-30)  # never 0: who is heard has a vote
+    return n, evidence
+
+
+@njit(cache=True)
+def unfaint_items(names: I32, votes: F32, named: int, sharpness: float) -> int:
+    """Keep the items whose votes are more than a faint part of the best, their votes raised; returns how many."""
+    peak, kept = np.float32(0), 0
+    for c in range(named):
+        peak = max(peak, votes[c])
+    for c in range(named):  # the faint tail costs more than it brings
+        vote = votes[c]
+        names[kept], votes[kept] = names[c], vote / peak
+        kept += int(vote >= FAINT * peak)
+    raise_all(votes[:kept], sharpness)
+    return kept
+
+
+@njit(cache=True, error_model="numpy")
+def blend(parts: F32, own: I32, returns: float, left: float, mass: F32) -> None:
+    """Probabilities from votes: the items that are new to the asker share one part, and the asker's own the other.
+
+    Args:
+        parts: (C,) votes.
+        own: (C,) 1 for the asker's own.
+        returns: how often the next item is one of the asker's own.
+        left: what is left to the base.
+        mass: (C,) out.
+    """
+    new, of_own = 0.0, 0.0
+    for c in range(len(parts)):
+        new += parts[c] * (1 - own[c])
+        of_own += parts[c] * own[c]
+    share = (returns if new > 0 else 1.0) if of_own > 0 else 0.0
+    scale = np.float32((1.0 - share) * (1.0 - left) / new if new > 0 else 0.0)
+    own_scale = np.float32(share * (1.0 - left) / of_own if of_own > 0 else 0.0)
+    for c in range(len(parts)):
+        mass[c] = parts[c] * (own_scale if own[c] else scale)
+
+
+@njit(cache=True)
+def side_by_side(
+    names: I32, related_mass: F32, A: int, among: I32, users_mass: F32, U: int, found: I32, mass: F32, keys: I64
+) -> int:
+    """Put both answers together; returns how many items they have.
+
+    Args:
+        names: the items by number.
+        related_mass: (A,) probabilities by items, of the first A numbers.
+        A: how many.
+        among: (U,) rising numbers of what the neighbours have.
+        users_mass: (U,) probabilities by users.
+        U: how many.
+        found: (A + U, 1) out: items.
+        mass: (A + U, 2) out: both probabilities.
+        keys: (A + U,) out: of the greater one, see `leaders`.
+    """
+    for c in range(A):
+        found[c, 0], mass[c, 0], mass[c, 1] = names[c], related_mass[c], 0.0
+    j, C = 0, A
+    while j < U and among[j] < A:
+        mass[among[j], 1] = users_mass[j]
+        j += 1
+    for rest in range(j, U):
+        found[C, 0], mass[C, 0], mass[C, 1] = names[among[rest]], 0.0, users_mass[rest]
+        C += 1
+    for c in range(C):
+        keys[c] = key_of(max(mass[c, 0], mass[c, 1]), found[c, 0])
+    return C
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def ask_all(
+    at: I64, pool: I64, blocks: I64, sizes: I32, counts: I64, members: I32, width: int, lengths: I32, current: I64,
+    shrunk: F32, around: F32, sample: int, k: int, floats: F64, rarities: F64,
+    seen: I32, touched: I32, near: F32, first: I32, place: I32, epoch: I64, names: I32, votes: F32, heard: I32,
+    parts: F32, among: I32, own: I32, keys: I64, query_items: int,
+    item_floats: F64, offsets: I64, rooms: I32, row_keys: I32, row_weights: F32, item_counts: F64, item_votes: F32,
+    item_query_items: int,
+    items: I32, starts: I64, actors: I64, limit: int,
+) -> tuple[I32, F32, I64, F32, I32, I64]:  # fmt: skip
+    """What is related to what the askers had: by items and by users.
+
+    Args:
+        at: and what follows: of the users' store and its working memory, see `neighbours_query.ask_all`.
+        item_floats: and what follows: of the related items, and working memory, see `related`.
+        items: and the next three: see `neighbours_query.ask_all`.
+
+    Returns:
+        The same as there; the columns are by items and by users, and the best are so by the greater of both.
+    """
+    B, known = len(actors), min(len(counts), len(item_counts))
+    found, mass = np.empty((2048 * B, 1), np.int32), np.empty((2048 * B, 2), np.float32)
+    ends, rest = np.zeros(B + 1, np.int64), np.full((B, 2), np.nan, np.float32)
+    best, kept = np.empty((B, limit), np.int32), np.zeros(B, np.int64)
+    numbers = 0
+    returns, fixed, kappa = item_floats[RETURNS], floats[LEAST_REST], floats[KAPPA]
+    for b in range(B):
+        mine, end = items[starts[b] : starts[b + 1]], ends[b]
+        recent, base = latest(mine, known, max(query_items, item_query_items)), next_base(epoch, place, numbers)
+        V, evidence = related(
+            recent[:item_query_items], item_floats, offsets, rooms, row_keys, row_weights, item_counts, place, heard,
+            parts,
+        )  # fmt: skip
+        numbers = count(heard[:V], parts, place, base, 0, names, item_votes)
+        base = next_base(epoch, place, numbers)
+        A = unfaint_items(names, item_votes, numbers, item_floats[ITEM_SHARPNESS])
+        for c in range(A):
+            place[names[c]] = base + c
+        votes[:A] = 0.0
+        recent = recent[:query_items]
+        G = find(
+            at, pool, blocks, sizes, counts, lengths, current, shrunk, sample, k, floats[SIZE_POWER], recent, actors[b],
+            seen, touched, near, first,
+        )  # fmt: skip
+        V, weight = hear(
+            members, width, lengths, recent, touched[:G], near, first, floats[MATCH_DECAY], around, place, heard, parts
+        )
+        numbers = count(heard[:V], parts, place, base, A, names, votes)
+        U = unfaint(at, counts, floats[RARITY_POWER], rarities, names, votes, numbers, among, parts)
+        raise_all(parts[:U], floats[SHARPNESS])
+        mark_own(mine, place, base, numbers, own)
+        for j in range(U):
+            heard[j] = own[among[j]]
+        if A:
+            rest[b, 0] = fixed + (1.0 - fixed) * kappa / (kappa + evidence + 1e-30)
+            blend(item_votes[:A], own, returns, rest[b, 0], item_votes)
+        if U:
+            rest[b, 1] = fixed + (1.0 - fixed) * kappa / (kappa + weight + 1e-30)
+            blend(parts[:U], heard, returns, rest[b, 1], parts)
+        found, mass = longer(found, end, A + U), longer(mass, end, A + U)
+        C = side_by_side(names, item_votes, A, among, parts, U, found[end:], mass[end:], keys)
+        ends[b + 1] = end + C
+        kept[b] = leaders(keys[:C], limit, best[b])
+    next_base(epoch, place, numbers)
+    return found[: ends[B], 0].copy(), mass[: ends[B]], ends, rest, best, kept
