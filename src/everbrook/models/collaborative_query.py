@@ -52,7 +52,7 @@ def fetch_row(offset: int, room: int, keys: I32, weights: F32) -> None:
 @njit(cache=True, error_model="numpy")
 def related(
     recent: I32, floats: F64, offsets: I64, rooms: I32, keys: I32, weights: F32, counts: F64, place: I32,
-    heard: I32, parts: F32,
+    heard: I32, parts: F32, work: F32,
 ) -> tuple[int, float]:  # fmt: skip
     """Write down what is related to the recent items; returns how many votes, and the evidence.
 
@@ -65,6 +65,7 @@ def related(
         place: (N,) what will be looked up for the items.
         heard: (V,) out: items, some of them again and again.
         parts: (V,) out: their votes.
+        work: (R,) working memory, for a row.
     """
     n, pull, evidence, floor = 0, 1.0, 0.0, floats[SHRINKAGE] * floats[UNIT] + 1e-30
     for y in recent:
@@ -77,15 +78,22 @@ def related(
         if p + AHEAD < len(recent):
             fetch_row(offsets[recent[p + AHEAD]], rooms[recent[p + AHEAD]], keys, weights)
         y, start = recent[p], n
-        for e in range(offsets[y], offsets[y] + rooms[y]):
-            heard[n], parts[n] = keys[e], weights[e]
-            prefetch(counts, keys[e])
-            prefetch(place, keys[e])
-            n += int((keys[e] != EMPTY) & (weights[e] > 0))
-        evidence += pull * counts[y] / (counts[y] + floor)
-        faint, root = np.float32(floor), np.float32(math.sqrt(counts[y]))
+        row, added = slice(offsets[y], offsets[y] + rooms[y]), np.uint64(0)
+        its_keys, its_weights, out, votes = keys[row], weights[row], heard[n:], parts[n:]
+        for e in range(len(its_keys)):
+            out[added], votes[added] = its_keys[e], its_weights[e]
+            added += np.uint64((its_keys[e] != EMPTY) & (its_weights[e] > 0))
+        n += int(added)
         for j in range(start, n):
-            parts[j] *= np.float32(pull) / (root * np.float32(math.sqrt(counts[heard[j]])) + faint)
+            prefetch(counts, heard[j])
+            prefetch(place, heard[j])
+        evidence += pull * counts[y] / (counts[y] + floor)
+        roots, its_parts = work[: n - start], parts[start:n]
+        for j in range(n - start):
+            roots[j] = counts[np.uint32(out[j])]
+        faint, root, by = np.float32(floor), np.float32(math.sqrt(counts[y])), np.float32(pull)
+        for j in range(n - start):
+            its_parts[j] *= by / (root * math.sqrt(roots[j]) + faint)
         pull *= floats[DECAY]
     for j in range(n):
         parts[j] += np.float32(1e-30)  # never 0: who is heard has a vote
@@ -190,7 +198,7 @@ def ask_all(
         recent, base = latest(mine, known, max(query_items, item_query_items)), next_base(epoch, place, numbers)
         V, evidence = related(
             recent[:item_query_items], item_floats, offsets, rooms, row_keys, row_weights, item_counts, place, heard,
-            parts,
+            parts, item_votes,
         )  # fmt: skip
         numbers = count(heard[:V], parts, place, base, 0, names, item_votes)
         base = next_base(epoch, place, numbers)

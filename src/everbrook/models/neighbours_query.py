@@ -29,7 +29,8 @@ FADED = 0.001  # of a neighbour's items those count that are so near to the shar
 COUNTS = 1024  # groups of an item up to which rarity is kept: most items have few
 LENGTHS = 1024  # of groups up to which what similarity is divided by is kept
 COLUMNS = 2  # without and with the asker's own items
-PLACES = 1 << 16  # `seen` holds the first place, from 1, in units of this, and below it the sum of pulls
+PLACE_BITS = 16
+PLACES = 1 << PLACE_BITS  # `seen` holds the first place, from 1, in units of this, and below it the sum of pulls
 LINES = 8  # of a ring or a row that are asked for ahead; what reads on asks for the others by itself
 BINS = 512  # of similarities, 32 for each doubling, from the greatest down
 
@@ -64,7 +65,7 @@ def gather(
         seen: (S,) zeros, by slot; see PLACES.
         touched: (L * sample,) out: the slots.
     """
-    slots, found, L = len(seen), 0, len(recent)
+    slots, found, L = len(seen), np.uint64(0), len(recent)  # what cannot be negative is read faster
     newest, oldest = (max(at[NEXT_GROUP], 1) - 1) // slots * slots, max(at[NEXT_GROUP] - slots, 0)
     for item in recent:
         prefetch(counts, item)
@@ -77,22 +78,22 @@ def gather(
             prefetch(pool, blocks[item] + max(0, last - 8 * line))
     for p in range(L):
         item = recent[p]
-        size, block = sizes[item], blocks[item]
-        taken = min(counts[item], size, sample)
+        size = np.int64(sizes[item])
+        ring, taken = pool[blocks[item] : blocks[item] + size], min(counts[item], size, sample)
         entry = (counts[item] - 1) % size if taken else 0
-        for _ in range(taken):
-            group = pool[block + entry]
-            entry = entry - 1 if entry else size - 1
-            if group < oldest:
-                continue
-            slot = group - newest
-            slot += slots if slot < 0 else 0
-            was = seen[slot]
-            fresh = int(was == 0)
-            touched[found] = slot
-            found += fresh
-            seen[slot] = was + L - p + fresh * (p + 1) * PLACES
-    return found
+        newer = min(taken, entry + 1)
+        for start, stop in ((entry + 1 - newer, entry + 1), (size - (taken - newer), size)):
+            part = ring[start:stop]
+            for e in range(len(part)):
+                group = part[len(part) - 1 - e]
+                if group < oldest:
+                    continue
+                slot = np.uint64(group - newest if group >= newest else group - newest + slots)
+                was = seen[slot]
+                touched[found] = slot
+                found += np.uint64(was == 0)
+                seen[slot] = was + (L - p) + int(was == 0) * (p + 1) * PLACES
+    return int(found)
 
 
 @njit(cache=True)
@@ -114,18 +115,19 @@ def similar(
         near: (found,) out.
         first: (found,) out: the place of the newest item that is shared.
     """
-    left = 0
+    kept, L = np.uint64(0), np.float32(pulls)
     for j in range(found):
-        slot = touched[j]
+        slot = np.uint64(touched[j])
         packed = seen[slot]
         seen[slot] = 0
-        touched[left] = slot
-        first[left] = packed // PLACES - 1
-        near[left] = np.float32(packed % PLACES) / np.float32(pulls)
-        left += int(slot != own)
+        touched[kept] = slot
+        first[kept] = (packed >> PLACE_BITS) - 1
+        near[kept] = np.float32(packed & (PLACES - 1)) / L
+        kept += np.uint64(np.int64(slot) != own)
+    left = int(kept)
     if size_power > 0:
         for j in range(left):
-            length = max(1, lengths[touched[j]])
+            length = max(1, lengths[np.uint64(touched[j])])
             near[j] /= shrunk[length] if length < LENGTHS else np.float32(length**size_power)
     return left
 
@@ -209,13 +211,16 @@ def hear(
         shared = shared_place(members, row, held, recent[first[j]])
         shared = held if shared < 0 else (shared - oldest if shared >= oldest else shared - oldest + width)
         low, high = max(0, shared - reach), min(held, shared + reach)
-        column = oldest + low if oldest + low < width else oldest + low - width
-        for q in range(low, high):
-            heard[n] = members[row + column]
-            parts[n] = np.float32(weight * around[q - shared + reach] + 1e-30)  # never 0: who is heard has a vote
-            prefetch(place, heard[n])
-            column = column + 1 if column + 1 < width else 0
-            n += 1
+        split = max(low, min(high, width - oldest))  # from here on the row begins again
+        for start, stop, shift in ((low, split, row + oldest), (split, high, row + oldest - width)):
+            items, by = members[shift + start : shift + stop], around[start - shared + reach : stop - shared + reach]
+            out, weights = heard[n : n + len(items)], parts[n : n + len(items)]
+            for q in range(len(items)):
+                out[q] = items[q]
+                weights[q] = np.float32(weight) * by[q] + np.float32(1e-30)  # never 0: who is heard has a vote
+            for q in range(len(items)):
+                prefetch(place, items[q])
+            n += len(items)
     return n, total
 
 
@@ -234,20 +239,20 @@ def count(
         names: (C,) in, out: the items by number.
         votes: (C,) in, out.
     """
-    before = named
+    start, so_far = np.uint32(base), np.uint32(named)  # what cannot be negative is read faster
     for j in range(len(heard)):  # without branches, for nobody can foretell them
-        item = heard[j]
-        number = int(place[item])
-        fresh = int(number < base)
-        number += fresh * (base + named - number)
+        item = np.uint32(heard[j])
+        known = np.uint32(place[item])
+        fresh = known < start
+        number = np.uint32(start + so_far) if fresh else known
         place[item] = number
-        names[named] = item
-        named += fresh
-        heard[j] = number - base
-    votes[before:named] = 0.0
+        names[so_far] = item
+        so_far = np.uint32(so_far + np.uint32(fresh))
+        heard[j] = np.uint32(number - start)
+    votes[named : int(so_far)] = 0.0
     for j in range(len(heard)):
-        votes[heard[j]] += parts[j]
-    return named
+        votes[np.uint32(heard[j])] += parts[j]
+    return int(so_far)
 
 
 @njit(cache=True)
@@ -278,10 +283,11 @@ def unfaint(
         best += 1
     least = FAINT * votes[best] * rarity(counts[names[best]], groups, rarity_power, rarities) if named else 0.0
     least /= 1.000001 * np.log(1.0 + groups) ** rarity_power if rarity_power >= 0.0 else np.inf
-    passing, enough = 0, max(np.float32(least), np.float32(1e-37))
+    passed, enough = np.uint64(0), max(np.float32(least), np.float32(1e-37))
     for c in range(named):  # more than those that stay: none is as rare as can be
-        among[passing] = c
-        passing += int(votes[c] >= enough)
+        among[passed] = c
+        passed += np.uint64(votes[c] >= enough)
+    passing = int(passed)
     for j in range(passing):
         prefetch(counts, names[among[j]])
     peak = np.float32(0)
