@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 
@@ -94,6 +95,5 @@ class Answers:
 
 def histories(parts: Sequence[I32]) -> tuple[I32, I64]:
     """Several histories one after the other, and (B + 1,) where each starts, and the end."""
-    starts = np.zeros(len(parts) + 1, np.int64)
-    np.cumsum([len(part) for part in parts], out=starts[1:])
+    starts = np.array([0, *accumulate(map(len, parts))], np.int64)
     return np.ascontiguousarray(np.concatenate(parts), np.int32), starts

@@ -68,6 +68,7 @@ def related(
         work: (R,) working memory, for a row.
     """
     n, pull, evidence, floor = 0, 1.0, 0.0, floats[SHRINKAGE] * floats[UNIT] + 1e-30
+    ends = np.empty(len(recent), np.int64)
     for y in recent:
         prefetch(offsets, y)
         prefetch(rooms, y)
@@ -87,14 +88,18 @@ def related(
         for j in range(start, n):
             prefetch(counts, heard[j])
             prefetch(place, heard[j])
+        ends[p] = n
         evidence += pull * counts[y] / (counts[y] + floor)
-        roots, its_parts = work[: n - start], parts[start:n]
-        for j in range(n - start):
-            roots[j] = counts[np.uint32(out[j])]
-        faint, root, by = np.float32(floor), np.float32(math.sqrt(counts[y])), np.float32(pull)
-        for j in range(n - start):
-            its_parts[j] *= by / (root * math.sqrt(roots[j]) + faint)
         pull *= floats[DECAY]
+    start, pull, faint = 0, 1.0, np.float32(floor)
+    for p in range(len(recent)):
+        its_items, its_parts, roots = heard[start : ends[p]], parts[start : ends[p]], work[: ends[p] - start]
+        for j in range(len(roots)):
+            roots[j] = counts[np.uint32(its_items[j])]
+        root, by = np.float32(math.sqrt(counts[recent[p]])), np.float32(pull)
+        for j in range(len(roots)):
+            its_parts[j] *= by / (root * math.sqrt(roots[j]) + faint)
+        start, pull = ends[p], pull * floats[DECAY]
     for j in range(n):
         parts[j] += np.float32(1e-30)  # never 0: who is heard has a vote
     return n, evidence
