@@ -15,6 +15,7 @@ from everbrook.features.content import ContentFeatures
 from everbrook.features.numbers import Numbers
 from everbrook.features.vectors import GivenVectors
 from everbrook.models import content_kernels as kernels
+from everbrook.models.best import best_places
 from everbrook.models.content_index import ContentIndex, Profile
 from everbrook.models.content_scan import NumberScan, Scan, VectorScan
 from everbrook.models.lately import Lately
@@ -22,6 +23,8 @@ from everbrook.models.neighbours_query import latest, look_up
 from everbrook.settings.content import ContentSettings
 from everbrook.types import F32, F64, I32, NO_ROW, Arrays, Query, Step
 
+_NO_ROWS = np.zeros(0, np.int32)
+_NOTHING = (_NO_ROWS, np.zeros(0, np.float32))
 NO_PROFILE = Profile(np.zeros(0, np.int32), np.zeros(0, np.float32))
 
 
@@ -112,15 +115,20 @@ class Content:
 
     def propose(self, query: Query, limit: int) -> I32:
         """The most similar items, those by text, by vectors and by numbers in turn; equal ones in row order."""
-        parts = [part for part in self._find(query) if len(part.items)]
-        if not parts:
-            return np.empty(0, np.int32)
-        ranked = [_first(part.items, part.mass[:, 0], limit) for part in parts]
+        ranked = [_first(part.items, part.mass[:, 0], limit) for part in self._find(query) if len(part.items)]
+        if len(ranked) <= 1:
+            return ranked[0] if ranked else _NO_ROWS
         rows = np.concatenate(ranked)
         turn = np.concatenate([len(ranked) * np.arange(len(one)) + i for i, one in enumerate(ranked)])
         rows = rows[np.argsort(turn, kind="stable")]
         _, first = np.unique(rows, return_index=True)
         return rows[np.sort(first)][:limit]
+
+    def propose_all(self, queries: Sequence[Query], limit: int) -> list[I32]:
+        """The same for each of B queries."""
+        if self._is_empty():
+            return [_NO_ROWS] * len(queries)
+        return [self.propose(query, limit) for query in queries]
 
     def score(self, query: Query, rows: I32, mass: F32, rest: F32) -> None:
         """Probabilities of the given items."""
@@ -128,9 +136,21 @@ class Content:
         first = 0
         for part in self._find(query):
             columns = slice(first, first + len(part.rest))
-            look_up(part.items, part.mass, rows, self._place, mass[:, columns])
+            if len(part.items):
+                look_up(part.items, part.mass, rows, self._place, mass[:, columns])
+            else:
+                mass[:, columns] = 0.0
             rest[columns] = part.rest
             first = columns.stop
+
+    def score_all(self, queries: Sequence[Query], rows: I32, starts: Sequence[int], mass: F32, rest: F32) -> None:
+        """The same for several queries; see `score_alike`."""
+        if self._is_empty():
+            mass[:], rest[:] = 0.0, np.nan
+            return
+        for b, query in enumerate(queries):
+            own = slice(starts[b], starts[b + 1])
+            self.score(query, rows[own], mass[own], rest[b])
 
     def because(self, query: Query, rows: I32) -> I32:
         """The item of the history that resembles each row most."""
@@ -159,6 +179,10 @@ class Content:
         self._place = np.zeros(self._index.n_items, np.int32)
         self._lately.clear()
 
+    def _is_empty(self) -> bool:
+        """Whether nothing is known of any item, so that nothing is like anything."""
+        return self._index.is_empty and all(scan.empty for scan, _ in self._scans)
+
     def _recent(self, query: Query) -> I32:
         items = np.ascontiguousarray(query.items, np.int32)
         return latest(items, self._index.n_items, self.settings.query_items)
@@ -174,15 +198,16 @@ class Content:
         own = query.items if not len(typed.columns) else np.zeros(0, np.int32)
         own = np.ascontiguousarray(own, np.int32)
         wanted = self._index.profile(recent, s.query_decay, typed, s.text_share)
-        text = self._soft(*self._index.alike(wanted, own, s.postings), self._temperatures)
+        alike = self._index.alike(wanted, own, s.postings) if len(wanted.columns) else _NOTHING
+        text = self._soft(*alike, self._temperatures)
         scanned = [(scan.alike(recent, s.query_decay, own, s.scan_items), heat) for scan, heat in self._scans]
         found = (text, *(self._soft(*near, heat) for near, heat in scanned))
         return self._lately.put(key, found)
 
     def _soft(self, items: I32, cosines: F32, temperatures: F64) -> Part:
-        mass = np.empty((len(items), len(temperatures)), np.float32)
-        rest = np.full(len(temperatures), np.nan, np.float32)
+        mass, rest = np.empty((len(items), len(temperatures)), np.float32), np.empty(len(temperatures), np.float32)
         if not len(items):
+            rest.fill(np.nan)
             return Part(items, mass, rest)
         kernels.soften(cosines, temperatures, self.settings.least_rest, mass, rest)
         return Part(items, mass, rest)
@@ -190,10 +215,7 @@ class Content:
 
 def _first(items: I32, mass: F32, limit: int) -> I32:
     """The items of the highest masses, best first, equal ones in row order."""
-    if 0 < limit < len(items):
-        among = np.flatnonzero(mass >= np.partition(mass, -limit)[-limit])  # with all that are level with the last
-        items, mass = items[among], mass[among]
-    return items[np.lexsort((items, -mass))][:limit]
+    return items[best_places(mass, items, limit)]
 
 
 def _under(begin: str, arrays: Arrays) -> Arrays:

@@ -41,6 +41,12 @@ class ContentIndex:
         """Room for item rows."""
         return len(self._votes)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no item has any feature."""
+        sizes = self._arrays["sizes"]
+        return bool(sizes[kernels.USED] == sizes[kernels.STALE])
+
     def grow(self, items: int) -> None:
         """Make room for item rows below `items`."""
         for name in ROWS:

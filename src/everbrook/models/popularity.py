@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from everbrook.models import popularity_kernels as kernels
 from everbrook.models.decay import half_life_name, rates_per_s
+from everbrook.models.portion import propose_alike, score_alike
 from everbrook.settings.popularity import PopularitySettings
 from everbrook.state.mapped import owned
 from everbrook.types import F32, F64, I32, NO_ROW, Arrays, Query, Step
@@ -138,6 +139,10 @@ class Popularity:
             tops = np.concatenate((self._within["top_items"][query.scenario], tops))
         return kernels.merge_lists(tops, limit)
 
+    def propose_all(self, queries: Sequence[Query], limit: int) -> list[I32]:
+        """The same for each of B queries."""
+        return propose_alike(self, queries, limit)
+
     def score(self, query: Query, rows: I32, mass: F32, rest: F32) -> None:
         """Shares of the given items; who asks for the same rows at the same moment once more gets a copy."""
         said = self._said
@@ -146,25 +151,11 @@ class Popularity:
             return
         self._score(query, rows, mass, rest)
         if len(rows) <= _MOST_SAID:
-            self._said = (rows.copy(), query.now_ms, query.scenario, mass.copy(), rest.copy())
+            self._said = (rows.copy(), query.now_ms, query.scenario, mass.copy(order="K"), rest.copy())
 
     def score_all(self, queries: Sequence[Query], rows: I32, starts: Sequence[int], mass: F32, rest: F32) -> None:
-        """Shares of the items of several queries, once where all ask for the same moment and scenario.
-
-        Args:
-            queries: (B,)
-            rows: (S,) items, those of one query after those of the other.
-            starts: (B + 1,) where each query's begin.
-            mass: (S, K), out.
-            rest: (B, K), out.
-        """
-        if len({(query.now_ms, query.scenario) for query in queries}) == 1:
-            self.score(queries[0], rows, mass, rest[0])
-            rest[1:] = rest[0]
-            return
-        for b, query in enumerate(queries):
-            own = slice(starts[b], starts[b + 1])
-            self.score(query, rows[own], mass[own], rest[b])
+        """The same for several queries; see `score_alike`."""
+        score_alike(self, queries, rows, starts, mass, rest)
 
     def _score(self, query: Query, rows: I32, mass: F32, rest: F32) -> None:
         a, w = self._all, self._within

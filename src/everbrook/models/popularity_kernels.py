@@ -17,6 +17,7 @@ from everbrook.types import F32, F64, I16, I32, I64
 
 CLOCK, ORIGIN, STARTED, USED = 0, 1, 2, 3
 EMPTY = -1
+BLOCK = 256  # rows that are looked up before they are computed with
 MULTIPLIER = np.int64(-7046029254386353131)  # 2^64 / golden ratio, odd: Fibonacci hashing
 
 
@@ -104,11 +105,31 @@ def score_all(
     for k in range(K):
         shares[k] = 1.0 / (totals[k] * fade(since * rates[k]) + kappa)
         rest[k] = kappa * shares[k]
-    for m in range(rows.shape[0]):
-        i = rows[m]
-        dt = float(seen - last[i])
+    ages, held = np.empty(BLOCK), np.empty((K, BLOCK))
+    for start in range(0, rows.shape[0], BLOCK):
+        n = min(BLOCK, rows.shape[0] - start)
+        _gather(rows[start : start + n], seen, counts, last, ages, held)
         for k in range(K):
-            mass[m, k] = counts[i, k] * fade(dt * rates[k]) * shares[k]
+            _shares(ages[:n], rates[k], shares[k], held[k])
+            for m in range(n):
+                mass[start + m, k] = held[k, m]
+
+
+@njit(cache=True)
+def _gather(rows: I32, seen: int, counts: F64, last: I64, ages: F64, held: F64) -> None:
+    """Ages and counts, (K, BLOCK), side by side; little is done for a row, so that memory is asked for many at once."""
+    for m in range(len(rows)):
+        ages[m] = float(seen - last[rows[m]])
+    for m in range(len(rows)):
+        for k in range(len(held)):
+            held[k, m] = counts[rows[m], k]
+
+
+@njit(cache=True)
+def _shares(ages: F64, rate: float, share: float, held: F64) -> None:
+    """Counts become shares, in place, several at a time."""
+    for m in range(len(ages)):
+        held[m] = held[m] * fade(ages[m] * rate) * share
 
 
 @njit(cache=True)

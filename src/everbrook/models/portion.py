@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from everbrook.types import I16, I32, I64, Query
+from everbrook.types import F32, I16, I32, I64, Expert, Query
 
 AnswerT = TypeVar("AnswerT")
 
@@ -74,3 +74,40 @@ class LastPortion(Generic[AnswerT]):
         """Keep the answer to a portion in place of the one before."""
         self._last = {id(query): b for b, query in enumerate(portion)}, portion, answer
         return np.arange(len(portion)), answer
+
+
+def propose_alike(family: Expert, queries: Sequence[Query], limit: int) -> list[I32]:
+    """What a family proposes to several queries that looks at nothing but the moment and the scenario.
+
+    Args:
+        family: who proposes.
+        queries: (B,)
+        limit: the most rows of one.
+    """
+    found: dict[tuple[int, int], I32] = {}
+    for query in queries:
+        if (query.now_ms, query.scenario) not in found:
+            found[query.now_ms, query.scenario] = family.propose(query, limit)
+    return [found[query.now_ms, query.scenario] for query in queries]
+
+
+def score_alike(
+    family: Expert, queries: Sequence[Query], rows: I32, starts: Sequence[int], mass: F32, rest: F32
+) -> None:
+    """What such a family gives the items of several queries, at once where all ask for the same moment and scenario.
+
+    Args:
+        family: who scores.
+        queries: (B,)
+        rows: (S,) items, those of one query after those of the other.
+        starts: (B + 1,) where each query's begin.
+        mass: (S, K), out.
+        rest: (B, K), out.
+    """
+    if len({(query.now_ms, query.scenario) for query in queries}) == 1:
+        family.score(queries[0], rows, mass, rest[0])
+        rest[1:] = rest[0]
+        return
+    for b, query in enumerate(queries):
+        own = slice(starts[b], starts[b + 1])
+        family.score(query, rows[own], mass[own], rest[b])

@@ -6,12 +6,15 @@ their rank's rate. Its size does not depend on items or actors.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from everbrook.models import repeats_kernels as kernels
 from everbrook.models.members import among
+from everbrook.models.portion import LastPortion, portion_of
 from everbrook.settings.repeats import RepeatsSettings
-from everbrook.types import F32, I32, NO_ROW, Arrays, Query, Step
+from everbrook.types import F32, I32, I64, NO_ROW, Arrays, Query, Step
 
 
 class Repeats:
@@ -22,12 +25,19 @@ class Repeats:
         self.names: tuple[str, ...] = ("repeats/session", "repeats/history", "repeats/kind")
         self._table = np.zeros((3, kernels.CELLS, 2))
         self._parents = np.zeros((3, kernels.RANKS, 2))
+        self._last: LastPortion[kernels.Found] = LastPortion()
+
+    def forget_actor(self, actor: int) -> int:
+        """Nothing is kept of actors but the last answers, which go; none of them are rows."""
+        self._last.clear()
+        return 0
 
     def grow(self, items: int, actors: int) -> None:
         """Nothing here is kept per item or actor."""
 
     def observe(self, step: Step, mass: F32, rest: F32) -> None:
         """Look the item up among the actor's own, then count hits and misses, event by event."""
+        self._last.clear()
         s = self.settings
         kernels.observe(
             step.ts_ms,
@@ -49,37 +59,32 @@ class Repeats:
 
     def propose(self, query: Query, limit: int) -> I32:
         """The actor's own items by the sum of their chances."""
-        s = self.settings
-        return kernels.propose(
-            query.now_ms,
-            query.items,
-            query.times,
-            query.kinds,
-            query.session_n,
-            limit,
-            self._table,
-            self._parents,
-            s.window,
-            s.prior,
-        )
+        return self.propose_all([query], limit)[0]
+
+    def propose_all(self, queries: Sequence[Query], limit: int) -> list[I32]:
+        """The same for each of B queries."""
+        which, found = self._found(queries)
+        best, counts = kernels.best_all(which, limit, found)
+        return [best[b, :count] for b, count in enumerate(counts.tolist())]
 
     def score(self, query: Query, rows: I32, mass: F32, rest: F32) -> None:
         """Chances of the given items; 0 for those that are not the actor's own."""
-        s = self.settings
-        kernels.score(
-            query.now_ms,
-            query.items,
-            query.times,
-            query.kinds,
-            query.session_n,
-            rows,
-            self._table,
-            self._parents,
-            s.window,
-            s.prior,
-            mass,
-            rest,
-        )
+        self.score_all([query], rows, [0, len(rows)], mass, rest[None])
+
+    def score_all(self, queries: Sequence[Query], rows: I32, starts: Sequence[int], mass: F32, rest: F32) -> None:
+        """The same for several queries; see `score_alike`."""
+        which, found = self._found(queries)
+        kernels.look_up_all(which, rows, np.asarray(starts, np.int64), found, mass, rest)
+
+    def _found(self, queries: Sequence[Query]) -> tuple[I64, kernels.Found]:
+        """One way through the histories serves every call for the same queries until something is learned."""
+        kept = self._last.answer(queries)
+        if kept is not None:
+            return kept
+        portion, s = portion_of(queries), self.settings
+        return self._last.put(portion, kernels.find_all(
+            portion.items, portion.times, portion.kinds, portion.numbers, self._table, self._parents, s.window, s.prior
+        ))  # fmt: skip
 
     def because(self, query: Query, rows: I32) -> I32:
         """An own item comes because of itself."""
@@ -91,4 +96,5 @@ class Repeats:
 
     def load(self, arrays: Arrays) -> None:
         """Take over both tables."""
+        self._last.clear()
         self._table, self._parents = np.array(arrays["table"]), np.array(arrays["parents"])

@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 
 from everbrook.models.pairs import least
+from everbrook.models.portion import BEGIN, NOW_MS, SESSION_N
 from everbrook.models.transitions_kernels import slot_in, table_for
 from everbrook.types import F32, F64, I16, I32, I64
 
@@ -136,71 +137,65 @@ def observe(
                     learn(parents[col, r], hit, memory)
 
 
-@njit(cache=True)
-def ask(
-    now: int,
-    items: I32,
-    times: I64,
-    kinds: I16,
-    session_n: int,
-    table: F64,
-    parents: F64,
-    window: int,
-    prior: float,
-    rest: F32,
-) -> tuple[I32, F64, I32]:
-    """The own items, nearest first, and their chances in each column."""
-    places, own = table_for(window), np.empty(window, np.int32)
-    cells, chance = np.empty((window, 3), np.int64), np.empty((window, 3))
-    m = own_items(now, items, times, kinds, items.shape[0], session_n, window, places, own, cells)
-    chances(m, cells, table, parents, prior, chance, rest)
-    return own[:m], chance, places
+Found = tuple[I32, I32, I64, F64, F32]
+"""Tables (B, slots), own items (B, window), how many (B,), their chances (B, window, 3), and what is left (B, 3)."""
 
 
 @njit(cache=True)
-def score(
-    now: int,
-    items: I32,
-    times: I64,
-    kinds: I16,
-    session_n: int,
-    rows: I32,
-    table: F64,
-    parents: F64,
-    window: int,
-    prior: float,
-    mass: F32,
-    rest: F32,
-) -> None:
-    """Chances of the given rows."""
-    own, chance, places = ask(now, items, times, kinds, session_n, table, parents, window, prior, rest)
-    for i in range(rows.shape[0]):
-        d = places[slot_in(places, own, rows[i])]
+def find_all(
+    items: I32, times: I64, kinds: I16, numbers: I64, table: F64, parents: F64, window: int, prior: float
+) -> Found:
+    """The own items of B queries, nearest first, and their chances in each column.
+
+    Args:
+        items: see `Portion`.
+        times: see `Portion`.
+        kinds: see `Portion`.
+        numbers: see `Portion`.
+        table: (3, cells, 2) hits and trials.
+        parents: (3, ranks, 2) the same by rank.
+        window: last events that are looked at.
+        prior: trials' worth of belief in the parents.
+    """
+    B, empty = len(numbers) - 1, table_for(window)
+    places, own = np.empty((B, len(empty)), np.int32), np.empty((B, window), np.int32)
+    counts, chance, rest = np.empty(B, np.int64), np.empty((B, window, 3)), np.empty((B, 3), np.float32)
+    cells = np.empty((window, 3), np.int64)
+    for b in range(B):
+        start, stop = numbers[b, BEGIN], numbers[b + 1, BEGIN]
+        counts[b] = own_items(
+            numbers[b, NOW_MS], items[start:stop], times[start:stop], kinds[start:stop], stop - start,
+            numbers[b, SESSION_N], window, places[b], own[b], cells,
+        )  # fmt: skip
+        chances(counts[b], cells, table, parents, prior, chance[b], rest[b])
+    return places, own, counts, chance, rest
+
+
+@njit(cache=True)
+def look_up_all(which: I64, rows: I32, starts: I64, found: Found, mass: F32, rest: F32) -> None:
+    """Chances of rows, (S, 3) `mass`, and what is left, (B, 3) `rest`; see `score_alike`."""
+    places, own, _, chance, left = found
+    for b in range(len(which)):
+        at = which[b]
         for col in range(3):
-            mass[i, col] = chance[d, col] if d >= 0 else 0.0
+            rest[b, col] = left[at, col]
+        for m in range(starts[b], starts[b + 1]):
+            d = places[at, slot_in(places[at], own[at], rows[m])]
+            for col in range(3):
+                mass[m, col] = chance[at, d, col] if d >= 0 else 0.0
 
 
 @njit(cache=True)
-def propose(
-    now: int,
-    items: I32,
-    times: I64,
-    kinds: I16,
-    session_n: int,
-    limit: int,
-    table: F64,
-    parents: F64,
-    window: int,
-    prior: float,
-) -> I32:
-    """The own items by the sum of their chances."""
-    rest = np.empty(3, np.float32)
-    own, chance, _ = ask(now, items, times, kinds, session_n, table, parents, window, prior, rest)
-    value = np.empty(own.shape[0])
-    for d in range(own.shape[0]):
-        value[d] = -(chance[d, 0] + chance[d, 1] + chance[d, 2])
-    places = least(value, limit)
-    rows = np.empty(places.shape[0], np.int32)
-    for i in range(rows.shape[0]):
-        rows[i] = own[places[i]]
-    return rows
+def best_all(which: I64, limit: int, found: Found) -> tuple[I32, I64]:
+    """The own items by the sum of their chances: of each query at most `limit`, and how many; in (B, limit)."""
+    _, own, counts, chance, _ = found
+    best, kept = np.empty((len(which), limit), np.int32), np.zeros(len(which), np.int64)
+    for b in range(len(which)):
+        at = which[b]
+        value = np.empty(counts[at])
+        for d in range(counts[at]):
+            value[d] = -(chance[at, d, 0] + chance[at, d, 1] + chance[at, d, 2])
+        for place in least(value, limit):
+            best[b, kept[b]] = own[at, place]
+            kept[b] += 1
+    return best, kept

@@ -14,6 +14,7 @@ from numba import njit
 from everbrook.events.records import ItemChange
 from everbrook.models.lately import Lately
 from everbrook.models.neighbours_query import look_up
+from everbrook.models.portion import propose_alike, score_alike
 from everbrook.models.rules_lists import RuleList
 from everbrook.settings.rules import RulesSettings
 from everbrook.types import F32, I32, I64, NO_ROW, Arrays, Query, Step
@@ -51,7 +52,7 @@ class Rules:
         self._expires_ms: I64 = np.zeros(0, np.int64)
         self._place: I32 = np.zeros(0, np.int32)
         self._events = np.zeros(1, np.int64)
-        self._lately: Lately[tuple[Query, list[I32]]] = Lately()
+        self._lately: Lately[list[I32]] = Lately()
         self._shares: dict[tuple[int, int], F32] = {}
 
     def put(self, rows: I32, records: Sequence[ItemChange | None]) -> None:
@@ -112,6 +113,14 @@ class Rules:
             look_up(listed, self._share(k, len(listed)), rows, self._place, mass[:, k : k + 1])
             rest[k] = self.settings.least_rest if len(listed) else np.nan
 
+    def propose_all(self, queries: Sequence[Query], limit: int) -> list[I32]:
+        """The same for each of B queries."""
+        return propose_alike(self, queries, limit)
+
+    def score_all(self, queries: Sequence[Query], rows: I32, starts: Sequence[int], mass: F32, rest: F32) -> None:
+        """The same for several queries; see `score_alike`."""
+        score_alike(self, queries, rows, starts, mass, rest)
+
     def _share(self, rule: int, length: int) -> F32:
         """(length, 1) the probability of each place of a rule's list; the same array each time."""
         share = self._shares.get((rule, length))
@@ -151,10 +160,11 @@ class Rules:
             one.count(step, self._known.kind_row)
 
     def _rows(self, query: Query) -> list[I32]:
-        """Each rule's list for a query; empty where it does not apply. One search serves a list's every question."""
-        kept = self._lately.get(id(query))
-        if kept is not None and kept[0] is query:
-            return kept[1]
+        """Each rule's list for a query; empty where it does not apply. One search serves all who ask at a moment."""
+        key = (query.now_ms, query.scenario)
+        kept = self._lately.get(key)
+        if kept is not None:
+            return kept
         found: list[I32] = []
         for rule, one in zip(self.settings.rules, self._lists, strict=True):
             scenarios = {self._known.scenario_row(name) for name in rule.scenarios} - {NO_ROW}
@@ -163,7 +173,7 @@ class Rules:
             else:
                 ordered = one.ordered(self._born_ms, self._known.item_row)
                 found.append(self._present(ordered, query.now_ms, rule.max_age_s, rule.limit))
-        return self._lately.put(id(query), (query, found))[1]
+        return self._lately.put(key, found)
 
     def _present(self, ordered: I32, now_ms: int, max_age_s: float, limit: int) -> I32:
         """The first items of a list that exist at the moment and are not too old; mostly found near its start."""

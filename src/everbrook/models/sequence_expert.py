@@ -136,6 +136,13 @@ class SequenceExpert:
         answer = self._answer(query, limit)
         return np.empty(0, np.int32) if answer is None else answer.best[:limit]
 
+    def propose_all(self, queries: Sequence[Query], limit: int) -> list[I32]:
+        """The same for each of B queries."""
+        if self._shown is None:
+            return [np.empty(0, np.int32)] * len(queries)
+        self.foresee(queries, limit)
+        return [self.propose(query, limit) for query in queries]
+
     def score(self, query: Query, rows: I32, mass: F32, rest: F32) -> None:
         """The softmax probability of given items; rows that the model does not know get none."""
         shown, answer = self._shown, self._answer(query, 0)
@@ -144,6 +151,15 @@ class SequenceExpert:
             return
         self._score(shown, answer, rows, mass[:, 0])
         rest[:] = self.settings.rest
+
+    def score_all(self, queries: Sequence[Query], rows: I32, starts: Sequence[int], mass: F32, rest: F32) -> None:
+        """The same for several queries; see `score_alike`."""
+        if self._shown is None:
+            mass[:], rest[:] = 0.0, np.nan
+            return
+        for b, query in enumerate(queries):
+            own = slice(starts[b], starts[b + 1])
+            self.score(query, rows[own], mass[own], rest[b])
 
     def because(self, query: Query, rows: I32) -> I32:
         """The item of the recent history whose vector is most like each item's."""

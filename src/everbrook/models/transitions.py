@@ -90,7 +90,7 @@ class Transitions:
         self.score_all([query], rows, [0, len(rows)], mass, rest[None])
 
     def score_all(self, queries: Sequence[Query], rows: I32, starts: Sequence[int], mass: F32, rest: F32) -> None:
-        """The same for several queries; see `Popularity.score_all`."""
+        """The same for several queries; see `score_alike`."""
         which, found = self._found(queries)
         asking.look_up_all(which, rows, np.asarray(starts, np.int64), found, mass, rest)
 

@@ -179,18 +179,25 @@ def best_all(which: I64, limit: int, found: Found) -> tuple[I32, I64]:
 
 @njit(cache=True)
 def look_up_all(which: I64, rows: I32, starts: I64, found: Found, mass: F32, rest: F32) -> None:
-    """What the columns give rows, (S, 3H) `mass`, and leave to the base, (B, 3H) `rest`; see `Popularity.score_all`."""
+    """What the columns give rows, (S, 3H) `mass`, and leave to the base, (B, 3H) `rest`; see `score_alike`."""
     spans, tables, known, got, _, rests = found
+    where, places = np.empty(len(rows) + 1, np.int64), np.empty(len(rows) + 1, np.int64)
     for b in range(len(which)):
         span = spans[which[b]]
         table = tables[span[TABLE] : span[TABLE] + span[SLOTS]]
         own, given = known[span[BEGIN] :], got[span[BEGIN] :]
         for col in range(mass.shape[1]):
             rest[b, col] = rests[which[b], col]
+        hits = 0
         for m in range(starts[b], starts[b + 1]):
             at = table[slot_in(table, own, rows[m])]
-            for col in range(mass.shape[1]):
-                mass[m, col] = given[at, col] if at >= 0 else np.float32(0.0)
+            where[hits], places[hits] = m, at
+            hits += at >= 0
+        for col in range(mass.shape[1]):
+            for m in range(starts[b], starts[b + 1]):
+                mass[m, col] = np.float32(0.0)
+            for i in range(hits):
+                mass[where[i], col] = given[places[i], col]
 
 
 @njit(cache=True)

@@ -8,11 +8,11 @@ from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
+from everbrook.models.best import best_places
 from everbrook.models.members import among
 from everbrook.rank.exploring import explored
 from everbrook.rank.mixture import Mixture
 from everbrook.rank.shaping import Shaping
-from everbrook.rank.union import best_places
 from everbrook.rank.variety import varied
 from everbrook.rank.weighing import Asked, Weighed
 from everbrook.types import F64, I32, I64, NO_ROW, Bool, Query

@@ -90,6 +90,7 @@ class Mixture:
         self.first_seen_ms: I64 = np.zeros(0, dtype=np.int64)
         self._told = Told((), 0)
         self._grown: tuple[int, int, list[Expert]] = (0, 0, [])
+        self._stamp: I32 = np.zeros(0, dtype=np.int32)
 
     def know(self, items: int) -> None:
         """Say how many items there are by now; the uniform probability is one over it."""
@@ -105,6 +106,7 @@ class Mixture:
             grown = np.zeros(size, dtype=np.int64)
             grown[: len(self.first_seen_ms)] = self.first_seen_ms
             self.first_seen_ms = grown
+            self._stamp = np.zeros(size // 32 + 1, dtype=np.int32)
         for family in self.experts:
             family.grow(items, actors)
 
@@ -117,7 +119,8 @@ class Mixture:
     def candidates_of(self, queries: Sequence[Query]) -> list[I32]:
         """The same for several queries, family by family: what one of them looks at is near for the next query."""
         portion, limit = Portion(queries), self.settings.candidates
-        return distinct(list(zip(*(proposed(family, portion, limit) for family in self.experts), strict=True)))
+        found = [proposed(family, portion, limit) for family in self.experts]
+        return distinct(list(zip(*found, strict=True)), self._stamp)
 
     def weigh(self, query: Query, shown: I32, more: I32, left_out: I32) -> Weighed:
         """Every layer's probability for the candidates, with what there is to learn from; see `Asked`."""

@@ -81,3 +81,19 @@ def test_the_scenario_table_keeps_its_limit_and_its_sums() -> None:
     for scenario in range(4):
         expert.score(query(int(step.ts_ms[-1]), scenario), np.arange(N, dtype=np.int32), mass, rest)
         np.testing.assert_allclose(mass[:, -2:].sum(0) + rest[-2:], 1.0, rtol=1e-4)
+
+
+def test_shares_of_many_rows_are_those_that_are_told_before_learning() -> None:
+    rng = np.random.default_rng(4)
+    ts = (START_MS + np.sort(rng.integers(0, 10**8, 900))).tolist()
+    expert = fed(PopularitySettings(), plain(ts, rng.integers(0, 350, 900).tolist()), 400)
+    K, now_ms = len(expert.names), ts[-1] + 12_345
+    rows = rng.permutation(400).astype(np.int32)
+    mass, rest = np.empty((400, K), np.float32), np.empty(K, np.float32)
+    expert.score(query(now_ms), rows, mass, rest)
+    seen = plain([now_ms] * 400, rows.tolist())
+    seen.weight[:] = 0.0  # only looked at
+    told, left = np.empty((400, K), np.float32), np.empty((400, K), np.float32)
+    expert.observe(seen, told, left)
+    np.testing.assert_allclose(mass, told, rtol=1e-6)
+    np.testing.assert_allclose(rest, left[0], rtol=1e-6)

@@ -1,0 +1,17 @@
+"""The best of some rows, against NumPy's own sorting."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from everbrook.models.best import best_places
+
+
+@pytest.mark.parametrize("k", [-1, 0, 1, 7, 39, 40, 100])
+def test_the_best_come_first_and_of_equals_the_lower_row(k: int) -> None:
+    rng = np.random.default_rng(k + 1)
+    for levels in (2, 5, 1000):
+        final, rows = rng.integers(0, levels, 40) / levels, rng.permutation(1000)[:40].astype(np.int32)
+        expected = np.lexsort((rows, -final))[: max(k, 0)]
+        assert best_places(final, rows, k).tolist() == expected.tolist()
