@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 
 from everbrook.models.best import best_places
-from everbrook.models.members import among
+from everbrook.models.members import allowed_of, among
 from everbrook.rank.exploring import explored
 from everbrook.rank.mixture import Mixture
 from everbrook.rank.shaping import Shaping
@@ -223,17 +223,16 @@ def _rows(mixture: Mixture, wish: Wish, scan: int) -> Steps[I32]:
     if given is not None:
         if wish.match is not None and wish.only is not None:
             given = given[among(given, wish.only)]
-        known = given[wish.allowed[given]]
-        return known[~among(known, wish.left_out)]
+        return allowed_of(given, wish.allowed, wish.left_out)
     most = most_weighed(mixture, scan, wish.narrow)
     least = np.count_nonzero(wish.allowed) - len(wish.left_out) if wish.narrow else len(wish.allowed)
     if least <= most:
         every = np.flatnonzero(wish.allowed).astype(np.int32)
-        every = _without(every, wish.left_out)
+        every = every[~among(every, wish.left_out)] if len(wish.left_out) else every
         if len(every) <= most:
             return every
     shown: I32 = yield wish.query
-    shown = _without(shown[wish.allowed[shown]], wish.left_out)
+    shown = allowed_of(shown, wish.allowed, wish.left_out)
     if len(shown) < (_FILLED * wish.k if wish.narrow else wish.k):
         shown = np.concatenate((shown, _more(mixture, wish, shown)))
     return shown
@@ -250,10 +249,6 @@ def most_weighed(mixture: Mixture, scan: int, is_narrow: bool) -> int:
         is_narrow: whether a filter says what is allowed.
     """
     return scan if is_narrow else min(scan, len(mixture.experts) * mixture.settings.candidates)
-
-
-def _without(rows: I32, left_out: I32) -> I32:
-    return rows[~among(rows, left_out)] if len(left_out) else rows
 
 
 def _more(mixture: Mixture, wish: Wish, shown: I32) -> I32:

@@ -38,7 +38,7 @@ def facts(rows, items, session_n, first_seen_ms, now_ms, edges, first, out):  # 
         first: where the candidates begin in `out`.
         out: (4 + A + 1, S), out: in session, last item, in older history, recency, one-hot age.
     """
-    length, table = len(items), table_for(len(items))
+    length, table = len(items), table_for(8 * len(items))  # mostly empty: most candidates are told at the first look
     for j in range(length):
         table[slot_in(table, items, items[j])] = j  # of those that came more than once the last
     out[:, first : first + len(rows)] = 0.0
