@@ -39,6 +39,12 @@ def room_class(room: int) -> int:
 
 
 @njit(cache=True)
+def first_place(offset: int, room: int, key: int) -> int:
+    """Where a key of a row is looked for first."""
+    return int(offset + (np.int64((np.uint64(key) * np.uint64(11400714819323198485)) >> np.uint64(40)) & (room - 1)))
+
+
+@njit(cache=True)
 def place_of(keys: I32, offset: int, room: int, key: int) -> int:
     """Where the key stands in its row, or where it would be put."""
     at = np.int64((np.uint64(key) * np.uint64(11400714819323198485)) >> np.uint64(40)) & (room - 1)
@@ -156,7 +162,7 @@ def learn(
     counts: F64, returns: F64,
 ) -> int:  # fmt: skip
     """Pair each new item with its user's latest ones, both ways; stops where the pool needs room, at that event."""
-    found = np.empty(window, np.int32)
+    found, held, places = np.empty(window, np.int32), np.empty(window, np.int32), np.empty(window, np.int64)
     for b in range(start, len(items)):
         if at[USED] + 4 * limit * (window + 1) > len(keys):
             return b
@@ -183,8 +189,15 @@ def learn(
             if fresh:
                 found[m] = other
                 m += 1
+        for p in range(m):  # nothing is decided here, so that memory brings what all rows hold at the same time
+            row = found[p]
+            places[p] = first_place(offsets[row], rooms[row], item) if rooms[row] > 0 else 0
+            held[p] = keys[places[p]]
         for p in range(m):
-            add(found[p], item, step, at, offsets, rooms, fills, keys, weights, limit)
+            if held[p] == item and rooms[found[p]] > 0:
+                weights[places[p]] += np.float32(step)
+            else:
+                add(found[p], item, step, at, offsets, rooms, fills, keys, weights, limit)
             add(item, found[p], step, at, offsets, rooms, fills, keys, weights, limit)
             step *= decay
     return len(items)
