@@ -204,6 +204,21 @@ def learn_one(
                 strengthen(at, e, now, NEXT, v, store, rates)
 
 
+@njit(cache=True)
+def look_ahead(y: int, found: I32, m: int, store: Store, base: Base) -> int:
+    """Look at the rows of an event all at once, so that the memory brings them at the same time.
+
+    Returns:
+        Something made of what was seen, without which the compiler would leave the looks out.
+    """
+    head, totals, others, last = store[:4]
+    seen = head[y, OFFSET] + base[1][y] + np.int64(base[0][y, 0]) + np.int64(totals[y, 0])
+    for j in range(m):
+        at = head[found[j], OFFSET]
+        seen ^= others[at] + last[at] + np.int64(totals[found[j], 0])
+    return seen
+
+
 @njit(cache=True, nogil=True)
 def observe(
     start: int, ts: I64, item: I32, weight: F32, n: I32, session_n: I32, items: I32,
@@ -222,6 +237,7 @@ def observe(
             meta[STARTED], meta[ORIGIN_MS] = 1, ts[b]
         now, y = seconds_since_first(ts[b], meta), int(item[b])
         m = last_items(items[b], n[b], session_n[b], window, found, inside)
+        entry[0] = look_ahead(y, found, m, store, base)
         shares_of_rows(now, found, inside, m, store, rates, knobs, share, evidence)
         read_one(now, y, found, m, store, rates, knobs, share, entry, got)
         tell(evidence, got, trust, mass[b], rest[b])
