@@ -7,6 +7,7 @@ count with the error of their code, which is known, has no sign, and is far belo
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,9 @@ LEAST_ROWS = 8_192
 """Fewer rows are multiplied as they are: that costs no more."""
 _MOST_FOUND = 16_384  # rows looked at as they are; where more may be among the best, coding gains nothing
 _AT_ONCE = 8  # states that are held against the rows at once; their scores are kept: 36 bytes a row
-_MOST_PICKED = 8  # parts of the rows whose codes lie together too
+_MOST_PICKED = 16  # parts of the rows whose codes lie together too
+_IDLE = 32  # times that rows moved after which codes that nobody asked for are dropped
+_FEW = 64  # rows that are coded anew rather than looked for among the codes of others
 _ALL = np.empty(0, np.int32)
 
 
@@ -28,6 +31,15 @@ def _room_for(width: int, rows: int) -> Coded:
     blocks = -(-rows // ROWS)
     codes = np.zeros((blocks, -(-width // 2), ROWS, 2), np.int8)
     return Coded(codes, np.zeros(blocks * ROWS, np.float32), np.zeros(blocks * ROWS, np.float32))
+
+
+@dataclass(slots=True)
+class _Picked:
+    """Codes of some rows that lie together."""
+
+    rows: I32  # ascending, repeats allowed
+    coded: Coded
+    idle: int = 0  # times that rows moved since somebody asked
 
 
 class RowCodes:
@@ -47,7 +59,7 @@ class RowCodes:
         self._origin: object = None  # of the table: one that only became longer keeps it
         self._count = 0  # of its rows
         self._all, self._n_all = _room_for(width, 0), 0  # of all rows, and how many of the first are coded
-        self._picked: dict[int, tuple[I32, Coded]] = {}  # by the identity of the rows
+        self._picked: dict[int, _Picked] = {}  # by the identity of the rows
         self._moved: list[I32] = []
         none = np.zeros((_AT_ONCE, 0), np.float32)
         self._scratch = Scratch(none, none, np.zeros(_MOST_FOUND, np.int32))
@@ -78,9 +90,13 @@ class RowCodes:
         changed, self._moved = changed[changed < count], []
         of_all = changed[changed < self._n_all]
         self._code(of_all, self._all, of_all)
-        for rows_of, picked in self._picked.values():
-            places, rows = live_scan.where(rows_of, changed)
-            self._code(rows, picked, places)
+        for name, one in list(self._picked.items()):
+            one.idle += 1
+            if one.idle > _IDLE:  # rows that are likely no more, most probably
+                del self._picked[name]
+                continue
+            places, rows = live_scan.where(one.rows, changed)
+            self._code(rows, one.coded, places)
 
     def _code(self, rows: I32, into: Coded, places: I32) -> None:
         assert self._table is not None  # who asks has said which
@@ -102,24 +118,22 @@ class RowCodes:
     def _of(self, rows: I32) -> Coded:
         """The codes of some rows side by side: to read them from all over a large table takes longer than to scan."""
         held = self._picked.get(id(rows))
-        if held is not None and held[0] is rows:
-            return held[1]
-        picked, lacking = _room_for(self.width, len(rows)), rows >= self._n_all
-        there = np.flatnonzero(~lacking).astype(np.int32)
-        live_scan.take_codes(picked, there, self._all, rows[there])
-        for others, coded in reversed(self._picked.values()):  # of rows that were likely lately most still are
-            if not len(others) or not lacking.any():
-                continue
-            at = np.minimum(np.searchsorted(others, rows), len(others) - 1).astype(np.int32)
-            there = np.flatnonzero(lacking & (others[at] == rows)).astype(np.int32)
-            live_scan.take_codes(picked, there, coded, at[there])
-            lacking[there] = False
-        left = np.flatnonzero(lacking).astype(np.int32)
-        self._code(rows[left], picked, left)
+        if held is not None and held.rows is rows:
+            held.idle = 0
+            return held.coded
+        made, lacking = _Picked(rows, _room_for(self.width, len(rows))), rows >= self._n_all
+        live_scan.take_first(made.coded, rows, self._all, self._n_all)
+        left = int(np.count_nonzero(lacking))
+        for one in sorted(reversed(self._picked.values()), key=lambda one: -len(one.rows)):
+            if left <= _FEW:  # of rows that were likely lately most still are
+                break
+            left = live_scan.take_shared(made.coded, rows, lacking, one.coded, one.rows)
+        places = np.flatnonzero(lacking).astype(np.int32)
+        self._code(rows[places], made.coded, places)
         if len(self._picked) >= _MOST_PICKED:
-            del self._picked[next(iter(self._picked))]
-        self._picked[id(rows)] = rows, picked
-        return picked
+            del self._picked[max(self._picked, key=lambda name: self._picked[name].idle)]
+        self._picked[id(rows)] = made
+        return made.coded
 
     def best(
         self, states: F32, kept: tuple[I32, F32], rows: I32, log_prior: F32, limit: int, others: I32 = _ALL,

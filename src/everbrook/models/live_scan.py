@@ -19,13 +19,15 @@ from everbrook.models.live_exp import exp_below, total_below
 from everbrook.models.live_kernels import lifts
 from everbrook.models.neighbours_kernels import kth_smallest
 from everbrook.models.sequence_kernels import by_score
-from everbrook.types import F32, F64, I32
+from everbrook.types import F32, F64, I32, Bool
 
 I8 = NDArray[np.int8]
 I16 = NDArray[np.int16]
 
 GROUP = 64  # rows of which at most one is counted where it is asked how many are above something
 _TILE = 32  # blocks whose scores are near while they are added up
+_NOTHING = np.float32(1e-30)  # rows of numbers below are coded as nothing
+_SUMS = {"contract", "reassoc"}  # what lets the compiler add several numbers at a time
 HEAVY = 4e-4  # share of the denominator from which a part is computed from the row itself
 
 
@@ -78,39 +80,90 @@ def code_rows(table: Table, rows: I32, to: I32, levels: int, coded: Coded) -> No
     """
     D = table.rows.shape[1]
     coarse = 0.5001 * math.sqrt(D) / levels
+    whole, sizes = np.zeros(D + D % 2, np.float32), np.empty(3, np.float32)
     for m in range(len(rows)):
         row = rows[m]
         at = table.place[row] if row < len(table.place) else -1
         values = table.buffer[at] if at >= 0 else table.rows[row]
-        top = np.float32(0.0)
-        norm2 = 0.0
-        for d in range(D):
-            top = max(top, abs(values[d]))
-            norm2 += np.float64(values[d]) * np.float64(values[d])
-        scale = np.float32(top / np.float32(127.0))
-        lost2, kept2 = 0.0, 0.0
+        scale = _whole_numbers(values, whole, sizes)
         block, lane = to[m] // ROWS, to[m] % ROWS
-        for d in range(D):
-            code = 0.0
-            if scale > 0.0:
-                code = min(127.0, max(-127.0, np.rint(np.float64(values[d]) / np.float64(scale))))
-            coded.codes[block, d // 2, lane, d % 2] = np.int8(code)
-            kept = code * np.float64(scale)
-            lost2 += (np.float64(values[d]) - kept) ** 2
-            kept2 += kept * kept
+        for pair in range(len(whole) // 2):
+            coded.codes[block, pair, lane, 0] = np.int8(whole[2 * pair])
+            coded.codes[block, pair, lane, 1] = np.int8(whole[2 * pair + 1])
         coded.scales[to[m]] = scale
+        lost, kept, norm = math.sqrt(sizes[0]), scale * math.sqrt(sizes[1]), math.sqrt(sizes[2])
+        if scale == 0.0:
+            lost = _NOTHING * math.sqrt(D)
         # the last term covers the rounding of float32, here and where rows are multiplied themselves
-        coded.slack[to[m]] = np.float32(
-            1.000001 * (math.sqrt(lost2) + coarse * math.sqrt(kept2)) + 4e-7 * math.sqrt(norm2) + 1e-37
-        )
+        coded.slack[to[m]] = np.float32(1.00001 * (lost + coarse * kept) + 5e-7 * norm + 1e-37)
+
+
+@njit(cache=True, fastmath=_SUMS | {"nnan", "nsz"})
+def _whole_numbers(values: F32, whole: F32, sizes: F32) -> np.float32:
+    """Code a row by numbers from -127 to 127 in (D,) `whole`, and give what a step of them stands for.
+
+    `sizes` become the sums of squares of what is lost, of the numbers, and of the values.
+    """
+    D = len(values)
+    top = np.float32(0.0)
+    for d in range(D):
+        top = max(top, abs(values[d]))
+    if top < _NOTHING:
+        whole[:] = np.float32(0.0)
+        sizes[:] = np.float32(0.0)
+        return np.float32(0.0)
+    scale, steps = top / np.float32(127.0), np.float32(127.0) / top
+    lost2, kept2, norm2 = np.float32(0.0), np.float32(0.0), np.float32(0.0)
+    for d in range(D):
+        number = np.rint(values[d] * steps)
+        lost = values[d] - number * scale
+        whole[d] = number
+        lost2 += lost * lost
+        kept2 += number * number
+        norm2 += values[d] * values[d]
+    sizes[0], sizes[1], sizes[2] = lost2, kept2, norm2
+    return scale
+
+
+@njit(cache=True, nogil=True)
+def take_shared(coded: Coded, rows: I32, lacking: Bool, other: Coded, others: I32) -> int:
+    """Let lacking rows have the codes that they have among other rows; gives how many are lacking still.
+
+    Args:
+        coded: in and out, of the rows.
+        rows: (M,) ascending, repeats allowed.
+        lacking: (M,) in and out.
+        other: codes of the other rows.
+        others: (O,) the same, ascending.
+    """
+    left, j = 0, 0
+    for i in range(len(rows)):
+        if not lacking[i]:
+            continue
+        while j < len(others) and others[j] < rows[i]:
+            j += 1
+        if j < len(others) and others[j] == rows[i]:
+            _take(coded, i, other, j)
+            lacking[i] = False
+        else:
+            left += 1
+    return left
+
+
+@njit(cache=True, nogil=True)
+def take_first(coded: Coded, rows: I32, other: Coded, count: int) -> None:
+    """Let those of (M,) rows that are below `count` have the codes that lie there in the order of the table."""
+    for i in range(len(rows)):
+        if rows[i] < count:
+            _take(coded, i, other, rows[i])
 
 
 @njit(cache=True)
-def take_codes(coded: Coded, to: I32, other: Coded, at: I32) -> None:
-    """Let places have what others' places have."""
-    for m in range(len(to)):
-        coded.codes[to[m] // ROWS, :, to[m] % ROWS] = other.codes[at[m] // ROWS, :, at[m] % ROWS]
-        coded.scales[to[m]], coded.slack[to[m]] = other.scales[at[m]], other.slack[at[m]]
+def _take(coded: Coded, to: int, other: Coded, at: int) -> None:
+    for pair in range(coded.codes.shape[1]):
+        for k in range(2):
+            coded.codes[to // ROWS, pair, to % ROWS, k] = other.codes[at // ROWS, pair, at % ROWS, k]
+    coded.scales[to], coded.slack[to] = other.scales[at], other.slack[at]
 
 
 @njit(cache=True, nogil=True)

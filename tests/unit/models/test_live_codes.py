@@ -275,3 +275,30 @@ def test_a_catalogue_that_grows_step_by_step_is_answered_whole() -> None:
         found = codes.best(state[None], (NOTHING, table), np.arange(count, dtype=np.int32), log_prior[:count], 1)[0]
         assert found is not None
         assert found[0] == pytest.approx(plain(table[:count], state, log_prior[:count], 1)[0], abs=1e-4)
+
+
+def test_codes_that_nobody_asks_for_are_dropped_and_made_again_when_somebody_does() -> None:
+    table, state, _ = world(16)
+    rng = np.random.default_rng(9)
+    codes, first, second = RowCodes(16), np.arange(0, N, 2, dtype=np.int32), np.arange(0, N, 3, dtype=np.int32)
+    codes.keep_up(table, (NOTHING, table), N)
+    codes.lifts(state, second)
+    for turn in range(60):
+        np.testing.assert_allclose(codes.lifts(state, first), table[first] @ state, atol=0.1)
+        assert len(codes._picked) == (2 if turn < 20 else 1) or 20 <= turn < 40
+        moved = rng.permutation(N)[:50].astype(np.int32)
+        codes.mark(moved)
+        table[moved] = rng.normal(0.0, 0.1, (50, 16)).astype(np.float32)
+        codes.keep_up(table, (NOTHING, table), N)
+    np.testing.assert_allclose(codes.lifts(state, second), table[second] @ state, atol=0.1)
+    assert len(codes._picked) == 2
+
+
+def test_rows_of_nothing_and_of_large_numbers_are_coded_within_their_slack() -> None:
+    table, state, log_prior = world(64)
+    table[:4] = [[0.0], [1e-35], [3e4], [1e25]]
+    codes, every = RowCodes(64), np.arange(N, dtype=np.int32)
+    codes.keep_up(table[:N], (NOTHING, table), N)
+    np.testing.assert_allclose(codes.lifts(state, every[:3]), table[:3] @ state, rtol=0.02, atol=1e-6)
+    found = codes.best(state[None], (NOTHING, table), every, log_prior, 60)[0]
+    assert found is None or found[1][0] == plain(table, state, log_prior, 60)[1][0]
