@@ -60,7 +60,7 @@ class Collaborative:
         """Make room for rows below these."""
         self._items.grow(items)
         self._users.grow(items, actors)
-        self._answers.grow(self._users.items)
+        self._answers.grow(max(self._users.items, self._items.items))
 
     def observe(self, step: Step, mass: F32, rest: F32) -> None:
         """Learn; both columns stay asleep."""
@@ -104,7 +104,7 @@ class Collaborative:
         for part, target in (("items.", self._items), ("users.", self._users)):
             mine = {name.removeprefix(part): array for name, array in arrays.items() if name.startswith(part)}
             target.load(mine)
-        self._answers.grow(self._users.items)
+        self._answers.grow(max(self._users.items, self._items.items))
 
     def _recent(self, query: Query) -> I32:
         return self._users.recent(query, len(query.items))

@@ -60,6 +60,11 @@ class ItemSimilarities:
                 a |= dict(zip(POOL, grown([a[name] for name in POOL], wanted), strict=True))
 
     @property
+    def items(self) -> int:
+        """For how many item rows there is room."""
+        return len(self._arrays["counts"])
+
+    @property
     def most_found(self) -> int:
         """How many related items a query can find."""
         return self._limit * self.settings.query_items

@@ -21,13 +21,14 @@ from everbrook.models.neighbours_query import (
     RARITY_POWER,
     SHARPNESS,
     SIZE_POWER,
-    count,
+    add_up,
     find,
     hear,
     latest,
     longer,
     mark_own,
     next_base,
+    number,
     unfaint,
 )
 from everbrook.models.powers import raise_all
@@ -49,60 +50,77 @@ def fetch_row(offset: int, room: int, keys: I32, weights: F32) -> None:
         prefetch(weights, e)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True)
 def related(
-    recent: I32, floats: F64, offsets: I64, rooms: I32, keys: I32, weights: F32, counts: F64, place: I32,
-    heard: I32, parts: F32, work: F32,
-) -> tuple[int, float]:  # fmt: skip
-    """Write down what is related to the recent items; returns how many votes, and the evidence.
-
-    Cosine with shrinkage: c(y, i) / (sqrt(n_y n_i) + s).
+    recent: I32, offsets: I64, rooms: I32, keys: I32, weights: F32, place: I32, heard: I32, parts: F32, ends: I64
+) -> int:
+    """Write down what is related to the recent items; returns how many there are.
 
     Args:
         recent: (L,) items, newest first.
-        floats: see above.
-        offsets: and the next four: the rows of related items, see `collaborative_kernels`.
+        offsets: and the next three: the rows of related items, see `collaborative_kernels`.
         place: (N,) what will be looked up for the items.
         heard: (V,) out: items, some of them again and again.
-        parts: (V,) out: their votes.
-        work: (R,) working memory, for a row.
+        parts: (V,) out: the counts that they share with a recent item.
+        ends: (L,) out: where those of each recent item end.
     """
-    n, pull, evidence, floor = 0, 1.0, 0.0, floats[SHRINKAGE] * floats[UNIT] + 1e-30
-    ends = np.empty(len(recent), np.int64)
+    n = 0
     for y in recent:
         prefetch(offsets, y)
         prefetch(rooms, y)
-        prefetch(counts, y)
     for p in range(min(AHEAD, len(recent))):
         fetch_row(offsets[recent[p]], rooms[recent[p]], keys, weights)
     for p in range(len(recent)):
         if p + AHEAD < len(recent):
             fetch_row(offsets[recent[p + AHEAD]], rooms[recent[p + AHEAD]], keys, weights)
-        y, start = recent[p], n
-        row, added = slice(offsets[y], offsets[y] + rooms[y]), np.uint64(0)
-        its_keys, its_weights, out, votes = keys[row], weights[row], heard[n:], parts[n:]
+        row, added = slice(offsets[recent[p]], offsets[recent[p]] + rooms[recent[p]]), np.uint64(0)
+        its_keys, its_weights, out, shared = keys[row], weights[row], heard[n:], parts[n:]
         for e in range(len(its_keys)):
-            out[added], votes[added] = its_keys[e], its_weights[e]
+            out[added], shared[added] = its_keys[e], its_weights[e]
             added += np.uint64((its_keys[e] != EMPTY) & (its_weights[e] > 0))
-        n += int(added)
-        for j in range(start, n):
-            prefetch(counts, heard[j])
+        for j in range(n, n + int(added)):
             prefetch(place, heard[j])
+        n += int(added)
         ends[p] = n
-        evidence += pull * counts[y] / (counts[y] + floor)
-        pull *= floats[DECAY]
-    start, pull, faint = 0, 1.0, np.float32(floor)
+    return n
+
+
+@njit(cache=True, error_model="numpy")
+def alike(
+    recent: I32, ends: I64, floats: F64, counts: F64, names: I32, numbers: I32, parts: F32, roots: F32
+) -> float:  # fmt: skip
+    """From shared counts to votes, in place; returns the evidence.
+
+    Cosine with shrinkage: c(y, i) / (sqrt(n_y n_i) + s).
+
+    Args:
+        recent: (L,) items, newest first.
+        ends: (L,) where what is related to each ends.
+        floats: see above.
+        counts: (N,) how often each item came.
+        names: (C,) the related items by number.
+        numbers: (V,) of what is related to the recent items.
+        parts: (V,) in: shared counts, out: votes.
+        roots: (C,) working memory.
+    """
+    for item in names:
+        prefetch(counts, item)
+    for item in recent:
+        prefetch(counts, item)
+    for c in range(len(names)):
+        roots[c] = counts[np.uint32(names[c])]
+    for c in range(len(names)):
+        roots[c] = math.sqrt(roots[c])
+    start, pull, evidence, floor = 0, 1.0, 0.0, floats[SHRINKAGE] * floats[UNIT] + 1e-30
     for p in range(len(recent)):
-        its_items, its_parts, roots = heard[start : ends[p]], parts[start : ends[p]], work[: ends[p] - start]
-        for j in range(len(roots)):
-            roots[j] = counts[np.uint32(its_items[j])]
-        root, by = np.float32(math.sqrt(counts[recent[p]])), np.float32(pull)
-        for j in range(len(roots)):
-            its_parts[j] *= by / (root * math.sqrt(roots[j]) + faint)
+        count = counts[recent[p]]
+        root, by, faint = np.float32(math.sqrt(count)), np.float32(pull), np.float32(floor)
+        for j in range(start, ends[p]):
+            part = parts[j] * by / (root * roots[np.uint32(numbers[j])] + faint)
+            parts[j] = part + np.float32(1e-30)  # never 0: who is heard has a vote
+        evidence += pull * count / (count + floor)
         start, pull = ends[p], pull * floats[DECAY]
-    for j in range(n):
-        parts[j] += np.float32(1e-30)  # never 0: who is heard has a vote
-    return n, evidence
+    return evidence
 
 
 @njit(cache=True)
@@ -196,21 +214,20 @@ def ask_all(
     found, mass = np.empty((2048 * B, 1), np.int32), np.empty((2048 * B, 2), np.float32)
     ends, rest = np.zeros(B + 1, np.int64), np.full((B, 2), np.nan, np.float32)
     best, kept = np.empty((B, limit), np.int32), np.zeros(B, np.int64)
-    numbers = 0
+    numbers, stops = 0, np.empty(item_query_items, np.int64)
     returns, fixed, kappa = item_floats[RETURNS], floats[LEAST_REST], floats[KAPPA]
     for b in range(B):
         mine, end = items[starts[b] : starts[b + 1]], ends[b]
         recent, base = latest(mine, known, max(query_items, item_query_items)), next_base(epoch, place, numbers)
-        V, evidence = related(
-            recent[:item_query_items], item_floats, offsets, rooms, row_keys, row_weights, item_counts, place, heard,
-            parts, item_votes,
-        )  # fmt: skip
-        numbers = count(heard[:V], parts, place, base, 0, names, item_votes)
+        newest = recent[:item_query_items]
+        V = related(newest, offsets, rooms, row_keys, row_weights, place, heard, parts, stops)
+        numbers = number(heard[:V], place, base, 0, names)
+        evidence = alike(newest, stops, item_floats, item_counts, names[:numbers], heard, parts, item_votes)
+        add_up(heard[:V], parts, item_votes[:numbers])
         base = next_base(epoch, place, numbers)
         A = unfaint_items(names, item_votes, numbers, item_floats[ITEM_SHARPNESS])
         for c in range(A):
             place[names[c]] = base + c
-        votes[:A] = 0.0
         recent = recent[:query_items]
         G = find(
             at, pool, blocks, sizes, counts, lengths, current, shrunk, sample, k, floats[SIZE_POWER], recent, actors[b],
@@ -219,7 +236,8 @@ def ask_all(
         V, weight = hear(
             members, width, lengths, recent, touched[:G], near, first, floats[MATCH_DECAY], around, place, heard, parts
         )
-        numbers = count(heard[:V], parts, place, base, A, names, votes)
+        numbers = number(heard[:V], place, base, A, names)
+        add_up(heard[:V], parts, votes[:numbers])
         U = unfaint(at, counts, floats[RARITY_POWER], rarities, names, votes, numbers, among, parts)
         raise_all(parts[:U], floats[SHARPNESS])
         mark_own(mine, place, base, numbers, own)

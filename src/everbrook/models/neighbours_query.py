@@ -29,8 +29,8 @@ FADED = 0.001  # of a neighbour's items those count that are so near to the shar
 COUNTS = 1024  # groups of an item up to which rarity is kept: most items have few
 LENGTHS = 1024  # of groups up to which what similarity is divided by is kept
 COLUMNS = 2  # without and with the asker's own items
-PLACE_BITS = 16
-PLACES = 1 << PLACE_BITS  # `seen` holds the first place, from 1, in units of this, and below it the sum of pulls
+PLACE_BITS = 8  # of `seen`, for the first place, from 1; above them it holds the sum of pulls
+PLACES = 1 << PLACE_BITS
 LINES = 8  # of a ring or a row that are asked for ahead; what reads on asks for the others by itself
 BINS = 512  # of similarities, 32 for each doubling, from the greatest down
 
@@ -62,7 +62,7 @@ def gather(
         at: and the next four: the rings, see `neighbours_kernels`.
         recent: (L,) the asker's items; the one at place p pulls by L - p.
         sample: latest entries of each ring that count.
-        seen: (S,) zeros, by slot; see PLACES.
+        seen: (S,) zeros, by slot; see PLACE_BITS.
         touched: (L * sample,) out: the slots.
     """
     slots, found, L = len(seen), np.uint64(0), len(recent)  # what cannot be negative is read faster
@@ -92,7 +92,7 @@ def gather(
                 was = seen[slot]
                 touched[found] = slot
                 found += np.uint64(was == 0)
-                seen[slot] = was + (L - p) + int(was == 0) * (p + 1) * PLACES
+                seen[slot] = was + (L - p) * PLACES + int(was == 0) * (p + 1)
     return int(found)
 
 
@@ -121,8 +121,8 @@ def similar(
         packed = seen[slot]
         seen[slot] = 0
         touched[kept] = slot
-        first[kept] = (packed >> PLACE_BITS) - 1
-        near[kept] = np.float32(packed & (PLACES - 1)) / L
+        first[kept] = (packed & (PLACES - 1)) - 1
+        near[kept] = np.float32(packed >> PLACE_BITS) / L
         kept += np.uint64(np.int64(slot) != own)
     left = int(kept)
     if size_power > 0:
@@ -213,6 +213,8 @@ def hear(
         low, high = max(0, shared - reach), min(held, shared + reach)
         split = max(low, min(high, width - oldest))  # from here on the row begins again
         for start, stop, shift in ((low, split, row + oldest), (split, high, row + oldest - width)):
+            if start == stop:
+                continue
             items, by = members[shift + start : shift + stop], around[start - shared + reach : stop - shared + reach]
             out, weights = heard[n : n + len(items)], parts[n : n + len(items)]
             for q in range(len(items)):
@@ -225,34 +227,35 @@ def hear(
 
 
 @njit(cache=True)
-def count(
-    heard: I32, parts: F32, place: I32, base: int, named: int, names: I32, votes: F32
-) -> int:  # fmt: skip
-    """Give items numbers where they have none, and add up their votes; returns how many have one.
+def number(heard: I32, place: I32, base: int, named: int, names: I32) -> int:
+    """Give items numbers where they have none; returns how many have one.
 
     Args:
         heard: (V,) items; their numbers are written over them.
-        parts: (V,) votes.
         place: (N,) by item, `base` and its number where it has one.
         base: of this query.
         named: how many items have a number already.
         names: (C,) in, out: the items by number.
-        votes: (C,) in, out.
     """
     start, so_far = np.uint32(base), np.uint32(named)  # what cannot be negative is read faster
     for j in range(len(heard)):  # without branches, for nobody can foretell them
         item = np.uint32(heard[j])
         known = np.uint32(place[item])
         fresh = known < start
-        number = np.uint32(start + so_far) if fresh else known
-        place[item] = number
+        its = np.uint32(start + so_far) if fresh else known
+        place[item] = its
         names[so_far] = item
         so_far = np.uint32(so_far + np.uint32(fresh))
-        heard[j] = np.uint32(number - start)
-    votes[named : int(so_far)] = 0.0
-    for j in range(len(heard)):
-        votes[np.uint32(heard[j])] += parts[j]
+        heard[j] = np.uint32(its - start)
     return int(so_far)
+
+
+@njit(cache=True)
+def add_up(numbers: I32, parts: F32, votes: F32) -> None:
+    """Add up votes by number: (V,) numbers, (V,) their votes, and (C,) out."""
+    votes[:] = 0.0
+    for j in range(len(numbers)):
+        votes[np.uint32(numbers[j])] += parts[j]
 
 
 @njit(cache=True)
@@ -279,10 +282,13 @@ def unfaint(
     bits, top, best = votes[:named].view(np.int32), np.int32(0), 0
     for c in range(named):
         top = max(top, bits[c])
-    while best < named - 1 and bits[best] < top:
+    if top == 0:
+        return 0
+    while bits[best] < top:
         best += 1
-    least = FAINT * votes[best] * rarity(counts[names[best]], groups, rarity_power, rarities) if named else 0.0
-    least /= 1.000001 * np.log(1.0 + groups) ** rarity_power if rarity_power >= 0.0 else np.inf
+    least = FAINT * votes[best] * rarity(counts[names[best]], groups, rarity_power, rarities) / (
+        1.000001 * np.log(1.0 + groups) ** rarity_power if rarity_power >= 0.0 else np.inf
+    )
     passed, enough = np.uint64(0), max(np.float32(least), np.float32(1e-37))
     for c in range(named):  # more than those that stay: none is as rare as can be
         among[passed] = c
@@ -392,7 +398,8 @@ def ask_all(
         V, weight = hear(
             members, width, lengths, recent, touched[:G], near, first, floats[MATCH_DECAY], around, place, heard, parts
         )
-        numbers = count(heard[:V], parts, place, base, 0, names, votes)
+        numbers = number(heard[:V], place, base, 0, names)
+        add_up(heard[:V], parts, votes[:numbers])
         C = unfaint(at, counts, floats[RARITY_POWER], rarities, names, votes, numbers, among, parts)
         raise_all(parts[:C], floats[SHARPNESS])
         mark_own(mine, place, base, numbers, own)

@@ -66,7 +66,9 @@ class NeighbourStore:
         self._shrunk: F32 = (lengths ** shape.floats[asking.SIZE_POWER]).astype(np.float32)
         self._around: F32 = around
         self._rarities: F64 = np.zeros(1 + asking.COUNTS)
-        self._seen: I32 = np.zeros(shape.groups, np.int32)  # zeros before and after each query
+        pulls = shape.sample * shape.query_items * (shape.query_items + 1) // 2 * asking.PLACES
+        # Zeros before and after each query, of a kind that holds the most that a group can be pulled.
+        self._seen: Any = np.zeros(shape.groups, np.int32 if pulls < 1 << 31 else np.int64)
         found = shape.sample * shape.query_items + 1
         self._found = (np.empty(found, np.int32), np.empty(found, np.float32), np.empty(found, np.int32))
         self._named = (

@@ -189,7 +189,10 @@ class Plain:
         return mass, left
 
 
-@pytest.mark.parametrize("given", [{}, {"nearest": 7}, {"user_items": 6}, {"sample": 5, "user_query_items": 3}])
+MANY = {"user_items": 3, "sample": 8192, "user_query_items": 128}
+
+
+@pytest.mark.parametrize("given", [{}, {"nearest": 7}, {"user_items": 6}, {"sample": 5, "user_query_items": 3}, MANY])
 def test_users_and_what_they_bring_are_those_of_a_plain_loop(given):
     rng = np.random.default_rng(11)
     actors, items = rng.integers(0, 30, 500), np.minimum(rng.zipf(1.4, 500) - 1, N - 1)
