@@ -84,6 +84,8 @@ def gather(
         newer = min(taken, entry + 1)
         for start, stop in ((entry + 1 - newer, entry + 1), (size - (taken - newer), size)):
             part = ring[start:stop]
+            for group in part:
+                prefetch(seen, group - newest if group >= newest else group - newest + slots)
             for e in range(len(part)):
                 group = part[len(part) - 1 - e]
                 if group < oldest:
