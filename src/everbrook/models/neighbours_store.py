@@ -1,7 +1,9 @@
 """Groups (sessions or users) and the items they took, kept so that neighbours are found in microseconds.
 
 Not a model: `SessionNeighbours` and `UserNeighbours` are two ways to use it. Memory is bounded by the number of
-remembered groups, and per item by the longest ring; nothing depends on how many events there have been.
+remembered groups, and per item by the longest ring; nothing depends on how many events there have been. Working
+memory of queries comes to 4 bytes a group and 4 a known item, and 32 for each vote that a query can hear (0.7 MB for
+users unless set otherwise).
 """
 
 from __future__ import annotations
