@@ -42,17 +42,18 @@ class Coded:
         texts = list(texts)
         if texts and texts.count(texts[0]) == len(texts):  # all alike, often all missing
             return cls.missing(len(texts)) if texts[0] is None else cls(np.zeros(len(texts), np.int32), [texts[0]])
-        names = list(dict.fromkeys(texts))
-        if None in names:
-            names.remove(None)
-        index: dict[str | None, int] = dict(zip(names, range(len(names)), strict=True))
-        index[None] = MISSING
-        return cls(np.array([*map(index.__getitem__, texts)], np.int32), names)  # type: ignore[arg-type]  # no None
+        index: dict[str | None, int] = {None: MISSING}
+        codes = [index.setdefault(text, len(index) - 1) for text in texts]
+        names = list(index)
+        del names[0]
+        return cls(np.array(codes, np.int32), names)  # type: ignore[arg-type]  # None was the first key
 
     @classmethod
     def missing(cls, size: int) -> Coded:
         """Texts of which none is there."""
-        return cls(np.full(size, MISSING, np.int32), [])
+        codes: I32 = np.empty(size, np.int32)
+        codes.fill(MISSING)
+        return cls(codes, [])
 
     @classmethod
     def concat(cls, parts: Sequence[Coded]) -> Coded:

@@ -234,18 +234,16 @@ class Mixture:
         told = self._told
         if events > _SMALL_RUN:
             self._told = Told((), 0)  # what a large run takes is not kept
-        slow = [at for at, family in enumerate(families) if getattr(family, "is_slow", False)][:1]
-        if not slow or events < _WORTH_A_THREAD:
-            for at, family in enumerate(families):
-                family.observe(step, *told.block(at, events))
-            return told
-        of_slow = beside.begin(lambda: families[slow[0]].observe(step, *told.block(slow[0], events)))
+        asked = list(zip(families, told.blocks(events), strict=True))
+        slow = [one for one in asked if getattr(one[0], "is_slow", False)] if events >= _WORTH_A_THREAD else []
+        of_slow = beside.begin(lambda: slow[0][0].observe(step, *slow[0][1])) if slow else None
         try:
-            for at, family in enumerate(families):
-                if at != slow[0]:
-                    family.observe(step, *told.block(at, events))
+            for family, block in asked:
+                if not slow or family is not slow[0][0]:
+                    family.observe(step, *block)
         finally:
-            of_slow()
+            if of_slow is not None:
+                of_slow()
         return told
 
     # -- looking after it ----------------------------------------------------------------------------------------

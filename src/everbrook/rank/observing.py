@@ -5,6 +5,7 @@ loop a run, for runs are short where events come singly and every single array o
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 from numba import njit
@@ -12,6 +13,8 @@ from numba import njit
 from everbrook.rank.contexts import of_events
 from everbrook.rank.pools import learn_bulk
 from everbrook.types import F32, I64
+
+Block: TypeAlias = tuple[F32, F32]
 
 
 class Told:
@@ -28,15 +31,21 @@ class Told:
         self.mass: F32 = np.empty(events * sum(widths), np.float32)
         self.rest: F32 = np.empty_like(self.mass)
         stops = (events * np.cumsum(self.widths)).tolist()
-        self._blocks = [
-            tuple(part[stop - events * width : stop].reshape(events, width) for part in (self.mass, self.rest))
+        self._blocks: list[Block] = [
+            (
+                self.mass[stop - events * width : stop].reshape(events, width),
+                self.rest[stop - events * width : stop].reshape(events, width),
+            )
             for stop, width in zip(stops, widths, strict=True)
         ]
+        self._parts: dict[int, list[Block]] = {}
 
-    def block(self, family: int, events: int) -> tuple[F32, F32]:
-        """(events, K) mass and rest of a family, to write in; they hold what another run left there."""
-        mass, rest = self._blocks[family]
-        return mass[:events], rest[:events]
+    def blocks(self, events: int) -> list[Block]:
+        """(events, K) mass and rest of each family, to write in; they hold what another run left there."""
+        parts = self._parts.get(events)
+        if parts is None:
+            parts = self._parts[events] = [(mass[:events], rest[:events]) for mass, rest in self._blocks]
+        return parts
 
 
 @njit(cache=True)

@@ -56,7 +56,7 @@ class Influence:
         if not self.settings.enabled or not len(step):
             return step
         counts = self.counts(step)
-        held_back = len(counts) - np.count_nonzero(counts)
+        held_back = len(counts) - int(np.count_nonzero(counts))
         if not held_back:
             return step
         self.held_back += held_back

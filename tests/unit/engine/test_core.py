@@ -98,6 +98,19 @@ def test_other_seeds_judge_other_events(columns: EventColumns) -> None:
     np.testing.assert_array_equal(one, Judging(share=0.3, seed=1).chosen(step, 0))
 
 
+def test_the_events_that_chance_chooses_are_those_of_splitmix64() -> None:
+    def number(event: int, seed: int) -> float:
+        whole = (1 << 64) - 1
+        z = ((event + seed * 0x9E3779B97F4A7C15 + 0x9E3779B97F4A7C15) & whole) * 0x9E3779B97F4A7C15 & whole
+        z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & whole
+        z = (z ^ z >> 27) * 0x94D049BB133111EB & whole
+        return ((z ^ z >> 31) >> 11) * 2.0**-53
+
+    for seed, share in ((0, 0.3), (5, 0.02), (1234567, 0.9)):
+        expected = [number(event, seed) < share for event in range(10**6, 10**6 + 500)]
+        assert Judging(share=share, seed=seed).drawn(500, 10**6).tolist() == expected
+
+
 def test_the_share_that_is_judged_is_the_one_asked_for() -> None:
     many = 40_000
     zeros = np.zeros((many, 1), np.int32)

@@ -111,3 +111,12 @@ def test_an_item_is_born_by_its_first_event_where_no_record_says():
     step = fold_step(np.array([5, 9, 20]), np.zeros(3, "i4"), np.array([7, 8, 7], "i4"))
     rules.observe(step, np.empty((3, 1), np.float32), np.empty((3, 1), np.float32))
     assert order(rules, "newest", asked()) == [8, 7]
+
+
+def test_a_run_bears_an_item_at_its_earliest_time_and_later_runs_never_earlier():
+    rules = Rules()
+    rules.grow(48, 4)
+    for times, items in (((9, 5, 8), (7, 7, 8)), ((1, 30), (8, 9))):
+        step = fold_step(np.array(times), np.zeros(len(times), "i4"), np.array(items, "i4"))
+        rules.observe(step, np.empty((len(times), 1), np.float32), np.empty((len(times), 1), np.float32))
+    assert rules.state()["born_ms"][[7, 8, 9]].tolist() == [5, 8, 30]

@@ -227,3 +227,12 @@ def test_an_empty_batch_changes_nothing() -> None:
     state = folded(event("a"))
     assert len(state.fold(EventColumns.empty())) == 0
     assert state.n_actors == 1
+
+
+def test_events_of_many_kinds_are_counted_kind_by_kind() -> None:
+    state = State(StateSettings(kinds={"view": 1.0}))
+    for size in (1, 30, 200):
+        state.fold(EventColumns.from_records([event("a", kind=f"k{n % 100}") for n in range(size)]))
+    rows = state.kinds.names.rows([f"k{n}" for n in range(100)])
+    expected = [2 + (n < 30) + (n == 0) for n in range(100)]
+    assert state.kinds.events()[rows].tolist() == expected
