@@ -74,17 +74,16 @@ class Supervisor:
         self._assembler, self._is_out_of_step = Assembler(), False
         self._answers = _Answers()
         self._end = 0
+        self._told: tuple[Link | None, int] = None, 0  # to which process the end was told, and which
         self._stop_at: float | None = None
-        self._deadline = 0.0
+        self._deadline, self._delta_rows = 0.0, 0
         self._is_ready = False  # whether the process has said from where it goes on
         self._state: StateName = "starting"
         self._beat: dict[str, Any] = {}
         self._beat_at = 0.0
-        self._deaths = 0
         self._failed = (-1, 0)  # up to where the portion goes that made it fail, and how often
-        self._starts, self._hangs = 0, 0
+        self._starts, self._hangs, self._deaths = 0, 0, 0
         self._serial, self._version, self.level = 0, "", 0  # the last: up to where the lists have what it learned
-        self._delta_rows = 0
         self.freshness = Freshness()
         self.errors: list[str] = []
 
@@ -105,8 +104,9 @@ class Supervisor:
         if end > self._end:  # it may be told again when the records are taken in
             self.freshness.note(end, time.monotonic())
         self._end, link = max(self._end, end), self._link
-        if link is not None and not link.waiting_bytes:  # who does not read looks by himself
+        if link is not None and self._told != (link, self._end) and not link.waiting_bytes:  # else it looks by itself
             link.tell(Kind.END, self._end)
+            self._told = link, self._end
 
     def command(self, name: str, arguments: dict[str, Any] | None = None, timeout_s: float = 10.0) -> dict[str, Any]:
         """Let the learner do something between two portions.
