@@ -124,7 +124,10 @@ class RowCodes:
         made, lacking = _Picked(rows, _room_for(self.width, len(rows))), rows >= self._n_all
         live_scan.take_first(made.coded, rows, self._all, self._n_all)
         left = int(np.count_nonzero(lacking))
-        for one in sorted(reversed(self._picked.values()), key=lambda one: -len(one.rows)):
+        newest = [*self._picked.values()]
+        newest.reverse()
+        newest.sort(key=lambda one: -len(one.rows))
+        for one in newest:
             if left <= _FEW:  # of rows that were likely lately most still are
                 break
             left = live_scan.take_shared(made.coded, rows, lacking, one.coded, one.rows)
