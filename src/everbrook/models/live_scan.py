@@ -26,7 +26,7 @@ I16 = NDArray[np.int16]
 
 GROUP = 64  # rows of which at most one is counted where it is asked how many are above something
 _TILE = 32  # blocks whose scores are near while they are added up
-_NOTHING = np.float32(1e-30)  # rows of numbers below are coded as nothing
+_NOTHING = 1e-30  # rows of numbers below are coded as nothing
 _SUMS = {"contract", "reassoc"}  # what lets the compiler add several numbers at a time
 HEAVY = 4e-4  # share of the denominator from which a part is computed from the row itself
 
@@ -108,7 +108,7 @@ def _whole_numbers(values: F32, whole: F32, sizes: F32) -> np.float32:
     top = np.float32(0.0)
     for d in range(D):
         top = max(top, abs(values[d]))
-    if top < _NOTHING:
+    if top < np.float32(_NOTHING):
         whole[:] = np.float32(0.0)
         sizes[:] = np.float32(0.0)
         return np.float32(0.0)
