@@ -34,6 +34,7 @@ class ContentIndex:
             "post_value": np.zeros(1024, np.float32), "post_next": np.zeros(1024, np.int64),
         }  # fmt: skip
         self._dense: F32 = np.zeros(n_columns, np.float32)
+        self._counted: I32 | None = np.zeros(n_columns, np.int32)  # see `_lengths`
         self._votes: F32 = np.zeros(0, np.float32)
 
     @property
@@ -59,12 +60,12 @@ class ContentIndex:
         for name in POOL:
             self._widen(name, int(a["sizes"][kernels.USED]) + len(columns))
         kernels.put(
-            rows, indptr, columns, values, a["sizes"], a["starts"], a["counts"], a["heads"],
+            rows, indptr, columns, values, a["sizes"], a["starts"], a["counts"], a["heads"], self._lengths(),
             a["post_row"], a["post_column"], a["post_value"], a["post_next"],
         )  # fmt: skip
         if a["sizes"][kernels.STALE] > 65_536 and 2 * a["sizes"][kernels.STALE] > a["sizes"][kernels.USED]:
             kernels.compact(
-                a["sizes"], a["starts"], a["counts"], a["heads"],
+                a["sizes"], a["starts"], a["counts"], a["heads"], self._lengths(),
                 a["post_row"], a["post_column"], a["post_value"], a["post_next"],
             )  # fmt: skip
 
@@ -83,7 +84,8 @@ class ContentIndex:
         a = self._arrays
         return kernels.alike(
             wanted.columns, wanted.values, left_out, budget, int(a["sizes"][kernels.STALE]),
-            a["starts"], a["counts"], a["heads"], a["post_row"], a["post_value"], a["post_next"], self._votes,
+            a["starts"], a["counts"], a["heads"], self._lengths(), a["post_row"], a["post_value"], a["post_next"],
+            self._votes,
         )  # fmt: skip
 
     def because(self, recent: I32, decay: float, rows: I32) -> I32:
@@ -106,6 +108,14 @@ class ContentIndex:
         self._arrays = {name: owned(arrays[name]) for name in self._arrays}
         self._votes = np.zeros(len(self._arrays["starts"]), np.float32)
         self._dense = np.zeros(len(self._arrays["heads"]), np.float32)
+        self._counted = None
+
+    def _lengths(self) -> I32:
+        """Entries of each feature's chain; not kept on disk, but counted when they are wanted first."""
+        if self._counted is None:
+            self._counted = np.zeros(len(self._dense), np.int32)
+            kernels.count(self._arrays["post_column"], int(self._arrays["sizes"][kernels.USED]), self._counted)
+        return self._counted
 
     def _widen(self, name: str, size: int) -> None:
         old = self._arrays[name]

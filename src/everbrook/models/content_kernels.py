@@ -17,12 +17,14 @@ from everbrook.types import F32, F64, I32, I64, Bool
 END = -1
 # Places of `sizes`: entries in use, entries that are no longer valid.
 USED, STALE = 0, 1
+LANES = 16
+"""Chains that are followed at a time."""
 
 
 @njit(cache=True)
 def put(
     rows: I32, indptr: I64, columns: I32, values: F32, sizes: I64, starts: I64, counts: I32,
-    heads: I64, post_row: I32, post_column: I32, post_value: F32, post_next: I64,
+    heads: I64, lengths: I32, post_row: I32, post_column: I32, post_value: F32, post_next: I64,
 ) -> None:  # fmt: skip
     """Give rows these features in place of the ones they had; the pool must have room."""
     for m in range(len(rows)):
@@ -38,14 +40,17 @@ def put(
             post_value[e] = values[j]
             post_next[e] = heads[columns[j]]
             heads[columns[j]] = e
+            lengths[columns[j]] += 1
 
 
 @njit(cache=True)
 def compact(
-    sizes: I64, starts: I64, counts: I32, heads: I64, post_row: I32, post_column: I32, post_value: F32, post_next: I64
-) -> None:
+    sizes: I64, starts: I64, counts: I32, heads: I64, lengths: I32, post_row: I32, post_column: I32, post_value: F32,
+    post_next: I64,
+) -> None:  # fmt: skip
     """Drop the entries that are no longer valid; the order stays."""
     heads[:] = END
+    lengths[:] = 0
     kept = 0
     e = 0
     while e < sizes[USED]:
@@ -60,10 +65,18 @@ def compact(
             post_value[kept] = post_value[e]
             post_next[kept] = heads[post_column[e]]
             heads[post_column[e]] = kept
+            lengths[post_column[e]] += 1
             kept += 1
             e += 1
     sizes[USED] = kept
     sizes[STALE] = 0
+
+
+@njit(cache=True)
+def count(post_column: I32, used: int, lengths: I32) -> None:
+    """Add the entries of each feature to its length."""
+    for e in range(used):
+        lengths[post_column[e]] += 1
 
 
 @njit(cache=True)
@@ -111,35 +124,47 @@ def profile(
 @njit(cache=True, nogil=True)
 def alike(
     columns: I32, values: F32, left_out: I32, budget: int, stale: int, starts: I64, counts: I32, heads: I64,
-    post_row: I32, post_value: F32, post_next: I64, votes: F32,
+    lengths: I32, post_row: I32, post_value: F32, post_next: I64, votes: F32,
 ) -> tuple[I32, F32]:  # fmt: skip
     """Items that share features, and their cosines as far as the budget of entries reaches. `votes` must be zeros.
 
-    Whether an entry is still its item's is looked up, in two more places of memory, only where some are `stale`.
+    Chains are followed several at a time, since each step waits for memory; how many entries of each the budget reaches
+    is known before, by their lengths. Whether an entry is still its item's is looked up, in two more places of memory,
+    only where some are `stale`.
     """
-    items = np.empty(min(budget, len(votes)), np.int32)
-    n = 0
-    for j in range(len(columns)):
-        if budget <= 0:
+    items, n = np.empty(min(budget, len(votes)) + 1, np.int32), 0
+    at, left, weight = np.empty(LANES, np.int64), np.empty(LANES, np.int64), np.empty(LANES, np.float32)
+    used, j = 0, 0
+    while True:
+        while used < LANES and j < len(columns) and budget > 0:
+            taken = min(np.int64(lengths[columns[j]]), budget)
+            if taken > 0:
+                at[used], left[used], weight[used] = heads[columns[j]], taken, values[j]
+                used += 1
+                budget -= taken
+            j += 1
+        if used == 0:
             break
-        e = heads[columns[j]]
-        while e != END and budget > 0:
-            budget -= 1
-            row = post_row[e]
-            if stale == 0 or starts[row] <= e < starts[row] + counts[row]:
-                if votes[row] == 0:
-                    if n == len(items):
-                        break
+        steps = left[:used].min()
+        for _ in range(steps):
+            for lane in range(used):
+                e = at[lane]
+                row = post_row[e]
+                if stale == 0 or starts[row] <= e < starts[row] + counts[row]:
                     items[n] = row
-                    n += 1
-                votes[row] += np.float32(values[j] * post_value[e] + 1e-20)
-            e = post_next[e]
+                    n += votes[row] == 0
+                    votes[row] += np.float32(weight[lane] * post_value[e] + 1e-20)
+                at[lane] = post_next[e]
+        kept = 0
+        for lane in range(used):
+            if left[lane] > steps:
+                at[kept], left[kept], weight[kept] = at[lane], left[lane] - steps, weight[lane]
+                kept += 1
+        used = kept
     for row in left_out:
         if 0 <= row < len(votes) and votes[row] > 0:
             votes[row] = -1
-    found = np.empty(n, np.int32)
-    cosines = np.empty(n, np.float32)
-    kept = 0
+    found, cosines, kept = np.empty(n, np.int32), np.empty(n, np.float32), 0
     for c in range(n):
         if votes[items[c]] > 0:
             found[kept] = items[c]

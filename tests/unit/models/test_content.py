@@ -6,6 +6,7 @@ from everbrook.features.content import ContentFeatures
 from everbrook.features.numbers import Numbers
 from everbrook.features.vectors import GivenVectors
 from everbrook.models.content import Content, _first
+from everbrook.models.content_index import ContentIndex, Profile
 from everbrook.models.content_kernels import STALE
 from everbrook.models.content_scan import NumberScan, VectorScan
 from everbrook.settings.content import ContentSettings
@@ -254,3 +255,42 @@ def test_what_was_said_of_items_before_changes_nothing_of_who_is_alike():
     mass_again, rest_again = scores(again, asked(8, 5))
     np.testing.assert_allclose(mass_again, mass, rtol=1e-5)
     np.testing.assert_allclose(rest_again, rest, rtol=1e-5)
+
+
+def _walked(index, columns, values, budget):
+    """What the budget's entries say, one chain after the other, each from its newest entry."""
+    a, votes = index._arrays, {}
+    for column, value in zip(columns.tolist(), values.tolist(), strict=True):
+        e = int(a["heads"][column])
+        while e >= 0 and budget > 0:
+            budget -= 1
+            row = int(a["post_row"][e])
+            if a["starts"][row] <= e < a["starts"][row] + a["counts"][row]:
+                votes[row] = votes.get(row, 0.0) + value * float(a["post_value"][e])
+            e = int(a["post_next"][e])
+    return votes
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+@pytest.mark.parametrize("budget", [0, 1, 40, 90, 10_000])
+def test_chains_that_are_followed_together_say_what_they_say_one_by_one(budget, loaded):
+    rng = np.random.default_rng(budget)
+    index = ContentIndex(64)
+    index.grow(50)
+    for rows in (np.arange(50, dtype=np.int32), np.arange(0, 50, 3, dtype=np.int32)):  # a third is written twice
+        counts = rng.integers(1, 30, len(rows))
+        columns = np.concatenate([rng.permutation(40)[:n] for n in counts]).astype(np.int32)
+        indptr = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+        index.put(rows, indptr, columns, rng.uniform(0.01, 0.2, len(columns)).astype(np.float32))
+    if loaded:
+        other = ContentIndex(64)
+        other.grow(50)
+        other.load({name: array.copy() for name, array in index.state().items()})
+        index = other
+    for size in (0, 1, 5, 60):
+        wanted = rng.permutation(64)[:size].astype(np.int32)
+        values, out = rng.uniform(0.1, 0.5, size).astype(np.float32), rng.integers(0, 50, 6).astype(np.int32)
+        items, cosines = index.alike(Profile(wanted, values), out, budget)
+        expected = {r: v for r, v in _walked(index, wanted, values, budget).items() if r not in out.tolist()}
+        assert sorted(items.tolist()) == sorted(expected)
+        np.testing.assert_allclose(cosines, [min(1.0, expected[row]) for row in items.tolist()], rtol=1e-5)
