@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 
 from everbrook.models.neighbours_kernels import kth_smallest
+from everbrook.models.powers import exp_below
 from everbrook.types import F32, F64, I32, I64, Bool
 
 END = -1
@@ -177,14 +178,16 @@ def alike(
 @njit(cache=True, nogil=True)
 def soften(cosines: F32, temperatures: F64, least_rest: float, mass: F32, rest: F32) -> None:
     """Cosines to probabilities, one column a temperature: exp(c/t) less what a cosine of 0 would have."""
-    peak = 0.0
+    peak, parts = 0.0, np.empty(len(cosines))
     for c in range(len(cosines)):
         peak = max(peak, np.float64(cosines[c]))
     for k in range(len(temperatures)):
         total, nothing = 0.0, math.exp(-peak / temperatures[k])
         for c in range(len(cosines)):
-            part = math.exp((cosines[c] - peak) / temperatures[k]) - nothing
-            mass[c, k] = max(0.0, part)
+            parts[c] = (cosines[c] - peak) / temperatures[k]
+        exp_below(parts, 0.0)
+        for c in range(len(cosines)):
+            mass[c, k] = max(0.0, parts[c] - nothing)
             total += mass[c, k]
         if total <= 0:
             rest[k] = np.nan

@@ -71,7 +71,8 @@ def log_all(values: F32, out: F32) -> None:
 
 
 @njit(cache=True, fastmath={"contract"})
-def _exp_below(values: F64, top: float) -> None:
+def exp_below(values: F64, top: float) -> None:
+    """exp(value - top) in place, to 1e-14, of numbers that are not far above `top`; at least exp(-700)."""
     for i in range(len(values)):
         x = max(values[i] - top, -700.0)
         whole = np.int32(np.floor(x * _PER_NAT + 0.5))
@@ -104,7 +105,7 @@ def _total(values: F64) -> float:
 @njit(cache=True)
 def softmax(scores: F64) -> None:
     """Scores become the probabilities that they are the logarithms of, but for their sum, in place."""
-    _exp_below(scores, _greatest(scores))
+    exp_below(scores, _greatest(scores))
     total = _total(scores)
     for i in range(len(scores)):
         scores[i] /= total
