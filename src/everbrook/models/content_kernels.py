@@ -138,7 +138,7 @@ def alike(
     used, j = 0, 0
     while True:
         while used < LANES and j < len(columns) and budget > 0:
-            taken = min(np.int64(lengths[columns[j]]), budget)
+            taken = min(int(lengths[columns[j]]), budget)
             if taken > 0:
                 at[used], left[used], weight[used] = heads[columns[j]], taken, values[j]
                 used += 1
@@ -146,7 +146,7 @@ def alike(
             j += 1
         if used == 0:
             break
-        steps = left[:used].min()
+        steps = int(left[:used].min())
         for _ in range(steps):
             for lane in range(used):
                 e = at[lane]
