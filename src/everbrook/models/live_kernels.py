@@ -8,8 +8,10 @@ import numpy as np
 from numba import njit
 
 from everbrook.models.live_exp import exp_below
+from everbrook.models.prefetch import prefetch
 from everbrook.types import F32, F64, I32, I64
 
+_AHEAD, _LINE = 8, 16  # rows that memory is asked for ahead; numbers of a line of it
 _SUMS = {"contract", "reassoc"}  # what lets the compiler add several products at a time
 
 
@@ -43,7 +45,12 @@ def lifts(table: F32, state: F32, place: I32, buffer: F32, rows: I32, out: F32) 
         rows: (M,)
         out: (M,)
     """
+    numbers, width = table.reshape(table.size), table.shape[1]
     for m in range(len(rows)):
+        if m + _AHEAD < len(rows):
+            begin = np.int64(rows[m + _AHEAD]) * width
+            for d in range(0, width, _LINE):
+                prefetch(numbers, begin + d)
         row = rows[m]
         at = place[row] if row < len(place) else -1
         total = np.float32(0.0)
