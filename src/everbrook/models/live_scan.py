@@ -93,7 +93,7 @@ def code_rows(table: Table, rows: I32, to: I32, levels: int, coded: Coded) -> No
         coded.scales[to[m]] = scale
         lost, kept, norm = math.sqrt(sizes[0]), scale * math.sqrt(sizes[1]), math.sqrt(sizes[2])
         if scale == 0.0:
-            lost = _NOTHING * math.sqrt(D)
+            lost = np.float64(_NOTHING) * math.sqrt(D)
         # the last term covers the rounding of float32, here and where rows are multiplied themselves
         coded.slack[to[m]] = np.float32(1.00001 * (lost + coarse * kept) + 5e-7 * norm + 1e-37)
 
