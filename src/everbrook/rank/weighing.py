@@ -61,11 +61,10 @@ def proposed(family: Expert, queries: Portion, limit: int) -> Sequence[I32]:
         queries: (B,)
         limit: the most rows of one.
     """
-    if len(queries) > 1:
-        if (propose_all := getattr(family, "propose_all", None)) is not None:
-            return list(propose_all(queries, limit))
-        if (foresee := getattr(family, "foresee", None)) is not None:
-            foresee(queries, limit)
+    if (propose_all := getattr(family, "propose_all", None)) is not None:
+        return list(propose_all(queries, limit))
+    if (foresee := getattr(family, "foresee", None)) is not None:
+        foresee(queries, limit)
     return [family.propose(query, limit) for query in queries]
 
 
@@ -118,7 +117,7 @@ def _said(mixture: Mixture, queries: Portion, rows: I32, starts: list[int]) -> t
     for family in mixture.experts:
         stop = first + len(family.names)
         score_all = getattr(family, "score_all", None)
-        if score_all is not None and len(queries) > 1:
+        if score_all is not None:
             score_all(queries, rows, starts, mass[:, first:stop], rest[:, first:stop])
         else:
             for b, query in enumerate(queries):
