@@ -134,7 +134,7 @@ def relearn(
 
 def catch_up(
     core: Core, log: Readable, stop: int, settings: Settings, on_judged: OnJudged | None = None,
-    allowance: Allowance | None = None, most: Most | None = None,
+    allowance: Allowance | None = None, most: Most | None = None, lists: int | None = None,
 ) -> None:  # fmt: skip
     """Take in the log up to an offset, its events judged as live ones or, where many wait, as a backlog.
 
@@ -146,10 +146,11 @@ def catch_up(
         on_judged: told of each judged live event.
         allowance: bounds how many are judged of what is no large backlog; None bounds nothing.
         most: bounds what is taken in by this call; the rest of the way is left for others. None goes all the way.
+        lists: how many lists are made to learn from, about and at the most, since somebody waits; None: as many as may.
     """
     stretch = None if most is None else most.begun
     if stretch is None or core.offset >= stretch.stop:
-        stretch = _decided(core.offset, stop, settings, allowance)
+        stretch = _decided(core.offset, stop, settings, allowance, lists)
     if most is not None:
         most.begun = stretch
         left = min(stretch.stop - core.offset, most.records)
@@ -160,13 +161,15 @@ def catch_up(
         stretch.allowance.spent(core.judged - judged, core.judging_s - judging_s)
 
 
-def _decided(start: int, stop: int, settings: Settings, allowance: Allowance | None) -> Stretch:
+def _decided(start: int, stop: int, settings: Settings, allowance: Allowance | None, lists: int | None) -> Stretch:
     behind = stop - start
     live = behind <= settings.engine.live_events
     share = settings.mixture.judge_share if live else catch_up_share(settings.engine, behind)
     bounded = allowance if behind <= LARGE_BACKLOG else None
     if bounded is not None:
         share = min(share, bounded.share_of(behind))
+    if lists is not None:
+        share = min(share, lists / max(behind, 1))
     return Stretch(stop, Judging(share=share, exclude_seen=settings.rank.exclude_seen), live, bounded)
 
 

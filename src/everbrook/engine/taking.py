@@ -19,6 +19,7 @@ from everbrook.rank.mixture import Judgement
 from everbrook.types import Step
 
 TURN_RECORDS, TURN_LISTS = 400, 1  # taken in by one turn: some milliseconds
+OWED_LISTS = 1  # made to learn from, on average, of what is taken in while somebody waits for a list
 
 
 class Taking(Steering):
@@ -96,8 +97,8 @@ class Taking(Steering):
                 self._catch_up(self.log.end)
             return self._core.offset, self._is_checkpoint_due()
 
-    def _catch_up(self, stop: int, most: Most | None = None) -> None:
-        catch_up(self._core, self.log, stop, self.settings, self._judged, self._allowance, most)
+    def _catch_up(self, stop: int, most: Most | None = None, lists: int | None = None) -> None:
+        catch_up(self._core, self.log, stop, self.settings, self._judged, self._allowance, most, lists)
         self.live.follow(self._core.offset, most=self.settings.engine.live_events)
 
     # -- in an event loop ----------------------------------------------------------------------------------------
@@ -134,7 +135,7 @@ class Taking(Steering):
         """For who takes the lock. A fault inside is told, and lists go on with what is known."""
         try:
             if self._core.offset < offset:
-                self._catch_up(offset)
+                self._catch_up(offset, None, OWED_LISTS)
         except Exception as error:  # noqa: BLE001  who wants to look must not hear of what somebody else sent
             self._note_fault(error)
 

@@ -108,3 +108,25 @@ def test_a_fault_in_taking_in_is_told_and_lists_go_on(tmp_path: Path, monkeypatc
             assert "could not be taken in" in shop.errors[-1]
         shop.update()
         assert {item.id for item in shop.recommend(user="u2").items} == {"i0", "i1"}
+
+
+def test_of_what_a_list_finds_owed_about_one_event_is_judged_and_all_are_learned(tmp_path: Path) -> None:
+    given = load_settings(assignments=["learner.mode=off", "engine.judge_core_share=0"]).settings
+    events = [Event(user=f"u{n % 7}", item=f"i{n % 11}", kind="view", ts=1_000 + n) for n in range(100)]
+
+    async def send(shop: Recommender) -> int:
+        await shop.ingest_soon(events)
+        assert shop._core.offset < shop.log.end
+        before = shop._core.judged
+        shop.recommend(user="u1", k=5)
+        assert shop._core.offset == shop.log.end
+        return shop._core.judged - before
+
+    with Recommender.open(tmp_path / "data", given) as shop:
+        shop.ingest([{"user": "u0", "item": "i0"}])
+        judged = [asyncio.run(send(shop)) for _ in range(20)]
+        assert 5 <= sum(judged) <= 50
+        assert max(judged) <= 6
+        before = shop._core.judged
+        shop.ingest(events)  # nobody waits for a list
+        assert shop._core.judged - before > 50  # all but what the influence guard holds back
