@@ -10,7 +10,7 @@ from numba import njit
 from everbrook.rank.lists import Listed
 from everbrook.rank.mixture import Mixture
 from everbrook.rank.weighing import Weighed
-from everbrook.types import F32, F64, I32, I64, NO_ROW, Bool, Query
+from everbrook.types import F64, I32, I64, NO_ROW, Bool, Query
 
 _LOOKED_AT = 4  # columns for each reason that is wanted: beyond them no share is worth naming
 
@@ -28,9 +28,10 @@ def shares(mixture: Mixture, listed: Listed) -> F64:
 
     The stacker counts as the pool of all contexts, from which it starts.
     """
-    w, out = listed.weighed, np.empty((len(listed.places), len(mixture.columns)))
-    scaled(w.p, listed.places, column_weights(mixture, w), out)
-    return out
+    w = listed.weighed
+    given = np.ascontiguousarray(w.p[listed.places], np.float64)  # of one layout, however many there are
+    scale(given, column_weights(mixture, w))
+    return given
 
 
 def column_weights(mixture: Mixture, w: Weighed) -> F64:
@@ -65,22 +66,20 @@ def counted(pools: F64, buckets: I64, awake: Bool, top: F64, out: F64) -> None:
 
 
 @njit(cache=True)
-def scaled(p: F32, places: I32, weights: F64, out: F64) -> None:
-    """(T, E) what each column adds to some rows, scaled to sum 1.
+def scale(given: F64, weights: F64) -> None:
+    """Weigh columns, and scale each row to sum 1, in place.
 
     Args:
-        p: (M, E)
-        places: (T,)
+        given: (T, E)
         weights: (E,)
-        out: (T, E), out.
     """
-    for t in range(len(places)):
+    for t in range(len(given)):
         total = 0.0
         for e in range(len(weights)):
-            out[t, e] = p[places[t], e] * weights[e]
-            total += out[t, e]
+            given[t, e] *= weights[e]
+            total += given[t, e]
         for e in range(len(weights)):
-            out[t, e] /= max(total, 1e-300)
+            given[t, e] /= max(total, 1e-300)
 
 
 @njit(cache=True)
