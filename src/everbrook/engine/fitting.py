@@ -146,7 +146,7 @@ def catch_up(
         on_judged: told of each judged live event.
         allowance: bounds how many are judged of what is no large backlog; None bounds nothing.
         most: bounds what is taken in by this call; the rest of the way is left for others. None goes all the way.
-        lists: how many lists are made to learn from, about and at the most, since somebody waits; None: as many as may.
+        lists: about how many lists are made to learn from, where somebody waits; None: as many as may be.
     """
     stretch = None if most is None else most.begun
     if stretch is None or core.offset >= stretch.stop:
