@@ -140,7 +140,6 @@ def run(link: Link) -> None:
     guard.alive(LONG_S)
     with LogFollower(Path(begin.path), lenient=True) as log:
         recovery = Recovery(begin, log)
-        _one_thread()
         if begin.skip is not None:
             recovery.leave_out(begin.skip)
         recovery.do_again(lambda: guard.beat(recovery.learning.offset, log.end))
@@ -200,12 +199,6 @@ def _factory(name: str) -> Factory:
     module, _, function = name.partition(":")
     found: Factory = getattr(import_module(module), function)
     return found
-
-
-def _one_thread() -> None:
-    torch: Any = sys.modules.get("torch")
-    if torch is not None:
-        torch.set_num_threads(1)
 
 
 def main(arguments: list[str]) -> int:

@@ -99,7 +99,7 @@ class Living:
     def learn_inside(self, learning: LiveLearning | None = None) -> None:
         """Learn in this process, from a learner that has already learned or from nothing."""
         if self._expert is not None and self._settings.learner.mode != "off" and self.supervisor is None:
-            from everbrook.engine.learning import LiveLearning  # with PyTorch, which nothing needs that only serves
+            from everbrook.engine.learning import LiveLearning  # which nothing needs that only serves
 
             self.learning = learning or LiveLearning(self._settings)
             self._shared()

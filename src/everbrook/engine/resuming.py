@@ -38,7 +38,7 @@ def resumed(path: Path, settings: Settings, end: int) -> LiveLearning | None:
     digest = learned_digest(settings)
     if not LearnerCheckpoints(path / FOLDER, digest, settings.learner.checkpoints).whole(end):
         return None
-    from everbrook.engine.learning import LiveLearning  # with PyTorch, which nothing needs that only serves
+    from everbrook.engine.learning import LiveLearning  # which nothing needs that only serves
 
     with LogFollower(path) as log:
         recovery = Recovery(Begin(str(path), settings, FACTORY, digest, TYPES), log)

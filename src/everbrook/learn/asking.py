@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from everbrook.learn.live_losses import log_shares
 from everbrook.learn.live_negatives import RecentNegatives
 from everbrook.learn.reservoir import Drawn, Questions
 from everbrook.models.live_prior import LivePrior
@@ -94,7 +95,8 @@ def log_probabilities(states: F32, targets: F32, negatives: F32, asked: Question
         asked: the questions.
     """
     own = (states * targets).sum(1) + asked.target_offsets
-    others = states @ negatives.T + asked.offsets
-    top = np.maximum(others.max(1), own)
-    total = np.exp(others - top[:, None]).sum(1) + np.exp(own - top)
-    return np.asarray(own - top - np.log(total), np.float32)
+    others = states @ negatives.T
+    others += asked.offsets
+    out = np.empty_like(own)
+    log_shares(own, others, out)
+    return out

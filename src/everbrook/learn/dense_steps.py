@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
-from torch import nn
 
 from everbrook.types import F32, Arrays
 
@@ -13,28 +11,35 @@ _EPSILON = 1e-8
 
 
 class DenseSteps:
-    """Moves the parameters of a network; holds their moments.
+    """Moves the numbers of a network; holds their moments and the sums of their gradients.
 
     No step moves a number by more than `clip[0]` of its size plus `clip[1]`: where one would, the whole tensor's step
     shrinks (Clippy: Tang et al., KDD 2023).
     """
 
-    def __init__(self, network: nn.Module, clip: tuple[float, float]) -> None:
-        self._parameters = list(network.parameters())
+    def __init__(self, numbers: Arrays, clip: tuple[float, float]) -> None:
+        """Begin.
+
+        Args:
+            numbers: by name; they are moved in place.
+            clip: of a number's own size and of 1: what one step may change it by.
+        """
+        self._numbers = numbers
         self._clip = clip
-        sizes = [parameter.numel() for parameter in self._parameters]
+        sizes = [array.size for array in numbers.values()]
         self._edges = np.concatenate(([0], np.cumsum(sizes)))
         self._mean: F32 = np.zeros(int(self._edges[-1]), np.float32)
         self._square: F32 = np.zeros_like(self._mean)
         self._sum: F32 = np.zeros_like(self._mean)
         self._times = np.zeros(2, np.int64)  # steps, events gathered since the last
+        self.sums: Arrays = {
+            name: self._sum[first:stop].reshape(array.shape)
+            for (name, array), (first, stop) in zip(numbers.items(), self._spans(), strict=True)
+        }
+        """Views by name, to which gradients are added."""
 
     def gather(self, events: int) -> None:
-        """Take the parameters' gradients, summed over so many events, and let them go."""
-        for parameter, (first, stop) in zip(self._parameters, self._spans(), strict=True):
-            if parameter.grad is not None:
-                self._sum[first:stop] += parameter.grad.numpy().ravel()
-                parameter.grad = None
+        """Take note that gradients, summed over so many events, were added to `sums`."""
         self._times[1] += events
 
     @property
@@ -47,7 +52,6 @@ class DenseSteps:
         self._sum[:] = 0.0
         self._times[1] = 0
 
-    @torch.no_grad()
     def step(self, rate: float, norm: float) -> None:
         """Move by the mean of what was gathered (Kingma & Ba 2015).
 
@@ -67,8 +71,8 @@ class DenseSteps:
         self._square += np.float32(1 - _KEEP[1]) * (gradient * gradient - self._square)
         mean = self._mean / np.float32(1 - _KEEP[0] ** times)
         move = np.float32(rate) * mean / (np.sqrt(self._square / np.float32(1 - _KEEP[1] ** times)) + _EPSILON)
-        for parameter, (first, stop) in zip(self._parameters, self._spans(), strict=True):
-            values = parameter.numpy().ravel()
+        for array, (first, stop) in zip(self._numbers.values(), self._spans(), strict=True):
+            values = array.reshape(-1)
             most = self._clip[0] * np.abs(values) + np.float32(self._clip[1])
             over = max(1.0, float((np.abs(move[first:stop]) / most).max(initial=0.0)))
             values -= move[first:stop] / np.float32(over)

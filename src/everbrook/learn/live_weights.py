@@ -32,7 +32,7 @@ class LiveWeights:
         self.settings = s = settings
         self.rows = LiveRows(s.width, s.start, s.seed)
         self.network = LiveNetwork(s)
-        self.steps = DenseSteps(self.network, (s.clip_share, s.network_clip))
+        self.steps = DenseSteps(self.network.views, (s.clip_share, s.network_clip))
         self.squares: F32 = np.zeros(0, np.float32)
         self.updates: F32 = np.zeros(0, np.float32)
         self.seen: I32 = np.zeros(0, np.int32)  # how often each item was taken

@@ -1,4 +1,4 @@
-"""The numbers of the live model's network as plain arrays: all that serving needs of it. `LiveNetwork` learns them."""
+"""The numbers of the live model's network as plain arrays: all that serving needs of it."""
 
 from __future__ import annotations
 

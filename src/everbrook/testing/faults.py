@@ -123,9 +123,8 @@ def _spoil(weights: LiveWeights, stack: ExitStack) -> None:
         step(rows, np.full_like(grads, np.nan), factors, ts_ms)
 
     def gathered(events: int) -> None:
-        for parameter in weights.network.parameters():
-            if parameter.grad is not None:
-                parameter.grad.fill_(float("nan"))
+        for sums in weights.steps.sums.values():
+            sums.fill(np.nan)
         gather(events)
 
     stack.enter_context(mock.patch.object(weights, "step", stepped))

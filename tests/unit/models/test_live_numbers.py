@@ -1,9 +1,9 @@
-"""Plain arrays serve what the network of tensors learned: the same names and shapes, and states alike."""
+"""The numbers that serve are those that learn: the same names and shapes, and states alike."""
 
 from __future__ import annotations
 
 import numpy as np
-import torch
+from live_tensors import states_as_plain
 
 from everbrook.models.live_network import LiveNetwork
 from everbrook.models.live_numbers import LiveNumbers
@@ -23,11 +23,11 @@ def test_they_have_the_names_and_shapes_of_the_network() -> None:
         }
 
 
-@torch.no_grad()
 def test_states_are_those_of_the_tensors() -> None:
-    network = LiveNetwork(SETTINGS).eval()
-    for parameter in network.parameters():
-        parameter.add_(0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(4)))
+    network, made = LiveNetwork(SETTINGS), np.random.default_rng(4)
+    network.load({
+        name: array + made.normal(0.0, 0.3, array.shape).astype(np.float32) for name, array in network.arrays().items()
+    })  # fmt: skip
     numbers = LiveNumbers(SETTINGS)
     numbers.load(network.arrays())
     rng = np.random.default_rng(5)
@@ -38,7 +38,7 @@ def test_states_are_those_of_the_tensors() -> None:
         now_ms = times[-1:] + 12_345
         items = np.arange(length, dtype=np.int32)[None]
         windows = windows_of(items, times[None], kinds[None], np.array([length], np.int32), now_ms, SETTINGS)
-        wanted = network(torch.from_numpy(rows[windows.flat]), windows).numpy()[0]
+        wanted = states_as_plain(network, rows[windows.flat], windows)[0]
         history = History(items[0], times, kinds, int(windows.ahead[0]))
         found = states_after(numbers, rows, (items[0, :0], rows), [history], SETTINGS)[0]
         np.testing.assert_allclose(found, wanted, rtol=2e-4, atol=2e-5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
+from live_tensors import states_as_plain
 
 from everbrook.features.moments import gap_codes
 from everbrook.models.live_network import LiveNetwork
@@ -43,8 +43,7 @@ def test_one_state_equals_that_of_the_network_also_after_it_changed(width: int) 
         windows = windows_of(
             items[None], times[None], kinds[None], np.array([n], np.int32), np.array([now_ms]), settings
         )
-        with torch.no_grad():
-            wanted = network.eval()(torch.from_numpy(table[windows.flat]), windows).numpy()[0]
+        wanted = states_as_plain(network, table[windows.flat], windows)[0]
         ahead = gap_code(now_ms - int(times[-1]), settings.time_buckets)
         read = slice(-settings.history, None)
         history = History(items[read], times[read], kinds[read], ahead)
