@@ -110,10 +110,11 @@ class Expert(Protocol):
     A column that has nothing to say is asleep: its rest is NaN.
     Only `observe`, `grow` and `load` change anything; `propose`, `score` and `because` never do.
 
-    A family may have more, which is used where it is there: `foresee(queries, limit)` is told of several queries before
-    they are asked about, `propose_all(queries, limit)` proposes for several at once and
+    A family may have more, which is used where it is there: `propose_into(queries, limit, found, kept)` proposes for B
+    queries at once, into (B, limit) rows, best first, and (B,) how many of them those are,
     `score_all(queries, rows, starts, mass, rest)` scores for them (both are given a `Portion`), and `is_slow` says that
-    learning takes so long that it is worth a thread.
+    learning takes so long that it is worth a thread. `foresee(queries, limit)`, which is told of several queries before
+    they are asked about, and `propose_all(queries, limit)` are older forms of the first.
     """
 
     @property

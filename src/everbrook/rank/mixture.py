@@ -17,7 +17,7 @@ from everbrook.rank.observing import Told, learn_run, note_first
 from everbrook.rank.pools import FLOOR, learn_bulk, learn_judged
 from everbrook.rank.stacker import Stacker
 from everbrook.rank.union import distinct
-from everbrook.rank.weighing import Asked, Weighed, proposed, weigh_all
+from everbrook.rank.weighing import Asked, Weighed, propose_into, weigh_all
 from everbrook.settings.mixture import MixtureSettings
 from everbrook.types import F32, F64, I32, I64, NO_ROW, Arrays, Bool, Expert, Query, Step
 
@@ -118,9 +118,15 @@ class Mixture:
 
     def candidates_of(self, queries: Sequence[Query]) -> list[I32]:
         """The same for several queries, family by family: what one of them looks at is near for the next query."""
-        portion, limit = Portion(queries), self.settings.candidates
-        found = [proposed(family, portion, limit) for family in self.experts]
-        return distinct(list(zip(*found, strict=True)), self._stamp)
+        portion, limit, families = Portion(queries), self.settings.candidates, len(self.experts)
+        found: I32 = np.empty((families, len(portion), limit), np.int32)
+        kept: I64 = np.empty((families, len(portion)), np.int64)
+        for family, own, count in zip(self.experts, found, kept, strict=True):
+            propose_into(family, portion, limit, own, count)
+        rows: I32 = np.empty((len(portion), families * limit), np.int32)
+        counts: I64 = np.empty(len(portion), np.int64)
+        distinct(found, kept, self._stamp, rows, counts)
+        return [own[:count] for own, count in zip(rows, counts.tolist(), strict=True)]
 
     def weigh(self, query: Query, shown: I32, more: I32, left_out: I32) -> Weighed:
         """Every layer's probability for the candidates, with what there is to learn from; see `Asked`."""

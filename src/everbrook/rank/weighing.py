@@ -53,19 +53,28 @@ class Weighed:
     buckets: I64  # (J,)
 
 
-def proposed(family: Expert, queries: Portion, limit: int) -> Sequence[I32]:
+def propose_into(family: Expert, queries: Portion, limit: int, found: I32, kept: I64) -> None:
     """At most `limit` rows for each of B queries, best first.
 
     Args:
         family: who proposes.
         queries: (B,)
         limit: the most rows of one.
+        found: (B, limit), out; what lies behind the last that was found means nothing.
+        kept: (B,), out: how many were found.
     """
+    if (into := getattr(family, "propose_into", None)) is not None:
+        into(queries, limit, found, kept)
+        return
     if (propose_all := getattr(family, "propose_all", None)) is not None:
-        return list(propose_all(queries, limit))
-    if (foresee := getattr(family, "foresee", None)) is not None:
-        foresee(queries, limit)
-    return [family.propose(query, limit) for query in queries]
+        proposed = propose_all(queries, limit)
+    else:
+        if (foresee := getattr(family, "foresee", None)) is not None:
+            foresee(queries, limit)
+        proposed = [family.propose(query, limit) for query in queries]
+    for b, rows in enumerate(proposed):
+        kept[b] = count = min(len(rows), limit)
+        found[b, :count] = rows[:count]
 
 
 def weigh_all(mixture: Mixture, asked: Sequence[Asked], features: bool) -> list[Weighed]:
