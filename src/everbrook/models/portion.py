@@ -16,6 +16,9 @@ AnswerT = TypeVar("AnswerT")
 class Portion(list[Query]):
     """B queries; what is computed of them is computed once, for every family that asks for it."""
 
+    starts: I64
+    """(B + 1,) where the rows of each query begin, for who is asked to score them all."""
+
     @cached_property
     def items(self) -> I32:
         """(H,) the histories, one after the other, each oldest first."""
@@ -33,15 +36,22 @@ class Portion(list[Query]):
 
     @cached_property
     def numbers(self) -> I64:
-        """(B + 1, 3) where each history begins, how many of its last belong to the session, and the moment; an end."""
-        found, start = [], 0
+        """(B + 1, 4) where each history begins, how many of its last are of the session, moment, scenario; an end."""
+        found: list[int] = []
+        start = 0
         for query in self:
-            found.append((start, query.session_n, query.now_ms))
+            found += (start, query.session_n, query.now_ms, query.scenario)
             start += len(query.items)
-        return np.array([*found, (start, 0, 0)], np.int64)
+        found += (start, 0, 0, 0)
+        return np.array(found, np.int64).reshape(-1, 4)
+
+    @cached_property
+    def actors(self) -> I64:
+        """(B,) who asks."""
+        return np.array([query.actor for query in self], np.int64)
 
 
-BEGIN, SESSION_N, NOW_MS = 0, 1, 2
+BEGIN, SESSION_N, NOW_MS, SCENARIO = 0, 1, 2, 3
 """Columns of `Portion.numbers`."""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
 
 import numpy as np
 from numba import njit
@@ -20,40 +19,37 @@ STACK_CONTEXTS = (len(SESSION_EDGES) + 1) * (len(ACTOR_EDGES) + 1)
 
 
 @njit(cache=True)
+def bucket_all(scenario, n, session_n, out):  # type: ignore[no-untyped-def]
+    """The bucket of one event in each pool, into out (J,); see `Step` for what is given."""
+    out[:] = 0
+    for edge in SESSION_EDGES:
+        out[1] += session_n >= edge
+    for edge in ACTOR_EDGES:
+        out[2] += n >= edge
+    out[3] = min(scenario + 1, SCENARIOS)
+
+
+@njit(cache=True)
 def of_events(scenario, n, session_n):  # type: ignore[no-untyped-def]
     """(B, J) the bucket of each event in each pool; see `Step` for what is given."""
-    out = np.zeros((len(n), _POOLS), np.int64)
+    out = np.empty((len(n), _POOLS), np.int64)
     for b in range(len(n)):
-        for edge in SESSION_EDGES:
-            out[b, 1] += session_n[b] >= edge
-        for edge in ACTOR_EDGES:
-            out[b, 2] += n[b] >= edge
-        out[b, 3] = min(scenario[b] + 1, SCENARIOS)
+        bucket_all(scenario[b], n[b], session_n[b], out[b])
     return out
-
-
-def of_queries(queries: Sequence[Query]) -> I64:
-    """(B, J) the bucket of each query in each pool."""
-    found = [
-        (
-            0, bisect_right(SESSION_EDGES, one.session_n), bisect_right(ACTOR_EDGES, len(one.items)),
-            min(one.scenario + 1, SCENARIOS),
-        )
-        for one in queries
-    ]  # fmt: skip
-    return np.array(found, dtype=np.int64)
 
 
 def of_query(query: Query) -> I64:
     """(J,) the bucket of a query in each pool."""
-    return np.asarray(of_queries([query])[0], np.int64)
+    of_session, of_actor = bisect_right(SESSION_EDGES, query.session_n), bisect_right(ACTOR_EDGES, len(query.items))
+    return np.array((0, of_session, of_actor, min(query.scenario + 1, SCENARIOS)), np.int64)
+
+
+@njit(cache=True)
+def stack_of(buckets):  # type: ignore[no-untyped-def]
+    """The stacker's context, of (J,) buckets: length of the session x how well the actor is known."""
+    return buckets[1] * (len(ACTOR_EDGES) + 1) + buckets[2]
 
 
 def for_stack(buckets: I64) -> int:
-    """The stacker's context: length of the session x how well the actor is known."""
+    """The same outside of kernels."""
     return int(buckets[1]) * (len(ACTOR_EDGES) + 1) + int(buckets[2])
-
-
-def for_stacks(buckets: I64) -> I64:
-    """(B,) the same for (B, J) buckets."""
-    return buckets[:, 1] * (len(ACTOR_EDGES) + 1) + buckets[:, 2]

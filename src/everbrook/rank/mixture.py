@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 
+from everbrook.models.members import among
 from everbrook.models.portion import Portion
 from everbrook.rank import beside, contexts
 from everbrook.rank.observing import Told, learn_run, note_first
@@ -24,6 +26,7 @@ from everbrook.types import F32, F64, I32, I64, NO_ROW, Arrays, Bool, Expert, Qu
 _WORTH_A_THREAD = 32  # events from which a second thread takes off more than it costs
 _SMALL_RUN = 128  # events of which room for what is said of them is kept
 _NONE: Bool = np.empty(0, np.bool_)
+_NOBODY: I32 = np.empty(0, np.int32)
 _SAME = 1e-9  # relative difference of summed losses that is only rounding
 
 
@@ -89,6 +92,9 @@ class Mixture:
         self.n_items = 0
         self.first_seen_ms: I64 = np.zeros(0, dtype=np.int64)
         self._told = Told((), 0)
+        stops = accumulate(len(family.names) for family in experts)
+        self.spans = [(slice(None), slice(b - len(family.names), b)) for family, b in zip(experts, stops, strict=True)]
+        self._portion: Portion | None = None  # that candidates were asked for last, until they are weighed
         self._grown: tuple[int, int, list[Expert]] = (0, 0, [])
         self._stamp: I32 = np.zeros(0, dtype=np.int32)
 
@@ -118,7 +124,8 @@ class Mixture:
 
     def candidates_of(self, queries: Sequence[Query]) -> list[I32]:
         """The same for several queries, family by family: what one of them looks at is near for the next query."""
-        portion, limit, families = Portion(queries), self.settings.candidates, len(self.experts)
+        self._portion = portion = Portion(queries)
+        limit, families = self.settings.candidates, len(self.experts)
         found: I32 = np.empty((families, len(portion), limit), np.int32)
         kept: I64 = np.empty((families, len(portion)), np.int64)
         for family, own, count in zip(self.experts, found, kept, strict=True):
@@ -130,11 +137,13 @@ class Mixture:
 
     def weigh(self, query: Query, shown: I32, more: I32, left_out: I32) -> Weighed:
         """Every layer's probability for the candidates, with what there is to learn from; see `Asked`."""
-        return weigh_all(self, [Asked(query, shown, more, left_out)], features=True)[0]
+        known, self._portion = self._portion, None
+        return weigh_all(self, [Asked(query, shown, more, left_out)], known, features=True)[0]
 
     def weigh_all(self, asked: Sequence[Asked]) -> list[Weighed]:
         """Every layer's probability for the candidates of several queries."""
-        return weigh_all(self, asked, features=False) if asked else []
+        known, self._portion = self._portion, None
+        return weigh_all(self, asked, known, features=False) if asked else []
 
     # -- learning ------------------------------------------------------------------------------------------------
 
@@ -154,27 +163,18 @@ class Mixture:
             return None
         shown = self.candidates(query)
         if len(left_out):
-            shown = shown[~np.isin(shown, left_out)]
+            shown = shown[~among(shown, left_out)]
         at = np.flatnonzero(shown == item)
         target = int(at[0]) if len(at) else NO_ROW
-        more = np.empty(0, dtype=np.int32) if len(at) else np.array([item], dtype=np.int32)
+        more = _NOBODY if len(at) else np.array([item], dtype=np.int32)
         w = self.weigh(query, shown, more, left_out)
         position = target if target >= 0 else w.shown
-        q, up = _target(w, position)
-        ranks = self._ranks(w, target)
-        losses = np.where(up, np.log(np.maximum(q, FLOOR)), np.nan)
+        q, up, ranks, losses = w.stands(target, position)
         logp = float(np.log(max(float(w.final[position]), FLOOR)))
         lesson = Lesson(w.p[position].astype(np.float64), w.awake, w.buckets, q, up, w.x, target, w.inside)
         if learn:
             self._learn(lesson, w.choice)
         return Judgement(w, int(ranks[0]), ranks, logp, losses, lesson)
-
-    def _ranks(self, w: Weighed, target: int) -> I32:
-        m = w.shown
-        if target < 0:
-            return np.zeros(len(self.names) + 1, dtype=np.int32)
-        parts = (w.final[:m, None], w.pooled[:m], w.stacked[:m, None], w.p[:m])
-        return np.concatenate([(part >= part[target]).sum(axis=0) for part in parts], dtype=np.int32)
 
     def learn(self, lesson: Lesson) -> None:
         """Learn how to mix from a judgement that was made without learning; the stacker's error is that of today."""
@@ -203,6 +203,7 @@ class Mixture:
         Returns:
             (B,) log-probability that the insured mixture gave each event; NaN where it was no target.
         """
+        self._portion = None
         told = self._told_by_all(step)
         logp = np.empty(len(step))
         if said is None:
@@ -303,14 +304,6 @@ class Mixture:
         self.grow(len(seen), 0)
         self.know(len(seen))
         self.first_seen_ms[: len(seen)] = seen
-
-
-def _target(w: Weighed, position: int) -> tuple[F64, Bool]:
-    """What each pool, the stacker and each column gave one candidate, and which of them are awake."""
-    q = np.concatenate((w.pooled[position], w.stacked[position : position + 1], w.p[position]), dtype=np.float64)
-    up = np.ones(len(q), dtype=np.bool_)
-    up[w.pooled.shape[1] + 1 :] = w.awake
-    return q, up
 
 
 def mark_first(first_seen_ms: I64, step: Step) -> None:

@@ -276,48 +276,6 @@ def leave_out(p, left):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def pool_all(  # type: ignore[no-untyped-def]
-    starts, left, mass, rest, awake, popular, base_weights, uniform, pools, buckets, top
-):
-    """`complete`, `leave_out` and `blend` for the candidates of B lists, which lie one list after the other.
-
-    Args:
-        starts: (B + 1,) where each list's candidates begin.
-        left: (B,) how many of the last candidates of each list cannot come.
-        mass: (E, S) see `complete`; it may be longer.
-        rest: (B, E) see `complete`.
-        awake: (B, E)
-        popular: see `complete`.
-        base_weights: see `complete`.
-        uniform: see `complete`.
-        pools: see `blend_weights`.
-        buckets: (B, J) see `blend_weights`.
-        top: see `blend_weights`.
-
-    Returns:
-        (E, S) probabilities, (S,) their base, (J, S) pools, (S,) all but the stacker insured, and (B,) the stacker's
-        share. Of what cannot come, pools and insured are not computed.
-    """
-    columns, S = len(mass), starts[-1]
-    p, base = np.empty((columns, S), np.float32), np.empty(S, np.float32)
-    pooled, final = np.zeros((buckets.shape[1], S), np.float32), np.zeros(S)
-    shares, exact = np.empty(len(left)), np.empty(S)
-    for b in range(len(left)):
-        start, stop = starts[b], starts[b + 1]
-        complete(mass, rest[b], popular, base_weights, uniform, start, p, exact[start:stop])
-        for i in range(start, stop):
-            base[i] = exact[i]
-        if left[b] > 0:
-            for e in range(columns):
-                if awake[b, e]:
-                    leave_out(p[e, start:stop], left[b])
-            leave_out(base[start:stop], left[b])
-        stop -= left[b]
-        shares[b] = blend(p, awake[b], pools, buckets[b], top, start, pooled, final[start:stop])
-    return p, base, pooled, final, shares
-
-
-@njit(cache=True)
 def share_inside(inside, pooled_mass):  # type: ignore[no-untyped-def]
     """Probability that what comes is among the candidates; see `Stacker.inside_share`.
 
@@ -333,36 +291,6 @@ def logit(share):  # type: ignore[no-untyped-def]
     """The logarithm of the odds, of shares that are neither 0 nor 1."""
     clipped = min(max(share, 1e-4), 1.0 - 1e-4)
     return np.log(clipped / (1.0 - clipped))
-
-
-@njit(cache=True)
-def stack_all(starts, shown, left, pooled, choice, inside, shares, pooled_share, final):  # type: ignore[no-untyped-def]
-    """`stacked_of` for the candidates of B lists, and its part of what is insured.
-
-    Args:
-        starts: see `pool_all`.
-        shown: (B,) how many of the first candidates of each list may be shown.
-        left: see `pool_all`.
-        pooled: (J, S)
-        choice: (S,) the softmax over each list's shown.
-        inside: see `share_inside`.
-        shares: (B,) the stacker's share of what is insured.
-        pooled_share: see `stacked_of`.
-        final: (S,) in and out.
-
-    Returns:
-        (S,) the stacker's probabilities, and (B,) what the pools give the shown of each list together.
-    """
-    stacked, found = np.zeros(len(final)), np.empty(len(shown))
-    for b in range(len(shown)):
-        start, stop = starts[b], starts[b + 1] - left[b]
-        among = mean_of(pooled, start, stop)
-        found[b] = among[: shown[b]].sum()
-        own = choice[start : start + shown[b]]
-        stacked[start:stop] = stacked_of(among, own, share_inside(inside, found[b]), found[b], pooled_share)
-        for i in range(start, stop):
-            final[i] += shares[b] * stacked[i]
-    return stacked, found
 
 
 @njit(cache=True)
@@ -383,8 +311,8 @@ def _sum(more, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def stacked_of(among, choice, share, inside, pooled_share):  # type: ignore[no-untyped-def]
-    """(M,) the stacker's probability for every row: its softmax over the shown, the pools' for the others.
+def stacked_of(among, choice, share, inside, pooled_share, out):  # type: ignore[no-untyped-def]
+    """The stacker's probability for every row: its softmax over the shown, the pools' for the others.
 
     Args:
         among: (M,) the pools' mean.
@@ -392,10 +320,9 @@ def stacked_of(among, choice, share, inside, pooled_share):  # type: ignore[no-u
         share: probability that what comes is among them.
         inside: what the pools give them together.
         pooled_share: of the pools in the result.
+        out: (M,), out.
     """
-    out = np.empty(len(among))
     left = max(1.0 - inside, 1e-3)
     for i in range(len(among)):
         own = share * choice[i] if i < len(choice) else (1.0 - share) * min(among[i] / left, 1.0)
         out[i] = (1.0 - pooled_share) * own + pooled_share * among[i]
-    return out

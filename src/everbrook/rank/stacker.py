@@ -11,11 +11,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from everbrook.models.portion import BEGIN, NOW_MS, SESSION_N, Portion
 from everbrook.models.powers import log_all, softmax
 from everbrook.models.transitions_kernels import slot_in, table_for
 from everbrook.rank.pools import logit, share_inside
-from everbrook.types import F32, F64, I32, I64, Bool
+from everbrook.types import F32, F64
 
 AGE_EDGES_MS = np.array([600_000, 3_600_000, 21_600_000, 86_400_000, 604_800_000], dtype=np.int64)
 FACTS = 4 + len(AGE_EDGES_MS) + 1  # in session, last item, in older history, recency, one-hot age
@@ -112,61 +111,20 @@ def softmax_scores(x, theta, delta, first, out):  # type: ignore[no-untyped-def]
     softmax(out)
 
 
-@njit(cache=True)
-def choose_all(  # type: ignore[no-untyped-def]
-    starts, shown, rows, p, awake, base, pooled, items, numbers, first_seen_ms, edges, theta, contexts, x
-):
-    """Features and softmax list by list; see `Stacker.choose`.
-
-    Args:
-        starts: (B + 1,)
-        shown: (B,)
-        rows: (S,)
-        p: (E, S)
-        awake: (B, E)
-        base: (S,)
-        pooled: (J, S)
-        items: see `Portion`.
-        numbers: see `Portion`.
-        first_seen_ms: (N,)
-        edges: see `facts`.
-        theta: (1 + contexts, F) shared weights, and each context's deviation from them.
-        contexts: (B,)
-        x: (F, S), out; or (F, 0) where the features are not wanted.
-
-    Returns:
-        (S,) the softmax over each list's shown.
-    """
-    choice, columns = np.zeros(len(rows)), len(p)
-    of_facts, wanted = columns + len(pooled), x.shape[1] == len(rows)
-    own = x if wanted else np.empty((len(x), shown.max()), np.float32)
-    for b in range(len(shown)):
-        first, last = starts[b], starts[b] + shown[b]
-        at = first if wanted else 0
-        lay_out(p, awake[b], base[first:last], pooled, first, own, at)
-        facts(
-            rows[first:last], items[numbers[b, BEGIN] : numbers[b + 1, BEGIN]], numbers[b, SESSION_N], first_seen_ms,
-            numbers[b, NOW_MS], edges, at, own[of_facts : of_facts + FACTS],
-        )  # fmt: skip
-        for i in range(at, at + shown[b]):
-            own[-1, i] = own[columns, i] * own[of_facts, i]
-        softmax_scores(own, theta[0], theta[1 + contexts[b]], at, choice[first:last])
-    return choice
-
-
 @njit(cache=True, fastmath=True)
-def softmax_step(x, p, target, parameters, squares, rates):  # type: ignore[no-untyped-def]
+def softmax_step(x, p, target, context, theta, squares, rates):  # type: ignore[no-untyped-def]
     """One Adagrad step of the conditional logit on one choice.
 
     Args:
         x: (F, M) features.
         p: (M,) the softmax before the step.
         target: which candidate was chosen.
-        parameters: (2, F) in and out: shared weights, and the context's deviation from them.
-        squares: (2, F) in and out: sums of squared gradients.
+        context: in which it was.
+        theta: (1 + contexts, F) in and out: shared weights, and each context's deviation from them.
+        squares: (1 + contexts, F) in and out: sums of squared gradients.
         rates: (step size, decay of the deviation)
     """
-    width = len(x)
+    width, own = len(x), 1 + context
     g, wrong = np.zeros(width), p.copy()
     wrong[target] -= 1.0
     for i in range(len(wrong)):
@@ -179,10 +137,26 @@ def softmax_step(x, p, target, parameters, squares, rates):  # type: ignore[no-u
     for f in range(width):
         square = g[f] * g[f]
         squares[0, f] += square
-        squares[1, f] += square
-        parameters[0, f] -= rates[0] * g[f] / np.sqrt(squares[0, f] + 1e-2)
-        parameters[1, f] *= 1.0 - rates[1]
-        parameters[1, f] -= rates[0] * g[f] / np.sqrt(squares[1, f] + 1e-2)
+        squares[own, f] += square
+        theta[0, f] -= rates[0] * g[f] / np.sqrt(squares[0, f] + 1e-2)
+        theta[own, f] *= 1.0 - rates[1]
+        theta[own, f] -= rates[0] * g[f] / np.sqrt(squares[own, f] + 1e-2)
+
+
+@njit(cache=True)
+def inside_step(inside, pooled_mass, target):  # type: ignore[no-untyped-def]
+    """One Adagrad step of the logistic recalibration (Platt 1999) of what the pools give the candidates together.
+
+    Args:
+        inside: (4,) in and out: intercept, slope and the sums of their squared gradients.
+        pooled_mass: what they give them.
+        target: 1 where the target was among them, else 0.
+    """
+    error = share_inside(inside, pooled_mass) - target
+    for i in range(2):
+        gradient = error if i == 0 else error * logit(pooled_mass)
+        inside[2 + i] += gradient * gradient
+        inside[i] -= INSIDE_RATE * gradient / np.sqrt(inside[2 + i] + 1.0)
 
 
 class Stacker:
@@ -202,31 +176,6 @@ class Stacker:
         self.squares: F64 = np.zeros((1 + contexts, self.width))
         self.inside: F64 = np.array([0.0, 1.0, 0.0, 0.0])  # intercept and slope of `inside_share`, and their squares
 
-    def choose(
-        self, lists: tuple[I64, I64], rows: I32, given: tuple[F32, Bool, F32, F32], queries: Portion,
-        contexts: I64, first_seen_ms: I64, features: bool,
-    ) -> tuple[F32, F64]:  # fmt: skip
-        """Features and softmax of the candidates of B lists, which lie one list after the other.
-
-        Args:
-            lists: (B + 1,) where each list's candidates begin, and (B,) how many of its first may be shown.
-            rows: (S,) candidates.
-            given: (E, S) columns, 0 where asleep, (B, E) whether they are awake, (S,) base and (J, S) pools.
-            queries: (B,) whose lists.
-            contexts: (B,) see `probabilities`.
-            first_seen_ms: (N,) when each item was first seen; 0 where never.
-            features: whether the features are wanted too, to learn from them.
-
-        Returns:
-            (F, S) features with the facts about each item, or (F, 0), and (S,) the softmax over each list's shown; of
-            candidates that may not be shown they mean nothing.
-        """
-        x = np.empty((self.width, len(rows) if features else 0), np.float32)
-        choice = choose_all(
-            *lists, rows, *given, queries.items, queries.numbers, first_seen_ms, AGE_EDGES_MS, self.theta, contexts, x,
-        )  # fmt: skip
-        return x, choice
-
     def probabilities(self, x: F32, context: int) -> F64:
         """(M,) the softmax over the candidates with (M, F) features."""
         out = np.empty(len(x))
@@ -243,15 +192,8 @@ class Stacker:
 
     def learn(self, x: F32, p: F64, target: int, context: int, rates: tuple[float, float]) -> None:
         """One step on one choice among candidates with (M, F) features; target is the position of what was chosen."""
-        both = self.theta[[0, 1 + context]]
-        squares = self.squares[[0, 1 + context]]
-        softmax_step(np.ascontiguousarray(x.T), p, target, both, squares, rates)
-        self.theta[[0, 1 + context]] = both
-        self.squares[[0, 1 + context]] = squares
+        softmax_step(np.ascontiguousarray(x.T), p, target, context, self.theta, self.squares, rates)
 
     def learn_inside(self, pooled_mass: float, inside: bool) -> None:
-        """One Adagrad step of the logistic recalibration (Platt 1999) of `inside_share`."""
-        error = self.inside_share(pooled_mass) - float(inside)
-        gradient = error * np.array([1.0, logit(pooled_mass)])
-        self.inside[2:] += gradient * gradient
-        self.inside[:2] -= INSIDE_RATE * gradient / np.sqrt(self.inside[2:] + 1.0)
+        """One step of the recalibration of `inside_share`."""
+        inside_step(self.inside, pooled_mass, float(inside))

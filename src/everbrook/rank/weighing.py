@@ -12,16 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from everbrook.models.portion import Portion
-from everbrook.rank import contexts
-from everbrook.rank.pools import pool_all, stack_all
+from everbrook.rank.layers import CHOICE, FINAL, STACKED, stand_in, weigh_lists
 from everbrook.types import F32, F64, I32, I64, Bool, Expert, Query
 
 if TYPE_CHECKING:
     from everbrook.rank.mixture import Mixture
-
-POOLED_SHARE = 0.02
-"""Of the pools in the stacker's probability, so that no single event can cost it more than ln(1 / share) against them:
-one surprise must not move the insurance's weight away from what is best in the long run."""
 
 _BESIDE = 24  # room between columns: were they one block, every kernel of the families would be compiled for that too
 
@@ -37,20 +32,94 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Weighed:
-    """Candidates with every layer's probability for them."""
+class _Layers:
+    """What was computed of all lists together; see `weigh_lists`."""
 
-    rows: I32  # (M,) candidates; the first `shown` may be shown, the rest were only asked about
-    shown: int
-    p: F32  # (M, E) columns
-    awake: Bool  # (E,)
-    pooled: F32  # (M, J)
-    x: F32  # (shown, F) the stacker's features; (0, F) where they were not wanted
-    choice: F64  # (shown,) the stacker's softmax over the shown
-    stacked: F64  # (M,) the stacker's probability
-    inside: float  # what the pools give the shown together
-    final: F64  # (M,)
-    buckets: I64  # (J,)
+    columns: int
+    layers: F32  # (E + J, S)
+    exact: F64  # (3, S)
+    awake: Bool  # (B, E)
+    buckets: I64  # (B, J)
+    within: F64  # (B,)
+    x: F32  # (F, S) or (F, 0)
+
+
+class Weighed:
+    """Candidates with every layer's probability for them; a list needs but what is kept, and the rest lies ready.
+
+    Args:
+        rows: (M,) candidates; the first `shown` may be shown, the rest were only asked about.
+        shown: how many.
+        final: (M,) the mixture's probability.
+        of_all: what was computed.
+        b: which of those lists this one is.
+        start: where its candidates begin.
+    """
+
+    __slots__ = ("_all", "_b", "_start", "final", "rows", "shown")
+
+    def __init__(self, rows: I32, shown: int, final: F64, of_all: _Layers, b: int, start: int) -> None:
+        self.rows = rows
+        self.shown = shown
+        self.final = final
+        self._all, self._b, self._start = of_all, b, start
+
+    @property
+    def p(self) -> F32:
+        """(M, E) columns."""
+        return self._all.layers[: self._all.columns, self._start : self._start + len(self.rows)].T
+
+    @property
+    def pooled(self) -> F32:
+        """(M, J)"""
+        return self._all.layers[self._all.columns :, self._start : self._start + len(self.rows)].T
+
+    @property
+    def awake(self) -> Bool:
+        """(E,)"""
+        return self._all.awake[self._b]
+
+    @property
+    def x(self) -> F32:
+        """(shown, F) the stacker's features; (0, F) where they were not wanted."""
+        return self._all.x[:, self._start : self._start + self.shown].T
+
+    @property
+    def choice(self) -> F64:
+        """(shown,) the stacker's softmax over the shown."""
+        return self._all.exact[CHOICE, self._start : self._start + self.shown]
+
+    @property
+    def stacked(self) -> F64:
+        """(M,) the stacker's probability."""
+        return self._all.exact[STACKED, self._start : self._start + len(self.rows)]
+
+    @property
+    def inside(self) -> float:
+        """What the pools give the shown together."""
+        return float(self._all.within[self._b])
+
+    @property
+    def buckets(self) -> I64:
+        """(J,)"""
+        return self._all.buckets[self._b]
+
+    def stands(self, target: int, place: int) -> tuple[F64, Bool, I32, F64]:
+        """How a candidate of a list that was weighed alone stands; what is given back is said at `stand_in`.
+
+        Args:
+            target: which of the shown it is; NO_ROW where it is none.
+            place: which candidate it is.
+        """
+        parts = len(self._all.layers) + 1
+        q: F64 = np.empty(parts)
+        up: Bool = np.empty(parts, np.bool_)
+        ranks: I32 = np.empty(1 + parts, np.int32)
+        logps: F64 = np.empty(parts)
+        stand_in(
+            self._all.layers, self._all.exact, self._all.awake[0], self.shown, target, place, q, up, ranks, logps
+        )
+        return q, up, ranks, logps
 
 
 def propose_into(family: Expert, queries: Portion, limit: int, found: I32, kept: I64) -> None:
@@ -77,44 +146,55 @@ def propose_into(family: Expert, queries: Portion, limit: int, found: I32, kept:
         found[b, :count] = rows[:count]
 
 
-def weigh_all(mixture: Mixture, asked: Sequence[Asked], features: bool) -> list[Weighed]:
+def weigh_all(mixture: Mixture, asked: Sequence[Asked], known: Portion | None, features: bool) -> list[Weighed]:
     """Every layer's probability for the candidates of several queries.
 
     Args:
         mixture: whose experts and layers.
         asked: what is to be weighed. In the arrays below lie together: the shown of the first, what is asked about
             beside them, what is left out, and then those of the next.
+        known: the portion that candidates were asked for last, which is taken where its queries are these.
         features: whether the stacker's features are wanted, to learn from them.
     """
-    queries = Portion(one.query for one in asked)
-    rows: I32 = np.concatenate(
-        [part for one in asked for part in (one.shown, one.more, one.left_out)], dtype=np.int32, casting="same_kind"
-    )
-    sizes = np.array([(len(one.shown), len(one.more), len(one.left_out)) for one in asked], np.int64)
-    starts: I64 = np.concatenate((np.zeros(1, np.int64), np.cumsum(sizes.sum(axis=1))))
-    mass, rest = _said(mixture, queries, rows, starts.tolist())  # (E, at least S), (B, E)
-    awake, buckets = ~np.isnan(rest), contexts.of_queries(queries)
-    p, base, pooled, final, shares = pool_all(
-        starts, sizes[:, 2], mass, rest, awake, mixture.popular, mixture.base_weights, 1.0 / max(mixture.n_items, 1),
-        mixture.pools, buckets, mixture.top,
+    queries = _portion(asked, known)
+    parts: list[I32] = []
+    counts: list[int] = []
+    starts = [0]
+    for one in asked:
+        parts += (one.shown, one.more, one.left_out)
+        shown, more, left = len(one.shown), len(one.more), len(one.left_out)
+        counts += (shown, more, left)
+        starts.append(starts[-1] + shown + more + left)
+    rows: I32 = np.concatenate(parts, dtype=np.int32, casting="same_kind")
+    queries.starts = np.array(starts, np.int64)
+    B, S, E = len(asked), len(rows), len(mixture.columns)
+    mass, rest = _said(mixture, queries, rows, starts)  # (E, at least S), (B, E)
+    stacker, pools = mixture.stacker, mixture.pools
+    of_all = _Layers(
+        E, np.empty((E + len(pools), S), np.float32), np.empty((3, S)), np.empty((B, E), np.bool_),
+        np.empty((B, len(pools)), np.int64), np.empty(B), np.empty((stacker.width, S if features else 0), np.float32),
     )  # fmt: skip
-    x, choice = mixture.stacker.choose(
-        (starts, sizes[:, 0]), rows, (p, awake, base, pooled), queries, contexts.for_stacks(buckets),
-        mixture.first_seen_ms, features,
+    weigh_lists(
+        np.array(counts, np.int64).reshape(B, 3), rows, mass, rest, queries.items, queries.numbers,
+        mixture.first_seen_ms, mixture.base_weights, 1.0 / max(mixture.n_items, 1), pools, mixture.top, stacker.theta,
+        stacker.inside, of_all.awake, of_all.buckets, of_all.layers, of_all.exact, of_all.within, of_all.x,
     )  # fmt: skip
-    stacked, inside = stack_all(
-        starts, sizes[:, 0], sizes[:, 2], pooled, choice, mixture.stacker.inside, shares, POOLED_SHARE, final
-    )
-    found = []
-    for b, (start, (shown, more, _), within) in enumerate(
-        zip(starts[:-1].tolist(), sizes.tolist(), inside.tolist(), strict=True)
-    ):
-        own, first = slice(start, start + shown + more), slice(start, start + shown)
-        found.append(Weighed(
-            rows[own], shown, p[:, own].T, awake[b], pooled[:, own].T, x[:, first].T, choice[first], stacked[own],
-            within, final[own], buckets[b],
-        ))  # fmt: skip
+    final, found = of_all.exact[FINAL], []
+    for b, (start, one) in enumerate(zip(starts, asked, strict=False)):
+        shown = len(one.shown)
+        stop = start + shown + len(one.more)
+        found.append(Weighed(rows[start:stop], shown, final[start:stop], of_all, b, start))
     return found
+
+
+def _portion(asked: Sequence[Asked], known: Portion | None) -> Portion:
+    if known is not None and len(known) == len(asked):
+        for one, query in zip(asked, known, strict=True):
+            if one.query is not query:
+                break
+        else:
+            return known
+    return Portion([one.query for one in asked])
 
 
 def _said(mixture: Mixture, queries: Portion, rows: I32, starts: list[int]) -> tuple[F32, F32]:
@@ -122,15 +202,12 @@ def _said(mixture: Mixture, queries: Portion, rows: I32, starts: list[int]) -> t
     columns, room = len(mixture.columns), len(rows) + _BESIDE
     whole, rest = np.empty((columns, room), np.float32), np.empty((len(queries), columns), np.float32)
     mass = whole[:, : len(rows)].T
-    first = 0
-    for family in mixture.experts:
-        stop = first + len(family.names)
+    for family, own in zip(mixture.experts, mixture.spans, strict=True):
         score_all = getattr(family, "score_all", None)
         if score_all is not None:
-            score_all(queries, rows, starts, mass[:, first:stop], rest[:, first:stop])
-        else:
-            for b, query in enumerate(queries):
-                own = slice(starts[b], starts[b + 1])
-                family.score(query, rows[own], mass[own, first:stop], rest[b, first:stop])
-        first = stop
+            score_all(queries, rows, starts, mass[own], rest[own])
+            continue
+        for b, query in enumerate(queries):
+            span = slice(starts[b], starts[b + 1])
+            family.score(query, rows[span], mass[own][span], rest[own][b])
     return whole, rest

@@ -14,6 +14,7 @@ from everbrook.models.popularity import Popularity
 from everbrook.models.repeats import Repeats
 from everbrook.models.transitions import Transitions
 from everbrook.rank import contexts
+from everbrook.rank.layers import POOLED_SHARE
 from everbrook.rank.mixture import Mixture
 from everbrook.rank.weighing import Asked, Weighed
 from everbrook.settings.mixture import MixtureSettings
@@ -226,3 +227,23 @@ def test_moments_and_scenarios_may_differ_among_lists_that_are_weighed_together(
     together = mixture.weigh_all([Asked(query, ALL, NONE, NONE) for query in queries])
     for query, own in zip(queries, together, strict=True):
         np.testing.assert_array_equal(own.p, mixture.weigh(query, ALL, NONE, NONE).p)
+
+
+def test_what_is_weighed_follows_from_its_layers(known: tuple[Mixture, Step]) -> None:
+    mixture, step = known
+    for query in _queries(step):
+        w = mixture.weigh(query, ALL[3:20], ALL[20:25], ALL[25:30])
+        m, j = w.shown, w.pooled.shape[1]
+        np.testing.assert_array_equal(w.buckets, contexts.of_query(query))
+        np.testing.assert_allclose(w.choice, mixture.stacker.probabilities(w.x, contexts.for_stack(w.buckets)), 1e-6)
+        for pool, bucket, pooled in zip(mixture.pools, w.buckets, w.pooled.T, strict=True):
+            weights = pool[bucket] * w.awake
+            np.testing.assert_allclose(pooled, w.p @ weights / weights.sum(), rtol=1e-5)
+        among = w.pooled.mean(axis=1, dtype=np.float64)
+        assert w.inside == pytest.approx(among[:m].sum())
+        share = mixture.stacker.inside_share(w.inside)
+        own = np.concatenate((share * w.choice, (1.0 - share) * np.minimum(among[m:] / (1.0 - w.inside), 1.0)))
+        np.testing.assert_allclose(w.stacked, (1.0 - POOLED_SHARE) * own + POOLED_SHARE * among, rtol=1e-9)
+        up = np.concatenate((np.ones(j + 1, np.bool_), w.awake))
+        of_all = np.column_stack((w.pooled, w.stacked, w.p))
+        np.testing.assert_allclose(w.final, of_all[:, up] @ mixture.top[up] / mixture.top[up].sum(), rtol=1e-5)
