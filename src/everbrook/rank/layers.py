@@ -12,7 +12,7 @@ from everbrook.models.portion import BEGIN, NOW_MS, SCENARIO, SESSION_N
 from everbrook.models.prefetch import prefetch
 from everbrook.rank.contexts import bucket_all, stack_of
 from everbrook.rank.pools import FLOOR, blend, complete, leave_out, mean_of, share_inside, stacked_of
-from everbrook.rank.stacker import AGE_EDGES_MS, FACTS, facts, lay_out, softmax_scores
+from everbrook.rank.stacker import AGE_EDGES_MS, FACTS, choose, facts, lay_out, look, softmax_scores
 
 POOLED_SHARE = 0.02
 """Of the pools in the stacker's probability, so that no single event can cost it more than ln(1 / share) against them:
@@ -58,18 +58,18 @@ def weigh_lists(  # type: ignore[no-untyped-def]
     p, pooled, of_facts = layers[:columns], layers[columns:], columns + len(pools)
     choice, stacked, final = exact[CHOICE], exact[STACKED], exact[FINAL]
     base, whole = np.empty(len(rows), np.float32), np.empty(len(rows))
-    own = x if wanted else np.empty((len(x), sizes[:, SHOWN].max()), np.float32)
+    back, age = np.empty(len(rows), np.int32), np.empty(len(rows), np.int32)
     start = 0
     for b in range(len(sizes)):
         shown, left = sizes[b, SHOWN], sizes[b, LEFT]
         last, kept = start + shown, start + shown + sizes[b, MORE]
-        stop, at = kept + left, start if wanted else 0
+        stop, session_n = kept + left, numbers[b, SESSION_N]
         for i in range(start, last):
             prefetch(first_seen_ms, rows[i])
         for e in range(columns):
             awake[b, e] = not np.isnan(rest[b, e])
         history = items[numbers[b, BEGIN] : numbers[b + 1, BEGIN]]
-        bucket_all(numbers[b, SCENARIO], len(history), numbers[b, SESSION_N], buckets[b])
+        bucket_all(numbers[b, SCENARIO], len(history), session_n, buckets[b])
         complete(mass, rest[b], popular, base_weights, uniform, start, p, whole[start:stop])
         for i in range(start, stop):
             base[i] = whole[i]
@@ -80,14 +80,20 @@ def weigh_lists(  # type: ignore[no-untyped-def]
             leave_out(base[start:stop], left)
         pooled[:, start:kept] = np.float32(0.0)
         share = blend(p, awake[b], pools, buckets[b], top, start, pooled, final[start:kept])
-        lay_out(p, awake[b], base[start:last], pooled, start, own, at)
-        facts(
-            rows[start:last], history, numbers[b, SESSION_N], first_seen_ms, numbers[b, NOW_MS], AGE_EDGES_MS, at,
-            own[of_facts : of_facts + FACTS],
-        )  # fmt: skip
-        for i in range(at, at + shown):
-            own[-1, i] = own[columns, i] * own[of_facts, i]
-        softmax_scores(own, theta[0], theta[1 + stack_of(buckets[b])], at, choice[start:last])
+        shared, deviation = theta[0], theta[1 + stack_of(buckets[b])]
+        now_ms, far, old = numbers[b, NOW_MS], back[start:last], age[start:last]
+        look(rows[start:last], history, first_seen_ms, now_ms, AGE_EDGES_MS, far, old)
+        if wanted:
+            lay_out(p, awake[b], base[start:last], pooled, start, x, start)
+            facts(far, old, session_n, start, x[of_facts : of_facts + FACTS])
+            for i in range(start, last):
+                x[-1, i] = x[columns, i] * x[of_facts, i]
+            softmax_scores(x, shared, deviation, start, choice[start:last])
+        else:
+            choose(
+                p, awake[b], base[start:last], pooled, start, far, old, session_n, shared + deviation,
+                choice[start:last],
+            )  # fmt: skip
         among = mean_of(pooled, start, kept)
         within[b] = among[:shown].sum()
         stacked_of(

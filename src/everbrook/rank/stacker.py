@@ -24,38 +24,52 @@ INSIDE_RATE = 0.1
 
 
 @njit(cache=True)
-def facts(rows, items, session_n, first_seen_ms, now_ms, edges, first, out):  # type: ignore[no-untyped-def]
-    """Facts about each candidate that no expert's probability tells.
+def look(rows, items, first_seen_ms, now_ms, edges, back, age):  # type: ignore[no-untyped-def]
+    """How far back in the history each candidate is, and how old.
 
     Args:
         rows: (M,) candidates.
         items: (L,) the history, oldest first.
-        session_n: how many of the last belong to the session.
         first_seen_ms: (N,) when each item was first seen; 0 where never.
         now_ms: the moment.
         edges: (A,) ages that part the buckets.
-        first: where the candidates begin in `out`.
-        out: (4 + A + 1, S), out: in session, last item, in older history, recency, one-hot age.
+        back: (M,), out: events that came after it; less than 0 where it is not in the history.
+        age: (M,), out: its bucket.
     """
     length, table = len(items), table_for(8 * len(items))  # mostly empty: most candidates are told at the first look
     for j in range(length):
         table[slot_in(table, items, items[j])] = j  # of those that came more than once the last
-    out[:, first : first + len(rows)] = 0.0
     for i in range(len(rows)):
         at = table[slot_in(table, items, rows[i])]
-        if at >= 0:
-            back = length - 1 - at
-            out[0 if back < session_n else 2, first + i] = 1.0
-            if back == 0:
-                out[1, first + i] = 1.0
-            out[3, first + i] = 1.0 / (1.0 + back)
+        back[i] = length - 1 - at if at >= 0 else -1
     for i in range(len(rows)):
         first_ms = first_seen_ms[rows[i]]
-        age = now_ms - first_ms if first_ms > 0 else 0
+        since = now_ms - first_ms if first_ms > 0 else 0
         bucket = 0
         for edge in edges:
-            bucket += age > edge
-        out[4 + bucket, first + i] = 1.0
+            bucket += since > edge
+        age[i] = bucket
+
+
+@njit(cache=True)
+def facts(back, age, session_n, first, out):  # type: ignore[no-untyped-def]
+    """Facts about each candidate that no expert's probability tells.
+
+    Args:
+        back: (M,) see `look`.
+        age: (M,) see `look`.
+        session_n: how many of the last events belong to the session.
+        first: where the candidates begin in `out`.
+        out: (4 + A + 1, S), out: in session, last item, in older history, recency, one-hot age.
+    """
+    out[:, first : first + len(back)] = 0.0
+    for i in range(len(back)):
+        if back[i] >= 0:
+            out[0 if back[i] < session_n else 2, first + i] = 1.0
+            if back[i] == 0:
+                out[1, first + i] = 1.0
+            out[3, first + i] = 1.0 / (1.0 + back[i])
+        out[4 + age[i], first + i] = 1.0
 
 
 @njit(cache=True)
@@ -108,6 +122,50 @@ def softmax_scores(x, theta, delta, first, out):  # type: ignore[no-untyped-def]
     out[:] = 0.0
     for f in range(len(x)):
         _add(x[f, first:last], theta[f] + delta[f], out)
+    softmax(out)
+
+
+@njit(cache=True)
+def choose(p, awake, base, pooled, first, back, age, session_n, weights, out):  # type: ignore[no-untyped-def]
+    """What `softmax_scores` says of what `lay_out` and `facts` say, which is not kept here.
+
+    Args:
+        p: see `lay_out`.
+        awake: see `lay_out`.
+        base: see `lay_out`.
+        pooled: see `lay_out`.
+        first: see `lay_out`.
+        back: see `facts`.
+        age: see `facts`.
+        session_n: see `facts`.
+        weights: (F,) of the features.
+        out: (M,), out.
+    """
+    last, columns = first + len(out), len(p)
+    room = np.empty((3, len(out)), np.float32)
+    log_base, x, first_pool = room[0], room[1], room[2]
+    log_all(base, log_base)
+    out[:] = 0.0
+    for e in range(columns):
+        if awake[e]:
+            _ratios(p[e, first:last], log_base, x)
+            _add(x, weights[e], out)
+    log_all(pooled[0, first:last], first_pool)
+    _add(first_pool, weights[columns], out)
+    for j in range(1, len(pooled)):
+        log_all(pooled[j, first:last], x)
+        _add(x, weights[columns + j], out)
+    own = weights[columns + len(pooled) :]
+    for i in range(len(out)):  # in the order of the features, for the sums to be the very same
+        in_session = 0 <= back[i] < session_n
+        if back[i] >= 0:
+            score = out[i] + own[0] if in_session else out[i]
+            score += own[1] if back[i] == 0 else 0.0
+            score += 0.0 if in_session else own[2]
+            out[i] = score + np.float32(1.0 / (1.0 + back[i])) * own[3]
+        out[i] += own[4 + age[i]]
+        if in_session:
+            out[i] += first_pool[i] * own[-1]
     softmax(out)
 
 

@@ -108,7 +108,9 @@ def test_facts_tell_where_a_candidate_stands_in_the_history() -> None:
         first = now_ms - rng.integers(0, 10**9, 6)
         rows, before = np.arange(6, dtype=np.int32), 2
         out = np.full((FACTS, before + 6), 7.0, np.float32)
-        module.facts(rows, history, session_n, first, now_ms, AGE_EDGES_MS, before, out)
+        back, age = np.empty(6, np.int32), np.empty(6, np.int32)
+        module.look(rows, history, first, now_ms, AGE_EDGES_MS, back, age)
+        module.facts(back, age, session_n, before, out)
         for row in range(6):
             expected = _slow_facts(row, history.tolist(), session_n, now_ms - first[row])
             np.testing.assert_allclose(out[:, before + row], expected)
