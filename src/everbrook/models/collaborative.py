@@ -9,12 +9,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from everbrook.models.answers import Answers, Together, histories
+from everbrook.models.answers import Answers
 from everbrook.models.collaborative_items import ItemSimilarities
 from everbrook.models.collaborative_query import ask_all
 from everbrook.models.neighbours_store import NeighbourStore, Shape
+from everbrook.models.portion import Portion
 from everbrook.settings.collaborative import CollaborativeSettings
-from everbrook.types import F32, I32, NO_ROW, Arrays, Query, Step
+from everbrook.types import F32, I32, I64, NO_ROW, Arrays, Query, Step
 
 ITEMS, USERS = 0, 1
 
@@ -53,7 +54,7 @@ class Collaborative:
 
     def forget_actor(self, actor: int) -> int:
         """Drop what is kept for an actor; how many rows that were."""
-        self._answers.clear()
+        self._answers.forget()
         return self._users.forget_actor(actor)
 
     def grow(self, items: int, actors: int) -> None:
@@ -76,11 +77,15 @@ class Collaborative:
 
     def propose(self, query: Query, limit: int) -> I32:
         """Items by the greater of both probabilities; equal ones in row order."""
-        return self._answers.best(query, limit)
+        return self._answers.foresee([query], limit)
+
+    def propose_into(self, queries: Portion, limit: int, found: I32, kept: I64) -> None:
+        """The same for several queries: the (B, limit) rows of each, and (B,) how many, out."""
+        self._answers.propose_into(queries, found, kept)
 
     def score(self, query: Query, rows: I32, mass: F32, rest: F32) -> None:
         """Both probabilities of the given items."""
-        self._answers.score([query], rows, (0, len(rows)), mass, rest[None])
+        self.score_all([query], np.ascontiguousarray(rows, np.int32), (0, len(rows)), mass, rest[None])
 
     def score_all(self, queries: Sequence[Query], rows: I32, starts: Sequence[int], mass: F32, rest: F32) -> None:
         """The same for several queries; see `Popularity.score_all`."""
@@ -109,9 +114,8 @@ class Collaborative:
     def _recent(self, query: Query) -> I32:
         return self._users.recent(query, len(query.items))
 
-    def _ask(self, queries: Sequence[Query], limit: int) -> Together:
-        items, starts = histories([query.items for query in queries])
-        actors = np.array([query.actor for query in queries], np.int64)
-        asked = (*self._users.asked(self._answers), *self._items.asked(), items, starts, actors, limit)
-        told = ask_all(*asked)
-        return Together(*told[:-1], told[-1].tolist())
+    def _ask(self, queries: Portion, start: int, found: I32, kept: I64) -> int:
+        answers = self._answers
+        if answers.ready is None:
+            answers.ready = (*self._users.asked(answers), *self._items.asked())
+        return ask_all(*answers.ready, queries.items, queries.numbers, queries.actors, start, found, kept)  # type: ignore

@@ -14,7 +14,7 @@ from everbrook.models.collaborative_query import RETURNS, UNIT
 from everbrook.models.neighbours_query import latest
 from everbrook.settings.collaborative import CollaborativeSettings
 from everbrook.state.mapped import AHEAD, grown, owned, with_room
-from everbrook.types import F32, F64, I32, NO_ROW, Arrays, Query, Step
+from everbrook.types import F64, I32, NO_ROW, Arrays, Query, Step
 
 ARRAYS = ("clock", "at", "offsets", "rooms", "fills", "keys", "weights", "counts", "returns")
 POOL = ("keys", "weights")
@@ -35,9 +35,8 @@ class ItemSimilarities:
             "keys": np.zeros(0, np.int32), "weights": np.zeros(0, np.float32), "counts": np.zeros(0, np.float64),
             "returns": np.zeros(2, np.float64),
         }  # fmt: skip
-        # For queries: settings and what is known when they ask, and working memory.
+        # For queries: settings, and what is known when they ask.
         self._floats: F64 = np.array([settings.query_decay, settings.shrinkage, settings.item_sharpness, 1.0, 0.0])
-        self._votes: F32 = np.empty(self.most_found + 1, np.float32)
 
     def grow(self, items: int) -> None:
         """Make room for item rows below `items`."""
@@ -70,11 +69,11 @@ class ItemSimilarities:
         return self._limit * self.settings.query_items
 
     def asked(self) -> tuple[Any, ...]:
-        """What kernels that ask need of it: everything that is kept, and working memory; see `collaborative_query`."""
+        """What kernels that ask need of it: everything that is kept; see `collaborative_query`."""
         s, a = self.settings, self._arrays
         self._floats[UNIT], self._floats[RETURNS] = self._unit(), a["returns"][kernels.SHARE]
         return (
-            self._floats, a["offsets"], a["rooms"], a["keys"], a["weights"], a["counts"], self._votes, s.query_items,
+            self._floats, a["offsets"], a["rooms"], a["keys"], a["weights"], a["counts"], s.query_items,
         )  # fmt: skip
 
     def because(self, query: Query, rows: I32) -> I32:

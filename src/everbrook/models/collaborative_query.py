@@ -14,23 +14,33 @@ from numba import njit
 from everbrook.models.collaborative_kernels import EMPTY
 from everbrook.models.leaders import key_of, leaders
 from everbrook.models.neighbours_query import (
+    AMONG,
     FAINT,
+    FIRST,
+    HEARD,
     KAPPA,
     LEAST_REST,
     MATCH_DECAY,
+    MORE_VOTES,
+    NAMES,
+    NEAR,
+    OWN,
+    PARTS,
     RARITY_POWER,
     SHARPNESS,
     SIZE_POWER,
+    TOUCHED,
+    VOTES,
     add_up,
     find,
     hear,
     latest,
-    longer,
     mark_own,
     next_base,
     number,
     unfaint,
 )
+from everbrook.models.portion import BEGIN
 from everbrook.models.powers import raise_all
 from everbrook.models.prefetch import prefetch
 from everbrook.types import F32, F64, I32, I64
@@ -172,52 +182,49 @@ def side_by_side(
         among: (U,) rising numbers of what the neighbours have.
         users_mass: (U,) probabilities by users.
         U: how many.
-        found: (A + U, 1) out: items.
+        found: (A + U,) out: items.
         mass: (A + U, 2) out: both probabilities.
         keys: (A + U,) out: of the greater one, see `leaders`.
     """
     for c in range(A):
-        found[c, 0], mass[c, 0], mass[c, 1] = names[c], related_mass[c], 0.0
+        found[c], mass[c, 0], mass[c, 1] = names[c], related_mass[c], 0.0
     j, C = 0, A
     while j < U and among[j] < A:
         mass[among[j], 1] = users_mass[j]
         j += 1
     for rest in range(j, U):
-        found[C, 0], mass[C, 0], mass[C, 1] = names[among[rest]], 0.0, users_mass[rest]
+        found[C], mass[C, 0], mass[C, 1] = names[among[rest]], 0.0, users_mass[rest]
         C += 1
     for c in range(C):
-        keys[c] = key_of(max(mass[c, 0], mass[c, 1]), found[c, 0])
+        keys[c] = key_of(max(mass[c, 0], mass[c, 1]), found[c])
     return C
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def ask_all(
     at: I64, pool: I64, blocks: I64, sizes: I32, counts: I64, members: I32, width: int, lengths: I32, current: I64,
-    shrunk: F32, around: F32, sample: int, k: int, floats: F64, rarities: F64,
-    seen: I32, touched: I32, near: F32, first: I32, place: I32, epoch: I64, names: I32, votes: F32, heard: I32,
-    parts: F32, among: I32, own: I32, keys: I64, query_items: int,
-    item_floats: F64, offsets: I64, rooms: I32, row_keys: I32, row_weights: F32, item_counts: F64, item_votes: F32,
-    item_query_items: int,
-    items: I32, starts: I64, actors: I64, limit: int,
-) -> tuple[I32, F32, I64, F32, I32, I64]:  # fmt: skip
-    """What is related to what the askers had: by items and by users.
+    shrunk: F32, around: F32, sample: int, k: int, floats: F64, rarities: F64, seen: I32, ints: I32, reals: F32,
+    keys: I64, place: I32, epoch: I64, said: I32, mass: F32, ends: I64, rest: F32, query_items: int,
+    item_floats: F64, offsets: I64, rooms: I32, row_keys: I32, row_weights: F32, item_counts: F64,
+    item_query_items: int, items: I32, histories: I64, actors: I64, start: int, best: I32, kept: I64,
+) -> int:  # fmt: skip
+    """What is related to what the askers had: by items and by users; returns how many are answered now.
 
     Args:
-        at: and what follows: of the users' store and its working memory, see `neighbours_query.ask_all`.
-        item_floats: and what follows: of the related items, and working memory, see `related`.
-        items: and the next three: see `neighbours_query.ask_all`.
-
-    Returns:
-        The same as there; the columns are by items and by users, and the best are so by the greater of both.
+        at: and what follows: of the users' store and its working memory, see `neighbours_query.ask_all`. The columns
+            are by items and by users, and the best are so by the greater of both.
+        item_floats: and what follows: of the related items, see `related`.
+        items: and what follows: see `neighbours_query.ask_all`.
     """
-    B, known = len(actors), min(len(counts), len(item_counts))
-    found, mass = np.empty((2048 * B, 1), np.int32), np.empty((2048 * B, 2), np.float32)
-    ends, rest = np.zeros(B + 1, np.int64), np.full((B, 2), np.nan, np.float32)
-    best, kept = np.empty((B, limit), np.int32), np.zeros(B, np.int64)
-    numbers, stops = 0, np.empty(item_query_items, np.int64)
+    touched, first, names, heard, among, own = (
+        ints[TOUCHED], ints[FIRST], ints[NAMES], ints[HEARD], ints[AMONG], ints[OWN],
+    )  # fmt: skip
+    near, votes, parts, item_votes = reals[NEAR], reals[VOTES], reals[PARTS], reals[MORE_VOTES]
+    numbers, stops, known = 0, np.empty(item_query_items, np.int64), min(len(counts), len(item_counts))
     returns, fixed, kappa = item_floats[RETURNS], floats[LEAST_REST], floats[KAPPA]
-    for b in range(B):
-        mine, end = items[starts[b] : starts[b + 1]], ends[b]
+    ends[0] = 0
+    for b in range(start, len(actors)):
+        mine, end, rest[b] = items[histories[b, BEGIN] : histories[b + 1, BEGIN]], ends[b], np.nan
         recent, base = latest(mine, known, max(query_items, item_query_items)), next_base(epoch, place, numbers)
         newest = recent[:item_query_items]
         V = related(newest, offsets, rooms, row_keys, row_weights, place, heard, parts, stops)
@@ -239,6 +246,9 @@ def ask_all(
         numbers = number(heard[:V], place, base, A, names)
         add_up(heard[:V], parts, votes[:numbers])
         U = unfaint(at, counts, floats[RARITY_POWER], rarities, names, votes, numbers, among, parts)
+        if end + A + U > len(said):
+            next_base(epoch, place, numbers)
+            return b
         raise_all(parts[:U], floats[SHARPNESS])
         mark_own(mine, place, base, numbers, own)
         for j in range(U):
@@ -249,9 +259,8 @@ def ask_all(
         if U:
             rest[b, 1] = fixed + (1.0 - fixed) * kappa / (kappa + weight + 1e-30)
             blend(parts[:U], heard, returns, rest[b, 1], parts)
-        found, mass = longer(found, end, A + U), longer(mass, end, A + U)
-        C = side_by_side(names, item_votes, A, among, parts, U, found[end:], mass[end:], keys)
+        C = side_by_side(names, item_votes, A, among, parts, U, said[end:], mass[end:], keys)
         ends[b + 1] = end + C
-        kept[b] = leaders(keys[:C], limit, best[b])
+        kept[b] = leaders(keys[:C], best.shape[1], best[b])
     next_base(epoch, place, numbers)
-    return found[: ends[B], 0].copy(), mass[: ends[B]], ends, rest, best, kept
+    return len(actors)

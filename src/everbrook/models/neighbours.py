@@ -9,10 +9,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from everbrook.models.answers import Answers, Together
+from everbrook.models.answers import Answers
+from everbrook.models.neighbours_query import ask_all
 from everbrook.models.neighbours_store import NeighbourStore, Shape
+from everbrook.models.portion import Portion
 from everbrook.settings.neighbours import NeighboursSettings
-from everbrook.types import F32, I32, Arrays, Query, Step
+from everbrook.types import F32, I32, I64, Arrays, Query, Step
 
 
 class SessionNeighbours:
@@ -47,7 +49,7 @@ class SessionNeighbours:
 
     def forget_actor(self, actor: int) -> int:
         """Drop what is kept for an actor; how many rows that were."""
-        self._answers.clear()
+        self._answers.forget()
         return self._store.forget_actor(actor)
 
     def grow(self, items: int, actors: int) -> None:
@@ -68,11 +70,15 @@ class SessionNeighbours:
 
     def propose(self, query: Query, limit: int) -> I32:
         """The neighbours' items by their votes, the session's own last; equal votes in row order."""
-        return self._answers.best(query, limit)
+        return self._answers.foresee([query], limit)
+
+    def propose_into(self, queries: Portion, limit: int, found: I32, kept: I64) -> None:
+        """The same for several queries: the (B, limit) rows of each, and (B,) how many, out."""
+        self._answers.propose_into(queries, found, kept)
 
     def score(self, query: Query, rows: I32, mass: F32, rest: F32) -> None:
         """The neighbours' votes for given items."""
-        self._answers.score([query], rows, (0, len(rows)), mass, rest[None])
+        self.score_all([query], np.ascontiguousarray(rows, np.int32), (0, len(rows)), mass, rest[None])
 
     def score_all(self, queries: Sequence[Query], rows: I32, starts: Sequence[int], mass: F32, rest: F32) -> None:
         """The same for several queries; see `Popularity.score_all`."""
@@ -91,6 +97,8 @@ class SessionNeighbours:
         self._store.load(arrays)
         self._answers.grow(self._store.items)
 
-    def _ask(self, queries: Sequence[Query], limit: int) -> Together:
-        own = [query.items[len(query.items) - query.session_n :] for query in queries]
-        return self._store.ask(self._answers, own, [query.actor for query in queries], limit)
+    def _ask(self, queries: Portion, start: int, found: I32, kept: I64) -> int:
+        answers = self._answers
+        if answers.ready is None:
+            answers.ready = self._store.asked(answers)
+        return ask_all(*answers.ready, queries.items, queries.numbers, queries.actors, start, found, kept)  # type: ignore

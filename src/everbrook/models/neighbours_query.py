@@ -10,13 +10,12 @@ the query at hand: what is less than the query's `base` is of an earlier one, so
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import njit
 
 from everbrook.models.leaders import key_of, leaders
 from everbrook.models.neighbours_kernels import NEXT_GROUP, NONE, kth_smallest
+from everbrook.models.portion import BEGIN, SESSION_N
 from everbrook.models.powers import raise_all
 from everbrook.models.prefetch import prefetch
 from everbrook.types import F32, F64, I32, I64
@@ -26,6 +25,9 @@ MATCH_DECAY, DISTANCE_DECAY, BEFORE_FACTOR, RARITY_POWER, SIZE_POWER, SHARPNESS,
 
 FAINT = 0.005  # votes below this part of the best are dropped
 FADED = 0.001  # of a neighbour's items those count that are so near to the shared one that this much is left
+# Rows of working memory, whole numbers and others; in the slots of neighbours that are found, then what is numbered.
+TOUCHED, FIRST, NAMES, HEARD, AMONG, OWN, INTS = range(7)
+NEAR, VOTES, PARTS, MORE_VOTES, REALS = range(5)
 COUNTS = 1024  # groups of an item up to which rarity is kept: most items have few
 LENGTHS = 1024  # of groups up to which what similarity is divided by is kept
 COLUMNS = 2  # without and with the asker's own items
@@ -354,45 +356,37 @@ def mark_own(mine: I32, place: I32, base: int, named: int, own: I32) -> None:
             own[place[item] - base] = 1
 
 
-@njit(cache=True)
-def longer(array: Any, used: int, wanted: int) -> Any:
-    """The array, or one of twice the length with its used rows, where so many more do not fit."""
-    if used + wanted <= len(array):
-        return array
-    wider = np.empty((2 * (used + wanted), array.shape[1]), array.dtype)
-    wider[:used] = array[:used]
-    return wider
-
-
 @njit(cache=True, nogil=True, error_model="numpy")
 def ask_all(
     at: I64, pool: I64, blocks: I64, sizes: I32, counts: I64, members: I32, width: int, lengths: I32, current: I64,
-    shrunk: F32, around: F32, sample: int, k: int, floats: F64, rarities: F64,
-    seen: I32, touched: I32, near: F32, first: I32, place: I32, epoch: I64, names: I32, votes: F32, heard: I32,
-    parts: F32, among: I32, own: I32, keys: I64, query_items: int, items: I32, starts: I64, actors: I64, limit: int,
-) -> tuple[I32, F32, I64, F32, I32, I64]:  # fmt: skip
-    """What the neighbours say to those who had `items`.
+    shrunk: F32, around: F32, sample: int, k: int, floats: F64, rarities: F64, seen: I32, ints: I32, reals: F32,
+    keys: I64, place: I32, epoch: I64, said: I32, mass: F32, ends: I64, rest: F32, query_items: int,
+    items: I32, histories: I64, actors: I64, start: int, best: I32, kept: I64,
+) -> int:  # fmt: skip
+    """What the neighbours say to those who had `items`, from one asker on; returns how many are answered now.
 
     Args:
         at: and what follows: of the store and its working memory.
+        said: (C,) out: items of all answers.
+        mass: (C, 2) out: their probabilities without and with what the askers had.
+        ends: (B + 1 or more,) out: where each answer starts.
+        rest: (B or more, 2) out: what is left to the base.
         query_items: latest distinct items that are looked up.
-        items: what the askers had, those of each from its start on, oldest first.
-        starts: (B + 1,)
+        items: what the askers had, oldest first.
+        histories: where those of each start, and how many of the last count, see `Portion.numbers`.
         actors: (B,) actor rows.
-        limit: T, how many of the best are wanted.
-
-    Returns:
-        (C,) items of all answers, (C, 2) their probabilities without and with what the askers had, (B + 1,) where each
-        answer starts, (B, 2) what is left to the base, (B, T) the best by the first probability, and (B,) how many.
+        start: how many are answered already; what does not fit into `said` is left to do.
+        best: (B, T) out: the best by the first probability.
+        kept: (B,) out: how many those are.
     """
-    B = len(actors)
-    found, mass = np.empty((512 * B, 1), np.int32), np.empty((512 * B, COLUMNS), np.float32)
-    ends, rest = np.zeros(B + 1, np.int64), np.full((B, COLUMNS), np.nan, np.float32)
-    best, kept = np.empty((B, limit), np.int32), np.zeros(B, np.int64)
-    numbers = 0
-    for b in range(B):
-        mine = items[starts[b] : starts[b + 1]]
-        recent, base, end = latest(mine, len(counts), query_items), next_base(epoch, place, numbers), ends[b]
+    touched, first, names, heard = ints[TOUCHED], ints[FIRST], ints[NAMES], ints[HEARD]
+    among, own, near, votes, parts = ints[AMONG], ints[OWN], reals[NEAR], reals[VOTES], reals[PARTS]
+    numbers, B, limit, totals = 0, len(actors), best.shape[1], np.empty(COLUMNS)
+    ends[0] = 0
+    for b in range(start, B):
+        stop, end, rest[b] = histories[b + 1, BEGIN], ends[b], np.nan
+        mine = items[stop - histories[b, SESSION_N] : stop]
+        recent, base = latest(mine, len(counts), query_items), next_base(epoch, place, numbers)
         G = find(
             at, pool, blocks, sizes, counts, lengths, current, shrunk, sample, k, floats[SIZE_POWER], recent, actors[b],
             seen, touched, near, first,
@@ -403,10 +397,12 @@ def ask_all(
         numbers = number(heard[:V], place, base, 0, names)
         add_up(heard[:V], parts, votes[:numbers])
         C = unfaint(at, counts, floats[RARITY_POWER], rarities, names, votes, numbers, among, parts)
+        if end + C > len(said):
+            next_base(epoch, place, numbers)
+            return b
         raise_all(parts[:C], floats[SHARPNESS])
         mark_own(mine, place, base, numbers, own)
-        found, mass, ends[b + 1] = longer(found, end, C), longer(mass, end, C), end + C
-        totals = np.zeros(COLUMNS)
+        totals[:] = 0.0
         for c in range(C):
             totals[0] += 0.0 if own[among[c]] else parts[c]
             totals[1] += parts[c]
@@ -416,13 +412,14 @@ def ask_all(
             rest[b, column] = left if totals[column] > 0 else np.nan
         for c in range(C):
             item, new = names[among[c]], own[among[c]] == 0
-            found[end + c, 0] = item
+            said[end + c] = item
             mass[end + c, 0] = parts[c] * scale[0] if new else 0.0
             mass[end + c, 1] = parts[c] * scale[1]
             keys[c] = key_of(mass[end + c, 0] if new else mass[end + c, 1], item) + (int(new) << 62)
+        ends[b + 1] = end + C
         kept[b] = leaders(keys[:C], limit, best[b])
     next_base(epoch, place, numbers)
-    return found[: ends[B], 0].copy(), mass[: ends[B]], ends, rest, best, kept
+    return B
 
 
 @njit(cache=True)
@@ -441,10 +438,11 @@ def look_up(items: I32, found: F32, rows: I32, place: I32, mass: F32) -> None:
 @njit(cache=True)
 def brought(
     at: I64, pool: I64, blocks: I64, sizes: I32, counts: I64, members: I32, width: int, lengths: I32, current: I64,
-    shrunk: F32, sample: int, k: int, floats: F64, seen: I32, touched: I32, near: F32, first: I32,
-    place: I32, epoch: I64, recent: I32, actor: int, rows: I32, out: I32,
+    shrunk: F32, sample: int, k: int, floats: F64, seen: I32, ints: I32, reals: F32, place: I32, epoch: I64,
+    recent: I32, actor: int, rows: I32, out: I32,
 ) -> None:  # fmt: skip
     """For each row, the recent item whose groups among the nearest hold it most, by the place of the item."""
+    touched, near, first = ints[TOUCHED], reals[NEAR], ints[FIRST]
     G = find(
         at, pool, blocks, sizes, counts, lengths, current, shrunk, sample, k, floats[SIZE_POWER], recent, actor, seen,
         touched, near, first,

@@ -2,13 +2,12 @@
 
 Not a model: `SessionNeighbours` and `UserNeighbours` are two ways to use it. Memory is bounded by the number of
 remembered groups, and per item by the longest ring; nothing depends on how many events there have been. Working
-memory of queries comes to 4 bytes a group and 4 a known item, and 32 for each vote that a query can hear (0.7 MB for
+memory of queries comes to 4 bytes a group and 4 a known item, and 48 for each vote that a query can hear (1 MB for
 users unless set otherwise).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +15,9 @@ import numpy as np
 
 from everbrook.models import neighbours_kernels as kernels
 from everbrook.models import neighbours_query as asking
-from everbrook.models.answers import Answers, Together, histories
+from everbrook.models.answers import Answers
 from everbrook.state.mapped import AHEAD, grown, owned, with_room
-from everbrook.types import F32, F64, I32, NO_ROW, Arrays, Query, Step
+from everbrook.types import F32, F64, I32, I64, NO_ROW, Arrays, Query, Step
 
 ARRAYS = ("at", "pool", "blocks", "sizes", "counts", "members", "lengths", "current")
 FIRST_POOL = 1 << 14
@@ -71,12 +70,10 @@ class NeighbourStore:
         pulls = shape.sample * shape.query_items * (shape.query_items + 1) // 2 * asking.PLACES
         # Zeros before and after each query, of a kind that holds the most that a group can be pulled.
         self._seen: Any = np.zeros(shape.groups, np.int32 if pulls < 1 << 31 else np.int64)
-        found = shape.sample * shape.query_items + 1
-        self._found = (np.empty(found, np.int32), np.empty(found, np.float32), np.empty(found, np.int32))
-        self._named = (
-            *(np.empty(most, kind) for kind in (np.int32, np.float32, np.int32, np.float32)),
-            *(np.empty(most, kind) for kind in (np.int32, np.int32, np.int64)),
-        )  # fmt: skip
+        most = max(most, shape.sample * shape.query_items + 1)
+        self._ints: I32 = np.empty((asking.INTS, most), np.int32)
+        self._reals: F32 = np.empty((asking.REALS, most), np.float32)
+        self._keys: I64 = np.empty(most, np.int64)
 
     def grow(self, items: int, actors: int) -> None:
         """Make room for item and actor rows below these."""
@@ -122,22 +119,9 @@ class NeighbourStore:
         return (
             a["at"], a["pool"], a["blocks"], a["sizes"], a["counts"], a["members"].reshape(-1), shape.group_items,
             a["lengths"], a["current"], self._shrunk, self._around, shape.sample, shape.nearest, shape.floats,
-            self._rarities, self._seen, *self._found, answers.place, answers.epoch, *self._named, shape.query_items,
+            self._rarities, self._seen, self._ints, self._reals, self._keys, answers.place, answers.epoch,
+            *answers.memory(), shape.query_items,
         )  # fmt: skip
-
-    def ask(self, answers: Answers, parts: Sequence[I32], actors: Sequence[int], limit: int) -> Together:
-        """The neighbours' votes, as two columns of probabilities: without and with the asker's own items.
-
-        Args:
-            answers: whose working memory is used.
-            parts: (B,) what each asker had, oldest first.
-            actors: (B,) actor rows.
-            limit: how many rows worth scoring.
-        """
-        items, starts = histories(parts)
-        asked = (*self.asked(answers), items, starts, np.array(actors, np.int64), limit)
-        told = asking.ask_all(*asked)
-        return Together(*told[:-1], told[-1].tolist())
 
     def because(self, answers: Answers, recent: I32, actor: int, rows: I32) -> I32:
         """(M,) the recent item that brought each row most; NO_ROW where none did."""
@@ -147,8 +131,8 @@ class NeighbourStore:
             asking.brought(
                 a["at"], a["pool"], a["blocks"], a["sizes"], a["counts"], a["members"].reshape(-1), shape.group_items,
                 a["lengths"], a["current"], self._shrunk, shape.sample, shape.nearest, shape.floats,
-                self._seen, *self._found, answers.place, answers.epoch,
-                recent, actor, np.ascontiguousarray(rows, np.int32), out,
+                self._seen, self._ints, self._reals, answers.place, answers.epoch, recent, actor,
+                np.ascontiguousarray(rows, np.int32), out,
             )  # fmt: skip
         return out
 

@@ -35,6 +35,11 @@ class Portion(list[Query]):
         return np.concatenate([query.kinds for query in self], dtype=np.int16)
 
     @cached_property
+    def actors(self) -> I64:
+        """(B,) actor rows."""
+        return np.array([query.actor for query in self], np.int64)
+
+    @cached_property
     def numbers(self) -> I64:
         """(B + 1, 4) where each history begins, how many of its last are of the session, moment, scenario; an end."""
         found: list[int] = []

@@ -1,14 +1,18 @@
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
+from everbrook.models import answers
 from everbrook.models import neighbours_query as query
 from everbrook.models.collaborative import ITEMS as ITEM_BASED
 from everbrook.models.collaborative import USERS as USER_BASED
 from everbrook.models.collaborative import Collaborative
+from everbrook.models.neighbours import SessionNeighbours
 from everbrook.models.neighbours_store import around_of
+from everbrook.models.portion import Portion
 from everbrook.settings.collaborative import CollaborativeSettings
 from everbrook.testing.contracts import EXPERT_CHECKS, Capabilities
 from everbrook.testing.streams import START_MS, fold_step
@@ -230,6 +234,35 @@ def test_queries_that_are_foreseen_together_are_answered_as_if_each_came_alone()
         expert.grow(N, N)
 
 
+@pytest.mark.parametrize("room", [1, 100, 4096])
+def test_a_portion_is_answered_as_if_each_query_came_alone(room, monkeypatch):
+    monkeypatch.setattr(answers, "FIRST_ROOM", room)  # what does not fit is answered in several turns
+    monkeypatch.setattr(answers, "FIRST_QUERIES", 3)
+    rng = np.random.default_rng(5)
+    for made in (small, SessionNeighbours):
+        expert, alone = ready(made), ready(made)
+        queries = Portion(replace(asked(*rng.integers(0, N, n), actor=n), session_n=n) for n in (0, 1, 5, 5, 20, 40, 3))
+        found, kept = np.empty((len(queries), 12), np.int32), np.empty(len(queries), np.int64)
+        expert.propose_into(queries, 12, found, kept)
+        for some in (queries, queries[:3], [queries[4], queries[1]]):
+            mass, rest = together(expert, some, [np.arange(N, dtype=np.int32)] * len(some))
+            for b, query_b in enumerate(some):
+                wanted, left = scores(alone, query_b)
+                np.testing.assert_array_equal(mass[b], wanted)
+                np.testing.assert_array_equal(rest[b], left)
+        for b, query_b in enumerate(queries):
+            assert found[b, : kept[b]].tolist() == alone.propose(query_b, 12).tolist()
+
+
+def ready(made):
+    expert = made()
+    expert.grow(N, N)
+    actors, items = np.random.default_rng(1).integers(0, 40, (2, 800)).astype("i4")
+    step = fold_step(START_MS + 60_000 * np.arange(800), actors, items)
+    expert.observe(step, np.empty((800, 2), np.float32), np.empty((800, 2), np.float32))
+    return expert
+
+
 def test_numbers_begin_again_before_they_end():
     expert, alone = (learned(*np.random.default_rng(1).integers(0, 40, (2, 800))) for _ in range(2))
     expert._answers.epoch[0] = (1 << 31) - (1 << 24) - 20
@@ -242,4 +275,7 @@ def test_what_was_answered_is_forgotten_with_the_actor():
     expert = learned([0, 0, 1, 1], [1, 2, 3, 4])
     scores(expert, asked(1, actor=0))
     expert.forget_actor(0)
-    assert expert._answers._lately.newest() is None
+    items = expert._answers.memory()[0]
+    assert not expert._answers._places
+    assert not items.any()
+    assert expert._answers.ready is None
