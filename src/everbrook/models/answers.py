@@ -41,18 +41,8 @@ class Answers:
         self._turn: list[int] = []
         # What the family's loop is called with, until something is learned or grows; the family's to fill.
         self.ready: tuple[Any, ...] | None = None
-        # Working memory: which number an item has, and from where numbers are free.
-        self.place: I32 = np.zeros(0, np.int32)
-        self.epoch: I64 = np.ones(1, np.int64)
         self._items, self._mass = _room(FIRST_ROOM)
         self._ends, self._rest, self._every = _of_queries(FIRST_QUERIES)
-
-    def grow(self, items: int) -> None:
-        """Make room for item rows below `items`, and forget the answers."""
-        self.clear()
-        if items > len(self.place):
-            self.place = np.zeros(items, np.int32)
-            self.epoch[:] = 1
 
     def clear(self) -> None:
         """Something was learned: no answer holds any more."""

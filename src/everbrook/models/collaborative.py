@@ -61,7 +61,8 @@ class Collaborative:
         """Make room for rows below these."""
         self._items.grow(items)
         self._users.grow(items, actors)
-        self._answers.grow(max(self._users.items, self._items.items))
+        self._users.number(self._items.items)
+        self._answers.clear()
 
     def observe(self, step: Step, mass: F32, rest: F32) -> None:
         """Learn; both columns stay asleep."""
@@ -96,7 +97,7 @@ class Collaborative:
         out = self._items.because(query, rows)
         lacking = out == NO_ROW
         if lacking.any():
-            out[lacking] = self._users.because(self._answers, self._recent(query), query.actor, rows[lacking])
+            out[lacking] = self._users.because(self._recent(query), query.actor, rows[lacking])
         return out
 
     def state(self) -> Arrays:
@@ -109,7 +110,8 @@ class Collaborative:
         for part, target in (("items.", self._items), ("users.", self._users)):
             mine = {name.removeprefix(part): array for name, array in arrays.items() if name.startswith(part)}
             target.load(mine)
-        self._answers.grow(max(self._users.items, self._items.items))
+        self._users.number(self._items.items)
+        self._answers.clear()
 
     def _recent(self, query: Query) -> I32:
         return self._users.recent(query, len(query.items))

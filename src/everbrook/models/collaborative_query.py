@@ -1,12 +1,13 @@
 """The inner loops of asking for what is related: by items, by users, and both together. Plain arrays only.
 
-See `neighbours_query` for how items get numbers. Here the items that are related get the first ones, and those that
+See `neighbours_votes` for how items get numbers. Here the items that are related get the first ones, and those that
 only the neighbours have the next, so that both answers stand side by side.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -15,7 +16,6 @@ from everbrook.models.collaborative_kernels import EMPTY
 from everbrook.models.leaders import key_of, leaders
 from everbrook.models.neighbours_query import (
     AMONG,
-    FAINT,
     FIRST,
     HEARD,
     KAPPA,
@@ -29,17 +29,15 @@ from everbrook.models.neighbours_query import (
     RARITY_POWER,
     SHARPNESS,
     SIZE_POWER,
+    TAKEN,
     TOUCHED,
     VOTES,
-    add_up,
     find,
-    hear,
     latest,
     mark_own,
     next_base,
-    number,
-    unfaint,
 )
+from everbrook.models.neighbours_votes import FAINT, add_up, hear, listen, number, unfaint
 from everbrook.models.portion import BEGIN
 from everbrook.models.powers import raise_all
 from everbrook.models.prefetch import prefetch
@@ -69,7 +67,7 @@ def related(
     Args:
         recent: (L,) items, newest first.
         offsets: and the next three: the rows of related items, see `collaborative_kernels`.
-        place: (N,) what will be looked up for the items.
+        place: (N, 2) flat, what will be looked up for the items.
         heard: (V,) out: items, some of them again and again.
         parts: (V,) out: the counts that they share with a recent item.
         ends: (L,) out: where those of each recent item end.
@@ -89,7 +87,7 @@ def related(
             out[added], shared[added] = its_keys[e], its_weights[e]
             added += np.uint64((its_keys[e] != EMPTY) & (its_weights[e] > 0))
         for j in range(n, n + int(added)):
-            prefetch(place, heard[j])
+            prefetch(place, 2 * heard[j])
         n += int(added)
         ends[p] = n
     return n
@@ -134,69 +132,84 @@ def alike(
 
 
 @njit(cache=True)
-def unfaint_items(names: I32, votes: F32, named: int, sharpness: float) -> int:
+def unfaint_items(names: I32, taken: I32, votes: F32, named: int, sharpness: float) -> int:
     """Keep the items whose votes are more than a faint part of the best, their votes raised; returns how many."""
     peak, kept = np.float32(0), 0
     for c in range(named):
         peak = max(peak, votes[c])
     for c in range(named):  # the faint tail costs more than it brings
         vote = votes[c]
-        names[kept], votes[kept] = names[c], vote / peak
+        names[kept], taken[kept], votes[kept] = names[c], taken[c], vote / peak
         kept += int(vote >= FAINT * peak)
     raise_all(votes[:kept], sharpness)
     return kept
 
 
-@njit(cache=True, error_model="numpy")
-def blend(parts: F32, own: I32, returns: float, left: float, mass: F32) -> None:
-    """Probabilities from votes: the items that are new to the asker share one part, and the asker's own the other.
+@njit(cache=True, fastmath={"contract", "reassoc"}, error_model="numpy")
+def scales(parts: F32, own: I32, returns: float, left: float) -> tuple[Any, Any]:
+    """From votes to probabilities: by what those of items that are new to the asker are multiplied, and of the own.
 
     Args:
         parts: (C,) votes.
-        own: (C,) 1 for the asker's own.
+        own: (C,) 1 for the asker's own, which share one part, as the others do the other.
         returns: how often the next item is one of the asker's own.
         left: what is left to the base.
-        mass: (C,) out.
     """
     new, of_own = 0.0, 0.0
     for c in range(len(parts)):
         new += parts[c] * (1 - own[c])
         of_own += parts[c] * own[c]
     share = (returns if new > 0 else 1.0) if of_own > 0 else 0.0
-    scale = np.float32((1.0 - share) * (1.0 - left) / new if new > 0 else 0.0)
-    own_scale = np.float32(share * (1.0 - left) / of_own if of_own > 0 else 0.0)
-    for c in range(len(parts)):
-        mass[c] = parts[c] * (own_scale if own[c] else scale)
+    return (
+        np.float32((1.0 - share) * (1.0 - left) / new if new > 0 else 0.0),
+        np.float32(share * (1.0 - left) / of_own if of_own > 0 else 0.0),
+    )
 
 
 @njit(cache=True)
-def side_by_side(
-    names: I32, related_mass: F32, A: int, among: I32, users_mass: F32, U: int, found: I32, mass: F32, keys: I64
-) -> int:
-    """Put both answers together; returns how many items they have.
+def put_items(
+    names: I32, parts: F32, own: I32, scale: float, own_scale: float, said: I32, mass: F32, keys: I64
+) -> None:  # fmt: skip
+    """Put down the answer by items.
+
+    Args:
+        names: (A,) the items by number.
+        parts: (A,) their votes.
+        own: (A,) see `scales`, as the next two.
+        said: (A,) out: items.
+        mass: (A, 2) out: both probabilities, so far.
+        keys: (A,) out: of the greater one, see `leaders`.
+    """
+    for c in range(len(parts)):
+        share = parts[c] * (own_scale if own[c] else scale)
+        said[c], mass[c, 0], mass[c, 1] = names[c], share, 0.0
+        keys[c] = key_of(share, names[c])
+
+
+@njit(cache=True)
+def put_users(
+    names: I32, A: int, among: I32, parts: F32, own: I32, scale: float, own_scale: float, said: I32, mass: F32,
+    keys: I64,
+) -> int:  # fmt: skip
+    """Put down the answer by users beside that by items; returns how many items both have.
 
     Args:
         names: the items by number.
-        related_mass: (A,) probabilities by items, of the first A numbers.
-        A: how many.
+        A: how many of them, the first, are in the answer by items.
         among: (U,) rising numbers of what the neighbours have.
-        users_mass: (U,) probabilities by users.
-        U: how many.
-        found: (A + U,) out: items.
-        mass: (A + U, 2) out: both probabilities.
-        keys: (A + U,) out: of the greater one, see `leaders`.
+        parts: (U,) their votes.
+        own: (U,) see `scales`, as the next two.
+        said: and what follows: see `put_items`.
     """
-    for c in range(A):
-        found[c], mass[c, 0], mass[c, 1] = names[c], related_mass[c], 0.0
     j, C = 0, A
-    while j < U and among[j] < A:
-        mass[among[j], 1] = users_mass[j]
+    while j < len(parts) and among[j] < A:
+        c, share = among[j], parts[j] * (own_scale if own[j] else scale)
+        mass[c, 1], keys[c] = share, max(keys[c], key_of(share, names[c]))
         j += 1
-    for rest in range(j, U):
-        found[C], mass[C, 0], mass[C, 1] = names[among[rest]], 0.0, users_mass[rest]
+    for rest in range(j, len(parts)):
+        item, share = names[among[rest]], parts[rest] * (own_scale if own[rest] else scale)
+        said[C], mass[C, 0], mass[C, 1], keys[C] = item, 0.0, share, key_of(share, item)
         C += 1
-    for c in range(C):
-        keys[c] = key_of(max(mass[c, 0], mass[c, 1]), found[c])
     return C
 
 
@@ -216,8 +229,8 @@ def ask_all(
         item_floats: and what follows: of the related items, see `related`.
         items: and what follows: see `neighbours_query.ask_all`.
     """
-    touched, first, names, heard, among, own = (
-        ints[TOUCHED], ints[FIRST], ints[NAMES], ints[HEARD], ints[AMONG], ints[OWN],
+    touched, first, names, heard, among, own, taken = (
+        ints[TOUCHED], ints[FIRST], ints[NAMES], ints[HEARD], ints[AMONG], ints[OWN], ints[TAKEN],
     )  # fmt: skip
     near, votes, parts, item_votes = reals[NEAR], reals[VOTES], reals[PARTS], reals[MORE_VOTES]
     numbers, stops, known = 0, np.empty(item_query_items, np.int64), min(len(counts), len(item_counts))
@@ -228,24 +241,24 @@ def ask_all(
         recent, base = latest(mine, known, max(query_items, item_query_items)), next_base(epoch, place, numbers)
         newest = recent[:item_query_items]
         V = related(newest, offsets, rooms, row_keys, row_weights, place, heard, parts, stops)
-        numbers = number(heard[:V], place, base, 0, names)
+        numbers = number(heard[:V], place, base, 0, names, taken)
         evidence = alike(newest, stops, item_floats, item_counts, names[:numbers], heard, parts, item_votes)
         add_up(heard[:V], parts, item_votes[:numbers])
         base = next_base(epoch, place, numbers)
-        A = unfaint_items(names, item_votes, numbers, item_floats[ITEM_SHARPNESS])
+        A = unfaint_items(names, taken, item_votes, numbers, item_floats[ITEM_SHARPNESS])
         for c in range(A):
-            place[names[c]] = base + c
+            place[2 * names[c]] = base + c
         recent = recent[:query_items]
         G = find(
             at, pool, blocks, sizes, counts, lengths, current, shrunk, sample, k, floats[SIZE_POWER], recent, actors[b],
             seen, touched, near, first,
         )  # fmt: skip
-        V, weight = hear(
-            members, width, lengths, recent, touched[:G], near, first, floats[MATCH_DECAY], around, place, heard, parts
-        )
-        numbers = number(heard[:V], place, base, A, names)
-        add_up(heard[:V], parts, votes[:numbers])
-        U = unfaint(at, counts, floats[RARITY_POWER], rarities, names, votes, numbers, among, parts)
+        R, weight = listen(
+            members, width, lengths, recent, touched[:G], near, first, floats[MATCH_DECAY], len(around) // 2,
+            keys, own, among, parts,
+        )  # fmt: skip
+        numbers = hear(members, around, keys, own, among, parts, R, place, base, A, names, taken, votes)
+        U = unfaint(at, floats[RARITY_POWER], rarities, taken, votes, numbers, among, parts)
         if end + A + U > len(said):
             next_base(epoch, place, numbers)
             return b
@@ -255,11 +268,12 @@ def ask_all(
             heard[j] = own[among[j]]
         if A:
             rest[b, 0] = fixed + (1.0 - fixed) * kappa / (kappa + evidence + 1e-30)
-            blend(item_votes[:A], own, returns, rest[b, 0], item_votes)
         if U:
             rest[b, 1] = fixed + (1.0 - fixed) * kappa / (kappa + weight + 1e-30)
-            blend(parts[:U], heard, returns, rest[b, 1], parts)
-        C = side_by_side(names, item_votes, A, among, parts, U, said[end:], mass[end:], keys)
+        by, own_by = scales(item_votes[:A], own, returns, rest[b, 0])
+        put_items(names, item_votes[:A], own, by, own_by, said[end:], mass[end:], keys)
+        by, own_by = scales(parts[:U], heard, returns, rest[b, 1])
+        C = put_users(names, A, among, parts[:U], heard, by, own_by, said[end:], mass[end:], keys)
         ends[b + 1] = end + C
         kept[b] = leaders(keys[:C], best.shape[1], best[b])
     next_base(epoch, place, numbers)

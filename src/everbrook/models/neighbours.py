@@ -55,7 +55,7 @@ class SessionNeighbours:
     def grow(self, items: int, actors: int) -> None:
         """Make room for rows below these."""
         self._store.grow(items, actors)
-        self._answers.grow(self._store.items)
+        self._answers.clear()
 
     def observe(self, step: Step, mass: F32, rest: F32) -> None:
         """Learn; both columns stay asleep."""
@@ -86,7 +86,7 @@ class SessionNeighbours:
 
     def because(self, query: Query, rows: I32) -> I32:
         """The item of the session that led to most of the neighbours who have the row."""
-        return self._store.because(self._answers, self._store.recent(query, query.session_n), query.actor, rows)
+        return self._store.because(self._store.recent(query, query.session_n), query.actor, rows)
 
     def state(self) -> Arrays:
         """Sessions and rings."""
@@ -95,7 +95,7 @@ class SessionNeighbours:
     def load(self, arrays: Arrays) -> None:
         """Take over sessions and rings."""
         self._store.load(arrays)
-        self._answers.grow(self._store.items)
+        self._answers.clear()
 
     def _ask(self, queries: Portion, start: int, found: I32, kept: I64) -> int:
         answers = self._answers

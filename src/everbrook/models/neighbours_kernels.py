@@ -102,7 +102,7 @@ def alive(at: I64, group: int, slots: int) -> bool:
 @njit(cache=True, nogil=True)
 def learn(
     at: I64, pool: I64, blocks: I64, sizes: I32, counts: I64, cap: int,
-    members: I32, lengths: I32, current: I64, closing: bool,
+    members: I32, lengths: I32, current: I64, place: I32, closing: bool,
     start: int, actors: I32, items: I32, weights: F32, session_n: I32,
 ) -> int:  # fmt: skip
     """Take in events from `start` on; returns the first that did not fit into the pool, or their number."""
@@ -130,6 +130,7 @@ def learn(
         if known:
             continue
         post(at, pool, blocks, sizes, counts, item, group, cap)
+        place[2 * item + 1] = counts[item]  # queries want it beside the item's number
         members[slot, length % width] = item
         lengths[slot] = length + 1
     return len(items)

@@ -4,8 +4,7 @@ After VMIS-kNN (Kersbergen et al., SIGMOD 2022: latest sessions of each item, li
 rarity), with the distance to the shared item as in VSTAN (Garg et al., SIGIR 2019).
 
 What is read lies far apart in memory, and most of the time of a query would be spent waiting for it: so it is asked for
-some steps ahead, and what is found is numbered and added up in short arrays. `place` says which number an item has in
-the query at hand: what is less than the query's `base` is of an earlier one, so that nothing has to be cleared.
+some steps ahead, and what is found is numbered and added up in short arrays (`neighbours_votes`).
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from numba import njit
 
 from everbrook.models.leaders import key_of, leaders
 from everbrook.models.neighbours_kernels import NEXT_GROUP, NONE, kth_smallest
+from everbrook.models.neighbours_votes import LINES, hear, listen, shared_place, unfaint
 from everbrook.models.portion import BEGIN, SESSION_N
 from everbrook.models.powers import raise_all
 from everbrook.models.prefetch import prefetch
@@ -23,17 +23,14 @@ from everbrook.types import F32, F64, I32, I64
 # Places in the vector of float settings.
 MATCH_DECAY, DISTANCE_DECAY, BEFORE_FACTOR, RARITY_POWER, SIZE_POWER, SHARPNESS, KAPPA, LEAST_REST = range(8)
 
-FAINT = 0.005  # votes below this part of the best are dropped
 FADED = 0.001  # of a neighbour's items those count that are so near to the shared one that this much is left
 # Rows of working memory, whole numbers and others; in the slots of neighbours that are found, then what is numbered.
-TOUCHED, FIRST, NAMES, HEARD, AMONG, OWN, INTS = range(7)
+TOUCHED, FIRST, NAMES, HEARD, AMONG, OWN, TAKEN, INTS = range(8)
 NEAR, VOTES, PARTS, MORE_VOTES, REALS = range(5)
-COUNTS = 1024  # groups of an item up to which rarity is kept: most items have few
 LENGTHS = 1024  # of groups up to which what similarity is divided by is kept
 COLUMNS = 2  # without and with the asker's own items
 PLACE_BITS = 8  # of `seen`, for the first place, from 1; above them it holds the sum of pulls
 PLACES = 1 << PLACE_BITS
-LINES = 8  # of a ring or a row that are asked for ahead; what reads on asks for the others by itself
 BINS = 512  # of similarities, 32 for each doubling, from the greatest down
 
 
@@ -148,19 +145,23 @@ def nearest(at: I64, slots: int, k: int, touched: I32, found: int, near: F32, fi
     many = np.zeros(BINS, np.int32)
     for j in range(found):
         many[min((top - bits[j]) >> 18, BINS - 1)] += 1
-    edge, above = 0, 0
+    edge, above, left = 0, 0, 0
     while above + many[edge] < k:
         above += many[edge]
         edge += 1
+    for j in range(found):  # without branches, for nobody can foretell them
+        within = min((top - bits[j]) >> 18, BINS - 1) <= edge
+        touched[left], near[left], first[left] = touched[j], near[j], first[j]
+        left += int(within)
     keys, n = np.empty(many[edge], np.float64), 0
-    for j in range(found):
+    for j in range(left):
         if min((top - bits[j]) >> 18, BINS - 1) == edge:
             age = touched[j] - ahead
             keys[n] = np.float64(near[j]) + part * (age if age >= 0 else age + slots)
             n += 1
     floor = kth_smallest(keys.copy(), n - (k - above))
     kept, n = 0, 0
-    for j in range(found):
+    for j in range(left):
         bin = min((top - bits[j]) >> 18, BINS - 1)
         if bin == edge:
             n += 1
@@ -168,159 +169,6 @@ def nearest(at: I64, slots: int, k: int, touched: I32, found: int, near: F32, fi
             touched[kept], near[kept], first[kept] = touched[j], near[j], first[j]
             kept += 1
     return kept
-
-
-@njit(cache=True)
-def shared_place(members: I32, row: int, held: int, item: int) -> int:
-    """At which column of its row of members a group holds an item; NONE where it was pushed out."""
-    place = np.int32(0)
-    for q in range(held):
-        place += np.int32(members[row + q] == item) * np.int32(q + 1)  # at most one is the same
-    return int(place) - 1
-
-
-@njit(cache=True)
-def hear(
-    members: I32, width: int, lengths: I32, recent: I32, groups: I32, near: F32, first: I32, match_decay: float,
-    around: F32, place: I32, heard: I32, parts: F32,
-) -> tuple[int, float]:  # fmt: skip
-    """Write down what the neighbours have near the shared item; returns how many votes, and the neighbours' weight.
-
-    Args:
-        members: (S * W,) items of groups.
-        width: W, how many are kept of a group.
-        lengths: (S,) of groups.
-        recent: (L,) the asker's items.
-        groups: (G,) the neighbours' slots.
-        near: (G,) their similarity.
-        first: (G,) the place of the newest item that is shared.
-        match_decay: what a neighbour's weight loses for each such place.
-        around: (2 R,) weight of what stands R places before the shared item, R - 1 before it and so on.
-        place: (N,) what will be looked up for the items.
-        heard: (V,) out: items, some of them again and again.
-        parts: (V,) out: their votes.
-    """
-    reach, total, n = len(around) // 2, 0.0, 0
-    for slot in groups:
-        for line in range(min(LINES, (min(lengths[slot], width) + 15) // 16)):
-            prefetch(members, slot * width + 16 * line)
-    for j in range(len(groups)):
-        weight = near[j] * max(0.0, 1.0 - match_decay * first[j])
-        if weight <= 0:
-            continue
-        total += weight
-        length, row = lengths[groups[j]], groups[j] * width
-        held = min(length, width)
-        oldest = length % width if length > width else 0
-        shared = shared_place(members, row, held, recent[first[j]])
-        shared = held if shared < 0 else (shared - oldest if shared >= oldest else shared - oldest + width)
-        low, high = max(0, shared - reach), min(held, shared + reach)
-        split = max(low, min(high, width - oldest))  # from here on the row begins again
-        for start, stop, shift in ((low, split, row + oldest), (split, high, row + oldest - width)):
-            if start == stop:
-                continue
-            items, by = members[shift + start : shift + stop], around[start - shared + reach : stop - shared + reach]
-            out, weights = heard[n : n + len(items)], parts[n : n + len(items)]
-            for q in range(len(items)):
-                out[q] = items[q]
-                weights[q] = np.float32(weight) * by[q] + np.float32(1e-30)  # never 0: who is heard has a vote
-            for q in range(len(items)):
-                prefetch(place, items[q])
-            n += len(items)
-    return n, total
-
-
-@njit(cache=True)
-def number(heard: I32, place: I32, base: int, named: int, names: I32) -> int:
-    """Give items numbers where they have none; returns how many have one.
-
-    Args:
-        heard: (V,) items; their numbers are written over them.
-        place: (N,) by item, `base` and its number where it has one.
-        base: of this query.
-        named: how many items have a number already.
-        names: (C,) in, out: the items by number.
-    """
-    start, so_far = np.uint32(base), np.uint32(named)  # what cannot be negative is read faster
-    for j in range(len(heard)):  # without branches, for nobody can foretell them
-        item = np.uint32(heard[j])
-        known = np.uint32(place[item])
-        fresh = known < start
-        its = np.uint32(start + so_far) if fresh else known
-        place[item] = its
-        names[so_far] = item
-        so_far = np.uint32(so_far + np.uint32(fresh))
-        heard[j] = np.uint32(its - start)
-    return int(so_far)
-
-
-@njit(cache=True)
-def add_up(numbers: I32, parts: F32, votes: F32) -> None:
-    """Add up votes by number: (V,) numbers, (V,) their votes, and (C,) out."""
-    votes[:] = 0.0
-    for j in range(len(numbers)):
-        votes[np.uint32(numbers[j])] += parts[j]
-
-
-@njit(cache=True)
-def unfaint(
-    at: I64, counts: I64, rarity_power: float, rarities: F64, names: I32, votes: F32, named: int, among: I32, parts: F32
-) -> int:  # fmt: skip
-    """Which votes, weighed by rarity, are more than a faint part of the best; returns how many.
-
-    Args:
-        at: of the store.
-        counts: (N,) how many groups took each item.
-        rarity_power: power of the logarithm of rarity.
-        rarities: (1 + COUNTS,) kept between queries: of how many groups in all, and the rarity of each count below.
-        names: (C,) the items.
-        votes: (C,) not 0 where there are any.
-        named: C.
-        among: (C,) out: their numbers.
-        parts: (C,) out: their votes as parts of the best.
-    """
-    groups = at[NEXT_GROUP]
-    if rarities[0] != groups:
-        rarities[:] = 0.0
-        rarities[0] = groups
-    bits, top, best = votes[:named].view(np.int32), np.int32(0), 0
-    for c in range(named):
-        top = max(top, bits[c])
-    if top == 0:
-        return 0
-    while bits[best] < top:
-        best += 1
-    least = FAINT * votes[best] * rarity(counts[names[best]], groups, rarity_power, rarities) / (
-        1.000001 * np.log(1.0 + groups) ** rarity_power if rarity_power >= 0.0 else np.inf
-    )
-    passed, enough = np.uint64(0), max(np.float32(least), np.float32(1e-37))
-    for c in range(named):  # more than those that stay: none is as rare as can be
-        among[passed] = c
-        passed += np.uint64(votes[c] >= enough)
-    passing = int(passed)
-    for j in range(passing):
-        prefetch(counts, names[among[j]])
-    peak = np.float32(0)
-    for j in range(passing):
-        parts[j] = votes[among[j]] * rarity(counts[names[among[j]]], groups, rarity_power, rarities)
-        peak = max(peak, parts[j])
-    kept = 0
-    for j in range(passing):  # the faint tail costs more than it brings
-        part = parts[j]
-        among[kept] = among[j]
-        parts[kept] = part / peak
-        kept += int(part >= FAINT * peak)
-    return kept
-
-
-@njit(cache=True)
-def rarity(taken: int, groups: int, power: float, rarities: F64) -> float:
-    """By what the votes for an item are multiplied that so many of the groups took."""
-    if taken >= COUNTS:
-        return float(np.log(1.0 + groups / taken) ** power)
-    if rarities[taken] == 0.0:
-        rarities[taken] = np.log(1.0 + groups / taken) ** power
-    return float(rarities[taken])
 
 
 @njit(cache=True, error_model="numpy")
@@ -342,7 +190,7 @@ def next_base(epoch: I64, place: I32, numbers: int) -> int:
     """The base of a query after one that gave so many numbers; clears `place` where numbers would not fit."""
     epoch[0] += numbers
     if epoch[0] > (1 << 31) - (1 << 24):
-        place[:] = 0
+        place[::2] = 0
         epoch[0] = 1
     return int(epoch[0])
 
@@ -352,8 +200,8 @@ def mark_own(mine: I32, place: I32, base: int, named: int, own: I32) -> None:
     """Write 1 for those of the numbered items that the asker has, and 0 for the others."""
     own[:named] = 0
     for item in mine:
-        if 0 <= item < len(place) and 0 <= place[item] - base < named:
-            own[place[item] - base] = 1
+        if 0 <= 2 * item < len(place) and 0 <= place[2 * item] - base < named:
+            own[place[2 * item] - base] = 1
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -379,8 +227,8 @@ def ask_all(
         best: (B, T) out: the best by the first probability.
         kept: (B,) out: how many those are.
     """
-    touched, first, names, heard = ints[TOUCHED], ints[FIRST], ints[NAMES], ints[HEARD]
-    among, own, near, votes, parts = ints[AMONG], ints[OWN], reals[NEAR], reals[VOTES], reals[PARTS]
+    touched, first, names = ints[TOUCHED], ints[FIRST], ints[NAMES]
+    among, own, taken, near, votes, parts = ints[AMONG], ints[OWN], ints[TAKEN], reals[NEAR], reals[VOTES], reals[PARTS]
     numbers, B, limit, totals = 0, len(actors), best.shape[1], np.empty(COLUMNS)
     ends[0] = 0
     for b in range(start, B):
@@ -391,12 +239,12 @@ def ask_all(
             at, pool, blocks, sizes, counts, lengths, current, shrunk, sample, k, floats[SIZE_POWER], recent, actors[b],
             seen, touched, near, first,
         )  # fmt: skip
-        V, weight = hear(
-            members, width, lengths, recent, touched[:G], near, first, floats[MATCH_DECAY], around, place, heard, parts
-        )
-        numbers = number(heard[:V], place, base, 0, names)
-        add_up(heard[:V], parts, votes[:numbers])
-        C = unfaint(at, counts, floats[RARITY_POWER], rarities, names, votes, numbers, among, parts)
+        R, weight = listen(
+            members, width, lengths, recent, touched[:G], near, first, floats[MATCH_DECAY], len(around) // 2,
+            keys, own, among, parts,
+        )  # fmt: skip
+        numbers = hear(members, around, keys, own, among, parts, R, place, base, 0, names, taken, votes)
+        C = unfaint(at, floats[RARITY_POWER], rarities, taken, votes, numbers, among, parts)
         if end + C > len(said):
             next_base(epoch, place, numbers)
             return b
@@ -449,8 +297,8 @@ def brought(
     )  # fmt: skip
     base = next_base(epoch, place, 0)
     for m in range(len(rows)):
-        if 0 <= rows[m] < len(place):
-            place[rows[m]] = base + m
+        if 0 <= 2 * rows[m] < len(place):
+            place[2 * rows[m]] = base + m
     credit = np.zeros((len(rows), len(recent)), np.float32)
     has = np.zeros(len(recent), np.bool_)
     for slot in touched[:G]:
@@ -458,15 +306,15 @@ def brought(
         for p in range(len(recent)):
             has[p] = shared_place(members, row, held, recent[p]) >= 0
         for q in range(held):
-            m = place[members[row + q]] - base
+            m = place[2 * members[row + q]] - base
             if m >= 0:
                 for p in range(len(recent)):
                     if has[p]:
                         credit[m, p] += np.float32((len(recent) - p) / len(recent))
     for m in range(len(rows)):
         out[m] = NONE
-        if 0 <= rows[m] < len(place) and len(recent):
-            first_m = place[rows[m]] - base  # of repeated rows, the last holds the credit
+        if 0 <= 2 * rows[m] < len(place) and len(recent):
+            first_m = place[2 * rows[m]] - base  # of repeated rows, the last holds the credit
             top = np.argmax(credit[first_m])
             out[m] = recent[top] if credit[first_m, top] > 0 else NONE
     next_base(epoch, place, len(rows))

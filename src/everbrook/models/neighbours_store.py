@@ -2,7 +2,7 @@
 
 Not a model: `SessionNeighbours` and `UserNeighbours` are two ways to use it. Memory is bounded by the number of
 remembered groups, and per item by the longest ring; nothing depends on how many events there have been. Working
-memory of queries comes to 4 bytes a group and 4 a known item, and 48 for each vote that a query can hear (1 MB for
+memory of queries comes to 4 bytes a group and 8 a known item, and 52 for each vote that a query can hear (1 MB for
 users unless set otherwise).
 """
 
@@ -16,6 +16,7 @@ import numpy as np
 from everbrook.models import neighbours_kernels as kernels
 from everbrook.models import neighbours_query as asking
 from everbrook.models.answers import Answers
+from everbrook.models.neighbours_votes import COUNTS
 from everbrook.state.mapped import AHEAD, grown, owned, with_room
 from everbrook.types import F32, F64, I32, I64, NO_ROW, Arrays, Query, Step
 
@@ -66,7 +67,7 @@ class NeighbourStore:
         lengths = np.arange(asking.LENGTHS, dtype=np.float64)
         self._shrunk: F32 = (lengths ** shape.floats[asking.SIZE_POWER]).astype(np.float32)
         self._around: F32 = around
-        self._rarities: F64 = np.zeros(1 + asking.COUNTS)
+        self._rarities: F64 = np.zeros(1 + COUNTS)
         pulls = shape.sample * shape.query_items * (shape.query_items + 1) // 2 * asking.PLACES
         # Zeros before and after each query, of a kind that holds the most that a group can be pulled.
         self._seen: Any = np.zeros(shape.groups, np.int32 if pulls < 1 << 31 else np.int64)
@@ -74,12 +75,23 @@ class NeighbourStore:
         self._ints: I32 = np.empty((asking.INTS, most), np.int32)
         self._reals: F32 = np.empty((asking.REALS, most), np.float32)
         self._keys: I64 = np.empty(most, np.int64)
+        # By item: which number it has, and how many groups took it; from where numbers are free.
+        self._place: I32 = np.zeros(0, np.int32)
+        self._epoch: I64 = np.ones(1, np.int64)
 
     def grow(self, items: int, actors: int) -> None:
         """Make room for item and actor rows below these."""
         for name in ("blocks", "sizes", "counts"):
             self._arrays[name] = _longer(self._arrays[name], items, 0)
         self._arrays["current"] = _longer(self._arrays["current"], actors, kernels.NONE)
+        self.number(items)
+
+    def number(self, items: int) -> None:
+        """Let item rows below `items` be numbered in queries, also where no group can have them."""
+        if 2 * max(items, self.items) > len(self._place):
+            self._place = np.zeros(2 * max(items, self.items), np.int32)
+            self._place[1 : 2 * self.items : 2] = self._arrays["counts"]
+            self._epoch[:] = 1
 
     @property
     def items(self) -> int:
@@ -93,7 +105,8 @@ class NeighbourStore:
             a = self._arrays
             start = kernels.learn(
                 a["at"], a["pool"], a["blocks"], a["sizes"], a["counts"], self._ring, a["members"], a["lengths"],
-                a["current"], self.shape.closing, start, step.actor, step.item, step.weight, step.session_n,
+                a["current"], self._place, self.shape.closing, start, step.actor, step.item, step.weight,
+                step.session_n,
             )  # fmt: skip
             if start >= len(step):
                 return
@@ -119,11 +132,11 @@ class NeighbourStore:
         return (
             a["at"], a["pool"], a["blocks"], a["sizes"], a["counts"], a["members"].reshape(-1), shape.group_items,
             a["lengths"], a["current"], self._shrunk, self._around, shape.sample, shape.nearest, shape.floats,
-            self._rarities, self._seen, self._ints, self._reals, self._keys, answers.place, answers.epoch,
+            self._rarities, self._seen, self._ints, self._reals, self._keys, self._place, self._epoch,
             *answers.memory(), shape.query_items,
         )  # fmt: skip
 
-    def because(self, answers: Answers, recent: I32, actor: int, rows: I32) -> I32:
+    def because(self, recent: I32, actor: int, rows: I32) -> I32:
         """(M,) the recent item that brought each row most; NO_ROW where none did."""
         out = np.full(len(rows), NO_ROW, np.int32)
         if len(recent):
@@ -131,7 +144,7 @@ class NeighbourStore:
             asking.brought(
                 a["at"], a["pool"], a["blocks"], a["sizes"], a["counts"], a["members"].reshape(-1), shape.group_items,
                 a["lengths"], a["current"], self._shrunk, shape.sample, shape.nearest, shape.floats,
-                self._seen, self._ints, self._reals, answers.place, answers.epoch, recent, actor,
+                self._seen, self._ints, self._reals, self._place, self._epoch, recent, actor,
                 np.ascontiguousarray(rows, np.int32), out,
             )  # fmt: skip
         return out
@@ -155,6 +168,8 @@ class NeighbourStore:
             self._arrays[name] = owned(arrays[name])
         self._arrays["pool"] = with_room(arrays["pool"], max(AHEAD * len(arrays["pool"]), FIRST_POOL))
         self._rarities[:] = 0.0
+        self._place = np.zeros(0, np.int32)
+        self.number(self.items)
 
 
 def around_of(shape: Shape, faded: float = asking.FADED) -> F32:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from everbrook.models import answers
-from everbrook.models import neighbours_query as query
+from everbrook.models import neighbours_votes as voting
 from everbrook.models.collaborative import ITEMS as ITEM_BASED
 from everbrook.models.collaborative import USERS as USER_BASED
 from everbrook.models.collaborative import Collaborative
@@ -136,12 +136,17 @@ def test_what_a_neighbour_had_far_from_the_shared_item_counts_for_nothing():
     groups, near, first = np.arange(8, dtype=np.int32), np.full(8, 0.5, np.float32), np.arange(8, dtype=np.int32) % 3
     told, totals = [], []
     for around in (around_of(store.shape), around_of(store.shape, 0.0)):
-        heard, parts, votes = np.empty(400, np.int32), np.empty(400, np.float32), np.zeros(N)
-        count, total = query.hear(
-            a["members"].reshape(-1), store.shape.group_items, a["lengths"], recent, groups, near, first, 0.0, around,
-            np.zeros(N, np.int32), heard, parts,
+        begins, (sizes, leads), weights = np.empty(16, np.int64), np.empty((2, 16), np.int32), np.empty(16, np.float32)
+        runs, total = voting.listen(
+            a["members"].reshape(-1), store.shape.group_items, a["lengths"], recent, groups, near, first, 0.0,
+            len(around) // 2, begins, sizes, leads, weights,
         )  # fmt: skip
-        np.add.at(votes, heard[:count], parts[:count])
+        (names, taken), parts, votes = np.empty((2, N + 1), np.int32), np.empty(N + 1, np.float32), np.zeros(N)
+        count, named = sizes[:runs].sum(), voting.hear(
+            a["members"].reshape(-1), around, begins, sizes, leads, weights, runs, np.zeros(2 * N, np.int32), 1, 0,
+            names, taken, parts,
+        )  # fmt: skip
+        votes[names[:named]] = parts[:named]
         told.append((votes, count))
         totals.append(total)
     (close, few), (whole, all_of_them) = told
@@ -183,7 +188,7 @@ class Plain:
                 votes[item] += near[user] * before * s.distance_decay ** abs(q - shared)
         parts = {i: v * np.log(1 + len(order) / len(self.of_item[i])) ** s.rarity_power for i, v in votes.items()}
         peak, left = max(parts.values()), s.kappa / (s.kappa + sum(near[user] for user in best))
-        parts = {i: (v / peak) ** s.user_sharpness for i, v in parts.items() if v >= query.FAINT * peak}
+        parts = {i: (v / peak) ** s.user_sharpness for i, v in parts.items() if v >= voting.FAINT * peak}
         left, mass = s.least_rest + (1 - s.least_rest) * left, np.zeros(N)
         sides = [{i: v for i, v in parts.items() if (i in history) == own} for own in (False, True)]
         share = (self.returns if sides[0] else 1.0) if sides[1] else 0.0
@@ -254,6 +259,19 @@ def test_a_portion_is_answered_as_if_each_query_came_alone(room, monkeypatch):
             assert found[b, : kept[b]].tolist() == alone.propose(query_b, 12).tolist()
 
 
+def test_how_many_took_an_item_stands_beside_its_number():
+    expert, other = ready(Collaborative), Collaborative()
+    expert.grow(500, N)
+    rows = np.arange(9, dtype=np.int32)
+    more = fold_step(START_MS + 10**8 + 60_000 * np.arange(9), rows, 90 + rows)
+    expert.observe(more, np.empty((9, 2), np.float32), np.empty((9, 2), np.float32))
+    other.load(expert.state())
+    for store in (expert._users, other._users):
+        np.testing.assert_array_equal(store._place[1::2][: store.items], store._arrays["counts"])
+        assert store._place[1::2][90:99].all()
+        assert len(store._place) >= 2 * max(store.items, expert._items.items)
+
+
 def ready(made):
     expert = made()
     expert.grow(N, N)
@@ -265,10 +283,10 @@ def ready(made):
 
 def test_numbers_begin_again_before_they_end():
     expert, alone = (learned(*np.random.default_rng(1).integers(0, 40, (2, 800))) for _ in range(2))
-    expert._answers.epoch[0] = (1 << 31) - (1 << 24) - 20
+    expert._users._epoch[0] = (1 << 31) - (1 << 24) - 20
     for n in range(1, 8):
         np.testing.assert_array_equal(scores(expert, asked(n, n + 9))[0], scores(alone, asked(n, n + 9))[0])
-    assert 0 < expert._answers.epoch[0] < 1 << 20
+    assert 0 < expert._users._epoch[0] < 1 << 20
 
 
 def test_what_was_answered_is_forgotten_with_the_actor():
