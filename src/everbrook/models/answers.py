@@ -72,8 +72,8 @@ class Answers:
         if len(self._rest) < B:
             self._ends, self._rest, self._every = _of_queries(2 * B)
             self.ready = None
-        done = self._ask(queries, 0, found, kept)
-        while done < B:
+        done = self._ask(queries, 0, found, kept) if B else 0
+        while done < B:  # there was no room
             self._items, self._mass, self.ready = _twice(self._items), _twice(self._mass), None
             done = self._ask(queries, done, found, kept)
         self._portion, self._turn = queries, list(range(B))
