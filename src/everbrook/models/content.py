@@ -21,7 +21,7 @@ from everbrook.models.content_scan import NumberScan, Scan, VectorScan
 from everbrook.models.lately import Lately
 from everbrook.models.neighbours_query import latest, look_up
 from everbrook.settings.content import ContentSettings
-from everbrook.types import F32, F64, I32, NO_ROW, Arrays, Query, Step
+from everbrook.types import F32, F64, I32, I64, NO_ROW, Arrays, Query, Step
 
 _NO_ROWS = np.zeros(0, np.int32)
 _NOTHING = (_NO_ROWS, np.zeros(0, np.float32))
@@ -63,6 +63,7 @@ class Content:
         )
         self._place: I32 = np.zeros(0, np.int32)
         self._lately: Lately[tuple[Part, ...]] = Lately()
+        self._is_empty = True  # nothing is known of any item, so that nothing is like anything
 
     def put(self, rows: I32, records: Sequence[ItemChange | None]) -> None:
         """Say what items are about, in place of what was known; None takes it away."""
@@ -75,7 +76,7 @@ class Content:
         for row, record in zip(rows.tolist(), records, strict=True):
             self._vectors.put(row, (record.vectors or {}) if record is not None else {})
             self._numbers.put(row, (record.properties or {}) if record is not None else {})
-        self._lately.clear()
+        self._changed()
 
     def text(self, typed: str) -> F32:
         """(D,) a typed query as `Query.text` wants it."""
@@ -124,11 +125,14 @@ class Content:
         _, first = np.unique(rows, return_index=True)
         return rows[np.sort(first)][:limit]
 
-    def propose_all(self, queries: Sequence[Query], limit: int) -> list[I32]:
-        """The same for each of B queries."""
-        if self._is_empty():
-            return [_NO_ROWS] * len(queries)
-        return [self.propose(query, limit) for query in queries]
+    def propose_into(self, queries: Sequence[Query], limit: int, found: I32, kept: I64) -> None:
+        """The same for each of B queries; see `types.Expert`."""
+        if self._is_empty:
+            kept[:] = 0
+            return
+        for b, query in enumerate(queries):
+            rows = self.propose(query, limit)
+            found[b, : len(rows)], kept[b] = rows, len(rows)
 
     def score(self, query: Query, rows: I32, mass: F32, rest: F32) -> None:
         """Probabilities of the given items."""
@@ -144,8 +148,8 @@ class Content:
             first = columns.stop
 
     def score_all(self, queries: Sequence[Query], rows: I32, starts: Sequence[int], mass: F32, rest: F32) -> None:
-        """The same for several queries; see `score_alike`."""
-        if self._is_empty():
+        """The same for several queries; see `Popularity.score_all`."""
+        if self._is_empty:
             mass[:], rest[:] = 0.0, np.nan
             return
         for b, query in enumerate(queries):
@@ -177,11 +181,11 @@ class Content:
         self._vectors.load(_under("vectors.", arrays))
         self._numbers.load(_under("numbers.", arrays))
         self._place = np.zeros(self._index.n_items, np.int32)
-        self._lately.clear()
+        self._changed()
 
-    def _is_empty(self) -> bool:
-        """Whether nothing is known of any item, so that nothing is like anything."""
-        return self._index.is_empty and all(scan.empty for scan, _ in self._scans)
+    def _changed(self) -> None:
+        self._lately.clear()
+        self._is_empty = self._index.is_empty and all(scan.empty for scan, _ in self._scans)
 
     def _recent(self, query: Query) -> I32:
         items = np.ascontiguousarray(query.items, np.int32)

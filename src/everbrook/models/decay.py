@@ -5,6 +5,7 @@ Half-lives are in seconds; 0 stands for a count that never fades.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,6 +21,10 @@ GONE = 48.0
 _POWERS = np.exp2(-np.arange(int(GONE) * STEPS + 1) / STEPS)
 _POWERS[-1] = 0.0
 _LN2 = float(np.log(2.0))
+POWER = tuple((-_LN2) ** n / math.factorial(n) for n in range(9))
+"""Of 2^-x for |x| <= 0.5, to 3e-10."""
+ROUND = 1.5 * 2.0**52
+"""Added to a number it leaves its nearest whole number in the last bits."""
 
 
 @njit(cache=True, fastmath=True)
@@ -29,6 +34,20 @@ def fade(x: float) -> float:
     i = np.int32(steps)
     f = (steps - i) * (_LN2 / STEPS)
     return _POWERS[i] * (1.0 - f * (1.0 - f * (0.5 - f * (1.0 / 6.0 - f * (1.0 / 24.0)))))
+
+
+@njit(cache=True, fastmath={"contract"})
+def fade_all(ages: F64, rate: float, out: F64) -> None:
+    """What `fade` gives ages times a rate, to a relative 3e-10; by a polynomial, not by the table: several at once."""
+    for i in range(len(out)):
+        x = min(max(ages[i] * rate, 0.0), GONE)
+        shifted = x + ROUND
+        rest = x - (shifted - ROUND)
+        near = POWER[6] + rest * (POWER[7] + rest * POWER[8])
+        near = POWER[3] + rest * (POWER[4] + rest * (POWER[5] + rest * near))
+        near = POWER[0] + rest * (POWER[1] + rest * (POWER[2] + rest * near))
+        power = np.int64((np.int64(1023) - np.int64(np.float64(shifted).view(np.int64))) << 52).view(np.float64)
+        out[i] = near * power if x < GONE else 0.0
 
 
 def rates_per_s(half_lives_s: Sequence[float]) -> F64:

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from everbrook.models import popularity_kernels as kernels
 from everbrook.models.decay import half_life_name, rates_per_s
-from everbrook.models.portion import propose_alike, score_alike
+from everbrook.models.portion import Portion, portion_of, some_rows, starts_of
 from everbrook.settings.popularity import PopularitySettings
 from everbrook.state.mapped import owned
-from everbrook.types import F32, F64, I32, NO_ROW, Arrays, Query, Step
+from everbrook.types import F32, F64, I32, I64, NO_ROW, Arrays, Query, Step
 
 _FIRST_SLOTS = 1024
-_MOST_SAID = 16_384  # rows of which is kept what was said last
+_MOST_PROPOSED = 64  # scenarios of which is kept what is proposed
 
 
 class Popularity:
@@ -36,7 +36,8 @@ class Popularity:
         self._clear()
 
     def _clear(self) -> None:
-        self._said: tuple[I32, int, int, F32, F32] | None = None  # what was said last, and of what
+        self._said: tuple[I32, tuple[int, int], F32, F32] | None = None  # of which rows and when, and what
+        self._proposed: dict[int, tuple[int, I32]] = {}  # by scenario: how many were wanted, and what is proposed
         K, S, C = len(self._rates), len(self._scenario_rates), self.settings.top_items
         self._all: Arrays = {
             "counts": np.zeros((0, K)),
@@ -66,6 +67,7 @@ class Popularity:
     def observe(self, step: Step, mass: F32, rest: F32) -> None:
         """Test, then count, event by event."""
         self._said = None
+        self._proposed.clear()
         a = self._all
         kernels.observe_all(
             step.ts_ms,
@@ -134,64 +136,67 @@ class Popularity:
 
     def propose(self, query: Query, limit: int) -> I32:
         """The best of each half-life in turn, the scenario's first; exact but for ties, without a scan of the items."""
-        tops = self._all["top_items"]
-        if 0 <= query.scenario < len(self._within["totals"]):
-            tops = np.concatenate((self._within["top_items"][query.scenario], tops))
-        return kernels.merge_lists(tops, limit)
+        return self._best(query.scenario, limit)[:limit].copy()
 
-    def propose_all(self, queries: Sequence[Query], limit: int) -> list[I32]:
-        """The same for each of B queries."""
-        return propose_alike(self, queries, limit)
+    def propose_into(self, queries: Sequence[Query], limit: int, found: I32, kept: I64) -> None:
+        """The same for each of B queries; see `types.Expert`."""
+        for b, query in enumerate(queries):
+            best = self._best(query.scenario, limit)[:limit]
+            found[b, : len(best)], kept[b] = best, len(best)
+
+    def _best(self, scenario: int, limit: int) -> I32:
+        """At least the first `limit` of what is proposed; the same until something is counted."""
+        known = self._proposed.get(scenario)
+        if known is not None and known[0] >= limit:
+            return known[1]
+        if len(self._proposed) >= _MOST_PROPOSED:
+            self._proposed.clear()
+        tops = self._all["top_items"]
+        if 0 <= scenario < len(self._within["totals"]):
+            tops = np.concatenate((self._within["top_items"][scenario], tops))
+        best = kernels.merge_lists(tops, limit)
+        best = best.copy() if len(best) < limit else best  # in as much memory as it needs
+        self._proposed[scenario] = limit, best
+        return best
 
     def score(self, query: Query, rows: I32, mass: F32, rest: F32) -> None:
-        """Shares of the given items; who asks for the same rows at the same moment once more gets a copy."""
+        """Shares of the given items; who asks for those of the last portion once more gets a copy."""
         said = self._said
-        if said is not None and said[1:3] == (query.now_ms, query.scenario) and np.array_equal(said[0], rows):
-            mass[:], rest[:] = said[3], said[4]
+        if said is not None and said[0] is rows and said[1] == (query.now_ms, query.scenario):
+            mass[:], rest[:] = said[2], said[3]
             return
-        self._score(query, rows, mass, rest)
-        if len(rows) <= _MOST_SAID:
-            self._said = (rows.copy(), query.now_ms, query.scenario, mass.copy(order="K"), rest.copy())
+        self._score(Portion((query,)), rows, np.array((0, len(rows)), np.int64), mass, rest[None])
 
     def score_all(self, queries: Sequence[Query], rows: I32, starts: Sequence[int], mass: F32, rest: F32) -> None:
-        """The same for several queries; see `score_alike`."""
-        score_alike(self, queries, rows, starts, mass, rest)
+        """The same for several queries; nobody may write to what it was given and gave until it is asked again.
 
-    def _score(self, query: Query, rows: I32, mass: F32, rest: F32) -> None:
+        Args:
+            queries: (B,)
+            rows: (S,) items, those of one query after those of the other.
+            starts: (B + 1,) where each query's begin.
+            mass: (S, K), out.
+            rest: (B, K), out.
+        """
+        portion = portion_of(queries)
+        self._score(portion, rows, starts_of(portion, starts), mass, rest)
+        moment = portion[0].now_ms, portion[0].scenario
+        alike = all((query.now_ms, query.scenario) == moment for query in portion)
+        self._said = (rows, moment, mass, rest[0]) if alike else None
+
+    def _score(self, portion: Portion, rows: I32, starts: I64, mass: F32, rest: F32) -> None:
         a, w = self._all, self._within
+        known, out = some_rows(rows, mass)
         kernels.score_all(
-            query.now_ms,
-            rows,
-            a["counts"],
-            a["last"],
-            a["totals"],
-            a["clock"],
-            self._rates,
-            self.settings.kappa,
-            mass,
-            rest,
-        )
-        K = len(self._rates)
-        if not len(self._scenario_rates):
-            return
-        if query.scenario < 0 or query.scenario >= len(w["totals"]):
-            mass[:, K:] = 0.0
-            rest[K:] = np.nan if query.scenario < 0 else 1.0
-            return
-        kernels.score_scenario(
-            query.now_ms,
-            query.scenario,
-            rows,
-            w["keys"],
-            w["counts"],
-            w["last"],
-            w["totals"],
-            w["total_last"],
-            self._scenario_rates,
-            self.settings.kappa,
-            mass,
-            rest,
-        )
+            portion.numbers, portion.scenarios, known, starts,
+            a["counts"], a["last"], a["totals"], a["clock"], self._rates,
+            w["keys"], w["counts"], w["last"], w["totals"], w["total_last"], self._scenario_rates,
+            self.settings.kappa, out, rest,
+        )  # fmt: skip
+
+    def forget_actor(self, actor: int) -> int:
+        """Nothing is kept of actors but what was said last, which goes; none of it are rows."""
+        self._said = None
+        return 0
 
     def pool(self, now_ms: int, scenario: int, weights: F64, out: F32) -> float:
         """What a pool of the columns gives all rows, (M,) `out` for the first M; and what it leaves to the base.

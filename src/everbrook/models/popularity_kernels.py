@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 
 from everbrook.models.decay import fade
+from everbrook.models.portion import NOW_MS
 from everbrook.types import F32, F64, I16, I32, I64
 
 CLOCK, ORIGIN, STARTED, USED = 0, 1, 2, 3
@@ -95,24 +96,59 @@ def observe_all(
 
 @njit(cache=True)
 def score_all(
-    now: int, rows: I32, counts: F64, last: I64, totals: F64, clock: I64, rates: F64, kappa: float, mass: F32, rest: F32
-) -> None:
-    """Mass of the given rows and rest, over everybody."""
-    K = rates.shape[0]
-    seen = max(now, clock[CLOCK])
-    since = float(seen - clock[CLOCK])
-    shares = np.empty(K)
-    for k in range(K):
-        shares[k] = 1.0 / (totals[k] * fade(since * rates[k]) + kappa)
-        rest[k] = kappa * shares[k]
+    numbers: I64, scenarios: I64, rows: I32, starts: I64, counts: F64, last: I64, totals: F64, clock: I64, rates: F64,
+    keys: I64, pair_counts: F64, pair_last: I64, pair_totals: F64, total_last: I64, pair_rates: F64, kappa: float,
+    mass: F32, rest: F32,
+) -> None:  # fmt: skip
+    """Shares of the rows of B queries and what is left, over everybody and then within each query's scenario.
+
+    Args:
+        numbers: see `Portion`.
+        scenarios: (B,)
+        rows: (S,)
+        starts: (B + 1,) where each query's rows begin.
+        counts: over everybody, and so on to `rates`; see `observe_all`.
+        last: of each item.
+        totals: of all items.
+        clock: times of the totals.
+        rates: (K,)
+        keys: of pairs of scenario and item, and so on to `pair_rates`; see `observe_scenarios`.
+        pair_counts: of each pair.
+        pair_last: of each pair.
+        pair_totals: of each scenario.
+        total_last: of each scenario.
+        pair_rates: (K',)
+        kappa: events' worth of belief in the base.
+        mass: (S, K + K'), out.
+        rest: (B, K + K'), out.
+    """
+    K, columns = len(rates), mass.shape[1]
+    shares = np.empty(columns)
     ages, held = np.empty(BLOCK), np.empty((K, BLOCK))
-    for start in range(0, rows.shape[0], BLOCK):
-        n = min(BLOCK, rows.shape[0] - start)
-        _gather(rows[start : start + n], seen, counts, last, ages, held)
+    for b in range(len(scenarios)):
+        now, scenario = numbers[b, NOW_MS], scenarios[b]
+        seen, start, stop = max(now, clock[CLOCK]), starts[b], starts[b + 1]
+        since = float(seen - clock[CLOCK])
         for k in range(K):
-            _shares(ages[:n], rates[k], shares[k], held[k])
-            for m in range(n):
-                mass[start + m, k] = held[k, m]
+            shares[k] = 1.0 / (totals[k] * fade(since * rates[k]) + kappa)
+            rest[b, k] = kappa * shares[k]
+        for first in range(start, stop, BLOCK):
+            n = min(BLOCK, stop - first)
+            _gather(rows[first : first + n], seen, counts, last, ages, held)
+            for k in range(K):
+                _shares(ages[:n], rates[k], shares[k], held[k])
+                for m in range(n):
+                    mass[first + m, k] = held[k, m]
+        if scenario >= 0 and scenario < len(pair_totals):
+            _score_scenario(
+                now, scenario, rows[start:stop], keys, pair_counts, pair_last, pair_totals, total_last, pair_rates,
+                kappa, shares, mass[start:stop], rest[b],
+            )  # fmt: skip
+            continue
+        for k in range(K, columns):
+            rest[b, k] = np.nan if scenario < 0 else 1.0
+            for m in range(start, stop):
+                mass[m, k] = np.float32(0.0)
 
 
 @njit(cache=True)
@@ -264,26 +300,15 @@ def observe_scenarios(
 
 
 @njit(cache=True)
-def score_scenario(
-    now: int,
-    scenario: int,
-    rows: I32,
-    keys: I64,
-    counts: F64,
-    last: I64,
-    totals: F64,
-    total_last: I64,
-    rates: F64,
-    kappa: float,
-    mass: F32,
-    rest: F32,
-) -> None:
-    """Mass of the given rows and rest within one scenario."""
+def _score_scenario(
+    now: int, scenario: int, rows: I32, keys: I64, counts: F64, last: I64, totals: F64, total_last: I64, rates: F64,
+    kappa: float, shares: F64, mass: F32, rest: F32,
+) -> None:  # fmt: skip
+    """Shares of the given rows and rest within one scenario, in the last columns; `shares` is scratch."""
     K = rates.shape[0]
     at = mass.shape[1] - K
     seen = max(now, total_last[scenario])
     since = float(seen - total_last[scenario])
-    shares = np.empty(K)
     for k in range(K):
         shares[k] = 1.0 / (totals[scenario, k] * fade(since * rates[k]) + kappa)
         rest[at + k] = kappa * shares[k]

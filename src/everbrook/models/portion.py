@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from operator import is_
 from typing import Generic, TypeVar
 
 import numpy as np
 
-from everbrook.types import F32, I16, I32, I64, Expert, Query
+from everbrook.types import F32, I16, I32, I64, Query
 
 AnswerT = TypeVar("AnswerT")
+_A_ROW: I32 = np.zeros(1, np.int32)
 
 
 class Portion(list[Query]):
@@ -55,6 +57,11 @@ class Portion(list[Query]):
         """(B,) who asks."""
         return np.array([query.actor for query in self], np.int64)
 
+    @cached_property
+    def scenarios(self) -> I64:
+        """(B,) rows of the scenarios."""
+        return np.array([query.scenario for query in self], np.int64)
+
 
 BEGIN, SESSION_N, NOW_MS, SCENARIO = 0, 1, 2, 3
 """Columns of `Portion.numbers`."""
@@ -65,11 +72,27 @@ def portion_of(queries: Sequence[Query]) -> Portion:
     return queries if isinstance(queries, Portion) else Portion(queries)
 
 
+def starts_of(queries: Sequence[Query], starts: Sequence[int]) -> I64:
+    """(B + 1,) where the rows of each query begin, as an array; a portion may have it as its `starts`."""
+    known: I64 | None = getattr(queries, "starts", None)
+    return np.array(starts, np.int64) if known is None else known
+
+
+def some_rows(rows: I32, mass: F32) -> tuple[I32, F32]:
+    """The same; where there are none, a row that nobody looks at, for kernels are not compiled for empty arrays."""
+    return (rows, mass) if len(rows) else (_A_ROW, np.empty((1, mass.shape[1] + 1), np.float32)[:, :-1])
+
+
+def same_queries(queries: Sequence[Query], others: Sequence[Query]) -> bool:
+    """Whether they are the very same, in the same order."""
+    return len(queries) == len(others) and all(map(is_, queries, others))
+
+
 class LastPortion(Generic[AnswerT]):
     """What was answered to the portion that was asked about last, for who asks about some of its queries again."""
 
     def __init__(self) -> None:
-        self._last: tuple[dict[int, int], Portion, AnswerT] | None = None  # the portion keeps its queries' ids theirs
+        self._last: tuple[Portion, I64, AnswerT] | None = None
 
     def clear(self) -> None:
         """Something was learned, or is forgotten: the answer goes."""
@@ -79,7 +102,10 @@ class LastPortion(Generic[AnswerT]):
         """(B,) where each query stands in the portion, and its answer; None where one of them is not in it."""
         if self._last is None:
             return None
-        places, _, answer = self._last
+        portion, every, answer = self._last
+        if same_queries(queries, portion):
+            return every, answer
+        places = {id(query): b for b, query in enumerate(portion)}  # the portion keeps its queries' ids theirs
         try:
             return np.array([places[id(query)] for query in queries], np.int64), answer
         except KeyError:
@@ -87,42 +113,6 @@ class LastPortion(Generic[AnswerT]):
 
     def put(self, portion: Portion, answer: AnswerT) -> tuple[I64, AnswerT]:
         """Keep the answer to a portion in place of the one before."""
-        self._last = {id(query): b for b, query in enumerate(portion)}, portion, answer
-        return np.arange(len(portion)), answer
-
-
-def propose_alike(family: Expert, queries: Sequence[Query], limit: int) -> list[I32]:
-    """What a family proposes to several queries that looks at nothing but the moment and the scenario.
-
-    Args:
-        family: who proposes.
-        queries: (B,)
-        limit: the most rows of one.
-    """
-    found: dict[tuple[int, int], I32] = {}
-    for query in queries:
-        if (query.now_ms, query.scenario) not in found:
-            found[query.now_ms, query.scenario] = family.propose(query, limit)
-    return [found[query.now_ms, query.scenario] for query in queries]
-
-
-def score_alike(
-    family: Expert, queries: Sequence[Query], rows: I32, starts: Sequence[int], mass: F32, rest: F32
-) -> None:
-    """What such a family gives the items of several queries, at once where all ask for the same moment and scenario.
-
-    Args:
-        family: who scores.
-        queries: (B,)
-        rows: (S,) items, those of one query after those of the other.
-        starts: (B + 1,) where each query's begin.
-        mass: (S, K), out.
-        rest: (B, K), out.
-    """
-    if len({(query.now_ms, query.scenario) for query in queries}) == 1:
-        family.score(queries[0], rows, mass, rest[0])
-        rest[1:] = rest[0]
-        return
-    for b, query in enumerate(queries):
-        own = slice(starts[b], starts[b + 1])
-        family.score(query, rows[own], mass[own], rest[b])
+        every = np.arange(len(portion))
+        self._last = portion, every, answer
+        return every, answer

@@ -12,7 +12,7 @@ import numpy as np
 
 from everbrook.models import repeats_kernels as kernels
 from everbrook.models.members import among
-from everbrook.models.portion import LastPortion, portion_of
+from everbrook.models.portion import LastPortion, Portion, portion_of, some_rows, starts_of
 from everbrook.settings.repeats import RepeatsSettings
 from everbrook.types import F32, I32, I64, NO_ROW, Arrays, Query, Step
 
@@ -59,32 +59,37 @@ class Repeats:
 
     def propose(self, query: Query, limit: int) -> I32:
         """The actor's own items by the sum of their chances."""
-        return self.propose_all([query], limit)[0]
+        found, kept = np.empty((1, limit), np.int32), np.empty(1, np.int64)
+        self.propose_into([query], limit, found, kept)
+        return found[0, : kept[0]]
 
-    def propose_all(self, queries: Sequence[Query], limit: int) -> list[I32]:
-        """The same for each of B queries."""
-        which, found = self._found(queries)
-        best, counts = kernels.best_all(which, limit, found)
-        return [best[b, :count] for b, count in enumerate(counts.tolist())]
+    def propose_into(self, queries: Sequence[Query], limit: int, found: I32, kept: I64) -> None:
+        """The same for each of B queries; see `types.Expert`."""
+        portion = portion_of(queries)
+        self._last.put(portion, self._find(portion, found, kept))
 
     def score(self, query: Query, rows: I32, mass: F32, rest: F32) -> None:
         """Chances of the given items; 0 for those that are not the actor's own."""
         self.score_all([query], rows, [0, len(rows)], mass, rest[None])
 
     def score_all(self, queries: Sequence[Query], rows: I32, starts: Sequence[int], mass: F32, rest: F32) -> None:
-        """The same for several queries; see `score_alike`."""
-        which, found = self._found(queries)
-        kernels.look_up_all(which, rows, np.asarray(starts, np.int64), found, mass, rest)
-
-    def _found(self, queries: Sequence[Query]) -> tuple[I64, kernels.Found]:
-        """One way through the histories serves every call for the same queries until something is learned."""
+        """The same for several queries; see `Popularity.score_all`."""
         kept = self._last.answer(queries)
-        if kept is not None:
-            return kept
-        portion, s = portion_of(queries), self.settings
-        return self._last.put(portion, kernels.find_all(
-            portion.items, portion.times, portion.kinds, portion.numbers, self._table, self._parents, s.window, s.prior
-        ))  # fmt: skip
+        if kept is None:
+            portion = portion_of(queries)
+            none, counts = np.empty((len(portion), 0), np.int32), np.empty(len(portion), np.int64)
+            kept = self._last.put(portion, self._find(portion, none, counts))
+        known, out = some_rows(rows, mass)
+        kernels.look_up_all(kept[0], known, starts_of(queries, starts), kept[1], out, rest)
+
+    def _find(self, portion: Portion, best: I32, kept: I64) -> kernels.Found:
+        """One way through the histories serves every call for the same queries until something is learned."""
+        s, found = self.settings, kernels.room_for(len(portion), self.settings.window)
+        kernels.find_all(
+            portion.items, portion.times, portion.kinds, portion.numbers, self._table, self._parents, s.window, s.prior,
+            found, best, kept,
+        )  # fmt: skip
+        return found
 
     def because(self, query: Query, rows: I32) -> I32:
         """An own item comes because of itself."""

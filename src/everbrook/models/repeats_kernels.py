@@ -38,12 +38,14 @@ def gap_bucket(gap_ms: float) -> int:
 
 @njit(cache=True)
 def own_items(
-    now: int, items: I32, times: I64, kinds: I16, n: int, session_n: int, window: int, table: I32, own: I32, cells: I64
-) -> int:
-    """The distinct items of the last events, nearest first, each with its cell per column (-1: none), and how many."""
+    now: int, items: I32, times: I64, kinds: I16, n: int, session_n: int, window: int, table: I32, own: I32, cells: I64,
+    count: I64, at: I64,
+) -> int:  # fmt: skip
+    """The distinct items of the last events, nearest first, each with its cell per column (-1: none), and how many.
+
+    `count` and `at`, (window,), are scratch.
+    """
     table[:] = -1
-    count = np.zeros(window, np.int64)
-    at = np.empty(window, np.int64)
     m = 0
     for p in range(n - 1, max(0, n - window) - 1, -1):
         slot = slot_in(table, own, items[p])
@@ -51,6 +53,7 @@ def own_items(
             table[slot] = m
             own[m] = items[p]
             at[m] = p
+            count[m] = 0
             m += 1
         count[table[slot]] += 1
     for d in range(m):
@@ -117,8 +120,11 @@ def observe(
     """Test, then train, event by event."""
     places, own = table_for(window), np.empty(window, np.int32)
     cells, chance = np.empty((window, 3), np.int64), np.empty((window, 3))
+    count, at = np.empty(window, np.int64), np.empty(window, np.int64)
     for b in range(ts.shape[0]):
-        m = own_items(ts[b], items[b], times[b], kinds[b], n[b], session_n[b], window, places, own, cells)
+        m = own_items(
+            ts[b], items[b], times[b], kinds[b], n[b], session_n[b], window, places, own, cells, count, at
+        )  # fmt: skip
         chances(m, cells, table, parents, prior, chance, rest[b])
         y = item[b]
         mass[b, :3] = 0.0
@@ -141,11 +147,21 @@ Found = tuple[I32, I32, I64, F64, F32]
 """Tables (B, slots), own items (B, window), how many (B,), their chances (B, window, 3), and what is left (B, 3)."""
 
 
+def room_for(queries: int, window: int) -> Found:
+    """What `find_all` fills for so many queries."""
+    slots = 1 << max(4, (8 * window - 1).bit_length())  # mostly empty: most rows are told at the first look
+    return (
+        np.empty((queries, slots), np.int32), np.empty((queries, window), np.int32), np.empty(queries, np.int64),
+        np.empty((queries, window, 3)), np.empty((queries, 3), np.float32),
+    )  # fmt: skip
+
+
 @njit(cache=True)
 def find_all(
-    items: I32, times: I64, kinds: I16, numbers: I64, table: F64, parents: F64, window: int, prior: float
-) -> Found:
-    """The own items of B queries, nearest first, and their chances in each column.
+    items: I32, times: I64, kinds: I16, numbers: I64, table: F64, parents: F64, window: int, prior: float,
+    found: Found, best: I32, kept: I64,
+) -> None:  # fmt: skip
+    """The own items of B queries, nearest first, and their chances in each column; and those of the highest sums.
 
     Args:
         items: see `Portion`.
@@ -156,24 +172,32 @@ def find_all(
         parents: (3, ranks, 2) the same by rank.
         window: last events that are looked at.
         prior: trials' worth of belief in the parents.
+        found: out, see `room_for`.
+        best: (B, limit), out: the items of the highest sums over the columns.
+        kept: (B,), out: how many.
     """
-    B, empty = len(numbers) - 1, table_for(4 * window)  # mostly empty: most rows are told at the first look
-    places, own = np.empty((B, len(empty)), np.int32), np.empty((B, window), np.int32)
-    counts, chance, rest = np.empty(B, np.int64), np.empty((B, window, 3)), np.empty((B, 3), np.float32)
-    cells = np.empty((window, 3), np.int64)
-    for b in range(B):
+    places, own, counts, chance, rest = found
+    cells, count, at = np.empty((window, 3), np.int64), np.empty(window, np.int64), np.empty(window, np.int64)
+    value = np.empty(window)
+    for b in range(len(counts)):
         start, stop = numbers[b, BEGIN], numbers[b + 1, BEGIN]
-        counts[b] = own_items(
+        m = own_items(
             numbers[b, NOW_MS], items[start:stop], times[start:stop], kinds[start:stop], stop - start,
-            numbers[b, SESSION_N], window, places[b], own[b], cells,
+            numbers[b, SESSION_N], window, places[b], own[b], cells, count, at,
         )  # fmt: skip
-        chances(counts[b], cells, table, parents, prior, chance[b], rest[b])
-    return places, own, counts, chance, rest
+        chances(m, cells, table, parents, prior, chance[b], rest[b])
+        counts[b] = m
+        for d in range(m):
+            value[d] = -(chance[b, d, 0] + chance[b, d, 1] + chance[b, d, 2])
+        first = least(value[:m], best.shape[1])
+        for place in range(len(first)):
+            best[b, place] = own[b, first[place]]
+        kept[b] = len(first)
 
 
 @njit(cache=True)
 def look_up_all(which: I64, rows: I32, starts: I64, found: Found, mass: F32, rest: F32) -> None:
-    """Chances of rows, (S, 3) `mass`, and what is left, (B, 3) `rest`; see `score_alike`."""
+    """Chances of rows, (S, 3) `mass`, and what is left, (B, 3) `rest`; see `Popularity.score_all`."""
     places, own, _, chance, left = found
     for b in range(len(which)):
         at = which[b]
@@ -183,19 +207,3 @@ def look_up_all(which: I64, rows: I32, starts: I64, found: Found, mass: F32, res
             d = places[at, slot_in(places[at], own[at], rows[m])]
             for col in range(3):
                 mass[m, col] = chance[at, d, col] if d >= 0 else 0.0
-
-
-@njit(cache=True)
-def best_all(which: I64, limit: int, found: Found) -> tuple[I32, I64]:
-    """The own items by the sum of their chances: of each query at most `limit`, and how many; in (B, limit)."""
-    _, own, counts, chance, _ = found
-    best, kept = np.empty((len(which), limit), np.int32), np.zeros(len(which), np.int64)
-    for b in range(len(which)):
-        at = which[b]
-        value = np.empty(counts[at])
-        for d in range(counts[at]):
-            value[d] = -(chance[at, d, 0] + chance[at, d, 1] + chance[at, d, 2])
-        for place in least(value, limit):
-            best[b, kept[b]] = own[at, place]
-            kept[b] += 1
-    return best, kept

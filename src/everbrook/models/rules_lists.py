@@ -52,11 +52,13 @@ class RuleList:
             weight *= np.isin(step.kind, np.array(sorted(rows), np.int16))
         np.add.at(self._counts, step.item, weight * self._units(step.ts_ms))
 
-    def refresh(self) -> None:
-        """Let the order follow the counts."""
-        if self.rule.order == "popular":
-            self._settled = self._counts.copy()
-            self.forget_order()
+    def refresh(self) -> bool:
+        """Let the order follow the counts; whether it does."""
+        if self.rule.order != "popular":
+            return False
+        self._settled = self._counts.copy()
+        self.forget_order()
+        return True
 
     def forget_order(self) -> None:
         """Something changed: find the order anew when it is wanted."""

@@ -136,12 +136,15 @@ class SequenceExpert:
         answer = self._answer(query, limit)
         return np.empty(0, np.int32) if answer is None else answer.best[:limit]
 
-    def propose_all(self, queries: Sequence[Query], limit: int) -> list[I32]:
-        """The same for each of B queries."""
+    def propose_into(self, queries: Sequence[Query], limit: int, found: I32, kept: I64) -> None:
+        """The same for each of B queries; see `types.Expert`."""
         if self._shown is None:
-            return [np.empty(0, np.int32)] * len(queries)
+            kept[:] = 0
+            return
         self.foresee(queries, limit)
-        return [self.propose(query, limit) for query in queries]
+        for b, query in enumerate(queries):
+            rows = self.propose(query, limit)
+            found[b, : len(rows)], kept[b] = rows, len(rows)
 
     def score(self, query: Query, rows: I32, mass: F32, rest: F32) -> None:
         """The softmax probability of given items; rows that the model does not know get none."""
@@ -153,7 +156,7 @@ class SequenceExpert:
         rest[:] = self.settings.rest
 
     def score_all(self, queries: Sequence[Query], rows: I32, starts: Sequence[int], mass: F32, rest: F32) -> None:
-        """The same for several queries; see `score_alike`."""
+        """The same for several queries; see `Popularity.score_all`."""
         if self._shown is None:
             mass[:], rest[:] = 0.0, np.nan
             return

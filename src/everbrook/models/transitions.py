@@ -13,7 +13,7 @@ from everbrook.models import transitions_asking as asking
 from everbrook.models import transitions_kernels as kernels
 from everbrook.models.decay import half_life_name, rates_per_s
 from everbrook.models.pairs import PairStore, widened
-from everbrook.models.portion import LastPortion, portion_of
+from everbrook.models.portion import LastPortion, Portion, portion_of, some_rows, starts_of
 from everbrook.settings.transitions import TransitionsSettings
 from everbrook.types import F32, I32, I64, Arrays, Query, Step
 
@@ -44,10 +44,12 @@ class Transitions:
         self._base_last = np.zeros(1, np.int64)  # the last place is the clock of the totals
         self._base_totals = np.zeros(len(self._base_rates))
         self._last: LastPortion[asking.Found] = LastPortion()
+        self._room = asking.room_for(0, 0, 0, len(self.names))
 
     def forget_actor(self, actor: int) -> int:
         """Nothing is kept of actors but the last answers, which go; none of them are rows."""
         self._last.clear()
+        self._room = asking.room_for(0, 0, 0, len(self.names))
         return 0
 
     def grow(self, items: int, actors: int) -> None:
@@ -77,32 +79,45 @@ class Transitions:
 
     def propose(self, query: Query, limit: int) -> I32:
         """The followers with the greatest sum of masses over the columns."""
-        return self.propose_all([query], limit)[0]
+        found, kept = np.empty((1, limit), np.int32), np.empty(1, np.int64)
+        self.propose_into([query], limit, found, kept)
+        return found[0, : kept[0]]
 
-    def propose_all(self, queries: Sequence[Query], limit: int) -> list[I32]:
-        """The same for each of B queries."""
-        which, found = self._found(queries)
-        best, counts = asking.best_all(which, limit, found)
-        return [best[b, :count] for b, count in enumerate(counts.tolist())]
+    def propose_into(self, queries: Sequence[Query], limit: int, found: I32, kept: I64) -> None:
+        """The same for each of B queries; see `types.Expert`."""
+        portion = portion_of(queries)
+        self._last.put(portion, self._find(portion, found, kept))
 
     def score(self, query: Query, rows: I32, mass: F32, rest: F32) -> None:
         """Masses of the given items as followers of the query's last items."""
         self.score_all([query], rows, [0, len(rows)], mass, rest[None])
 
     def score_all(self, queries: Sequence[Query], rows: I32, starts: Sequence[int], mass: F32, rest: F32) -> None:
-        """The same for several queries; see `score_alike`."""
-        which, found = self._found(queries)
-        asking.look_up_all(which, rows, np.asarray(starts, np.int64), found, mass, rest)
-
-    def _found(self, queries: Sequence[Query]) -> tuple[I64, asking.Found]:
-        """One way through the rows serves every call for the same queries until something is learned."""
+        """The same for several queries; see `Popularity.score_all`."""
         kept = self._last.answer(queries)
-        if kept is not None:
-            return kept
-        portion = portion_of(queries)
-        return self._last.put(portion, asking.find_all(
-            portion.items, portion.numbers, self._pairs.arrays, self._rates, self._knobs, self._trust
-        ))  # fmt: skip
+        if kept is None:
+            portion = portion_of(queries)
+            none, counts = np.empty((len(portion), 0), np.int32), np.empty(len(portion), np.int64)
+            kept = self._last.put(portion, self._find(portion, none, counts))
+        known, out = some_rows(rows, mass)
+        asking.look_up_all(kept[0], known, starts_of(queries, starts), kept[1], out, rest)
+
+    def _find(self, portion: Portion, best: I32, kept: I64) -> asking.Found:
+        """One way through the rows serves every call for the same queries until something is learned."""
+        B, C, found = len(portion), len(self.names), self._room
+        while True:
+            if len(found[0]) < B:
+                found = asking.room_for(B, len(found[2]), len(found[1]), C)
+            entries, slots = asking.find_all(
+                portion.items, portion.numbers, self._pairs.arrays, self._rates, self._knobs, self._trust, found, best,
+                kept,
+            )  # fmt: skip
+            if entries <= len(found[2]) and slots <= len(found[1]):
+                break
+            found = asking.room_for(B, max(entries, len(found[2])), max(slots, len(found[1])), C)
+        if len(found[2]) <= asking.KEPT:
+            self._room = found
+        return found
 
     def because(self, query: Query, rows: I32) -> I32:
         """The asked item whose row gave the most mass, summed over the columns."""

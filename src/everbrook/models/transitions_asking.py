@@ -23,6 +23,7 @@ from everbrook.models.transitions_kernels import (
     slot_in,
     table_for,
 )
+from everbrook.models.transitions_lanes import LANES, add_four
 from everbrook.types import F32, F64, I32, I64
 
 COUNT, TABLE, SLOTS = 1, 2, 3
@@ -30,6 +31,16 @@ COUNT, TABLE, SLOTS = 1, 2, 3
 
 Found = tuple[I64, I32, I32, F32, F64, F32]
 """Spans (B, 4), tables, items (T,), what each column gives them (T, 3H), the sums' negatives (T,), and rest (B, 3H)."""
+KEPT = 65_536
+"""Entries for which working memory is kept: some 100 bytes each."""
+
+
+def room_for(queries: int, entries: int, slots: int, columns: int) -> Found:
+    """What `find_all` fills."""
+    return (
+        np.empty((queries, 4), np.int64), np.empty(slots, np.int32), np.empty(entries, np.int32),
+        np.empty((entries, columns), np.float32), np.empty(entries), np.empty((queries, columns), np.float32),
+    )  # fmt: skip
 
 
 @njit(cache=True)
@@ -67,60 +78,73 @@ def ask(
 
 
 @njit(cache=True)
-def _fade_all(last: I32, seen: int, rate: float, out: F64) -> None:
-    for i in range(len(last)):
-        out[i] = fade(float(seen - last[i]) * rate)
+def _places(others: I32, table: I32, known: I32, count: int, places: I32) -> int:
+    """Where the items of a row stand among the known, (E,) `places`; those that are new join. How many are known now.
+
+    Whether an item is new nobody can foretell, so nothing branches on it.
+    """
+    mask = len(table) - 1
+    for i in range(len(others)):
+        item = others[i]
+        slot = (np.int64(item) * 2654435761 >> 12) & mask  # as in `slot_in`
+        at = table[slot]
+        while (at >= 0) & (known[max(at, 0)] != item):
+            slot = (slot + 1) & mask
+            at = table[slot]
+        place = count if at < 0 else at
+        table[slot], known[place], places[i] = place, item, place
+        count += at < 0
+    return count
 
 
 @njit(cache=True)
 def read_row(
-    row: int, now: int, share: F64, store: Store, rates: F64, back: float, table: I32, known: I32, count: int,
-    got: F32, value: F64, faded: F64,
-) -> int:  # fmt: skip
-    """Add what follows one row to what was found for a query; gives how many items that are by now.
+    row: int, now: int, share: F64, of_row: int, store: Store, rates: F64, back: float, places: I32, first: int,
+    got: F32, value: F64,
+) -> None:  # fmt: skip
+    """Add what follows one row to what was found for a query.
 
     Args:
         row: of the asked item.
         now: the moment in the store's time.
-        share: (3H,) what a count weighs in each column.
+        share: (asked, 3H) what a count weighs in each column.
+        of_row: which of the asked items it is.
         store: see `PairStore.arrays`.
         rates: (H,) half-lives a second.
         back: what a count of what came before weighs.
-        table: of the items that are known.
-        known: the items, in and out.
-        count: how many there are so far.
+        places: (E,) where the entries' items stand among the query's.
+        first: where the query's items begin.
         got: (T, 3H) in and out.
         value: (T,) the negative of the sum over the columns, in and out.
-        faded: (H, E) scratch for rows of up to E entries.
     """
-    head, others, last, counts = store[0], store[2], store[3], store[4]
-    H, start, length = len(rates), head[row, OFFSET], head[row, LENGTH]
-    seen = max(now, head[row, TOUCHED])
-    for h in range(H):
-        _fade_all(last[start : start + length], seen, rates[h], faded[h])
-    for i in range(length):
-        slot = slot_in(table, known, others[start + i])
-        at = table[slot]
-        if at < 0:
-            at = count
-            table[slot], known[at] = at, others[start + i]
-            count += 1
-        has, gets, total = counts[start + i], got[at], 0.0
+    head, last, counts = store[0], store[3], store[4]
+    H, start, seen = len(rates), head[row, OFFSET], float(max(now, head[row, TOUCHED]))
+    if H == LANES:
+        for i in range(len(places)):
+            at = first + places[i]
+            age_s = seen - float(last[start + i])
+            value[at] -= add_four(counts, rates, share, got, (start + i, of_row, at), (age_s, back))
+        return
+    for i in range(len(places)):
+        at, age_s, total = first + places[i], seen - float(last[start + i]), 0.0
+        has, gets, weighs = counts[start + i], got[at], share[of_row]
         for h in range(H):
-            after = has[AFTER * H + h] * faded[h, i]
-            x, y = share[h] * has[h] * faded[h, i], share[H + h] * after
-            z = share[2 * H + h] * (after + back * has[BEFORE * H + h] * faded[h, i])
+            faded = fade(age_s * rates[h])
+            after = has[AFTER * H + h] * faded
+            x, y = weighs[h] * has[h] * faded, weighs[H + h] * after
+            z = weighs[2 * H + h] * (after + back * has[BEFORE * H + h] * faded)
             gets[h] += x
             gets[H + h] += y
             gets[2 * H + h] += z
             total += x + y + z
         value[at] -= total
-    return count
 
 
 @njit(cache=True, nogil=True)
-def find_all(items: I32, numbers: I64, store: Store, rates: F64, knobs: F64, trust: F64) -> Found:
-    """What follows the last items of B queries.
+def find_all(
+    items: I32, numbers: I64, store: Store, rates: F64, knobs: F64, trust: F64, found: Found, best: I32, kept: I64
+) -> tuple[int, int]:
+    """What follows the last items of B queries, and the items with the greatest sums.
 
     Args:
         items: see `Portion`.
@@ -129,10 +153,16 @@ def find_all(items: I32, numbers: I64, store: Store, rates: F64, knobs: F64, tru
         rates: (H,) half-lives a second.
         knobs: see `transitions_kernels`.
         trust: interpolation weights.
+        found: out, see `room_for`.
+        best: (B, limit), out: the items with the greatest sums, best first.
+        kept: (B,), out: how many.
+
+    Returns:
+        How many entries and slots there must be room for; where there is not, nothing else is found.
     """
-    B, C, asked, head = len(numbers) - 1, 3 * len(rates), int(knobs[QUERY_WINDOW]), store[0]
-    rest, share, rows = np.empty((B, C), np.float32), np.zeros((B, asked, C)), np.empty((B, asked), np.int32)
-    of_rows, spans = np.empty((B, 2), np.int64), np.zeros((B, 4), np.int64)
+    spans, tables, known, got, value, rest = found
+    B, C, asked, head, others = len(kept), 3 * len(rates), int(knobs[QUERY_WINDOW]), store[0], store[2]
+    share, rows, of_rows = np.zeros((B, asked, C)), np.empty((B, asked), np.int32), np.empty((B, 2), np.int64)
     room, slots, longest = 0, 0, 0
     for b in range(B):
         history = items[numbers[b, BEGIN] : numbers[b + 1, BEGIN]]
@@ -146,40 +176,36 @@ def find_all(items: I32, numbers: I64, store: Store, rates: F64, knobs: F64, tru
         spans[b, BEGIN], spans[b, TABLE], spans[b, SLOTS] = room, slots, 16
         while spans[b, SLOTS] < 2 * most:
             spans[b, SLOTS] *= 2
-        room += most
+        room += most + 1
         slots += spans[b, SLOTS]
-    tables, known = np.full(slots, -1, np.int32), np.empty(room, np.int32)
-    got, value, faded = np.zeros((room, C), np.float32), np.zeros(room), np.empty((len(rates), longest))
+    if room > len(known) or slots > len(tables):
+        return room, slots
+    tables[:slots] = -1
+    got[:room] = np.float32(0.0)
+    value[:room] = 0.0
+    places = np.empty(longest, np.int32)
     for b in range(B):
         first, count = spans[b, BEGIN], 0
         table = tables[spans[b, TABLE] : spans[b, TABLE] + spans[b, SLOTS]]
         for j in range(of_rows[b, 1]):
-            count = read_row(
-                rows[b, j], of_rows[b, 0], share[b, j], store, rates, knobs[BACKWARD], table, known[first:], count,
-                got[first:], value[first:], faded,
+            start, length = head[rows[b, j], OFFSET], head[rows[b, j], LENGTH]
+            count = _places(others[start : start + length], table, known[first:], count, places)
+            read_row(
+                rows[b, j], of_rows[b, 0], share[b], j, store, rates, knobs[BACKWARD], places[:length], first, got,
+                value,
             )  # fmt: skip
         spans[b, COUNT] = count
-    return spans, tables, known, got, value, rest
-
-
-@njit(cache=True)
-def best_all(which: I64, limit: int, found: Found) -> tuple[I32, I64]:
-    """The items with the greatest sums: of each query at most `limit`, best first, and how many; in (B, limit)."""
-    spans, _, known, _, value, _ = found
-    best, counts = np.empty((len(which), limit), np.int32), np.zeros(len(which), np.int64)
-    for b in range(len(which)):
-        first = spans[which[b], BEGIN]
-        own = value[first : first + spans[which[b], COUNT]]
-        for place in least(own, limit):
-            if own[place] < 0.0:
-                best[b, counts[b]] = known[first + place]
-                counts[b] += 1
-    return best, counts
+        kept[b] = 0
+        for place in least(value[first : first + count], best.shape[1]):
+            if value[first + place] < 0.0:
+                best[b, kept[b]] = known[first + place]
+                kept[b] += 1
+    return room, slots
 
 
 @njit(cache=True)
 def look_up_all(which: I64, rows: I32, starts: I64, found: Found, mass: F32, rest: F32) -> None:
-    """What the columns give rows, (S, 3H) `mass`, and leave to the base, (B, 3H) `rest`; see `score_alike`."""
+    """What the columns give rows, (S, 3H) `mass`, and leave to the base, (B, 3H) `rest`; see `Popularity.score_all`."""
     spans, tables, known, got, _, rests = found
     where, places = np.empty(len(rows) + 1, np.int64), np.empty(len(rows) + 1, np.int64)
     for b in range(len(which)):

@@ -64,14 +64,15 @@ def test_together_is_as_alone(name: str, alike: bool) -> None:
     starts = np.cumsum([0, *map(len, own)]).tolist()
     whole = np.full((K, starts[-1] + 5), 7.0, np.float32)
     mass, rest = whole[:, : starts[-1]].T, np.full((len(queries), K), 7.0, np.float32)
-    proposed = expert.propose_all(queries, LIMIT)  # type: ignore[attr-defined]
+    proposed, kept = np.full((len(queries), LIMIT), -7, np.int32), np.full(len(queries), -7)
+    expert.propose_into(queries, LIMIT, proposed, kept)  # type: ignore[attr-defined]
     expert.score_all(queries, np.concatenate(own), starts, mass, rest)  # type: ignore[attr-defined]
     for b, query in enumerate(queries):
         alone, left = np.empty((len(own[b]), K), np.float32), np.empty(K, np.float32)
         expert.score(replace(query), own[b], alone, left)
         np.testing.assert_array_equal(mass[starts[b] : starts[b + 1]], alone)
         np.testing.assert_array_equal(rest[b], left)
-        assert proposed[b].tolist() == expert.propose(replace(query), LIMIT).tolist()
+        assert proposed[b, : kept[b]].tolist() == expert.propose(replace(query), LIMIT).tolist()
     assert (whole[:, starts[-1] :] == 7.0).all()
 
 

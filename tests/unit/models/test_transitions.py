@@ -127,7 +127,9 @@ def test_what_several_are_told_together_is_what_learning_would_tell_each() -> No
         queries.append(Query(now_ms + length, NO_ROW, NO_ROW, past, times, kinds, length // 2))
     every = np.concatenate((np.arange(40), [3, 3])).astype(np.int32)
     told = [_slow(expert, query, every.tolist()) for query in queries]
-    proposed = expert.propose_all(queries, 25)
+    best, kept = np.empty((len(queries), 25), np.int32), np.empty(len(queries), np.int64)
+    expert.propose_into(queries, 25, best, kept)
+    proposed = [best[b, :count] for b, count in enumerate(kept.tolist())]
     starts = [b * len(every) for b in range(len(queries) + 1)]
     mass, rest = np.empty((starts[-1], K), np.float32), np.empty((len(queries), K), np.float32)
     expert.score_all(queries, np.tile(every, len(queries)), starts, mass, rest)
