@@ -5,7 +5,6 @@ Half-lives are in seconds; 0 stands for a count that never fades.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,8 +20,11 @@ GONE = 48.0
 _POWERS = np.exp2(-np.arange(int(GONE) * STEPS + 1) / STEPS)
 _POWERS[-1] = 0.0
 _LN2 = float(np.log(2.0))
-POWER = tuple((-_LN2) ** n / math.factorial(n) for n in range(9))
-"""Of 2^-x for |x| <= 0.5, to 3e-10."""
+POWER = (
+    1.0, -0.6931471805599453, 0.24022650922288757, -0.055504108839096185, 0.009618056678524637, -0.001333350238616277,
+    0.0001546144469856913, -1.5297323760701075e-05,
+)  # fmt: skip
+"""Of 2^-x for |x| <= 0.5, to 2e-10 and at 0 exactly: interpolated at Chebyshev's points."""
 ROUND = 1.5 * 2.0**52
 """Added to a number it leaves its nearest whole number in the last bits."""
 
@@ -38,14 +40,15 @@ def fade(x: float) -> float:
 
 @njit(cache=True, fastmath={"contract"})
 def fade_all(ages: F64, rate: float, out: F64) -> None:
-    """What `fade` gives ages times a rate, to a relative 3e-10; by a polynomial, not by the table: several at once."""
+    """What `fade` gives ages times a rate, to a relative 2e-10; by a polynomial, not by the table: several at once."""
     for i in range(len(out)):
         x = min(max(ages[i] * rate, 0.0), GONE)
         shifted = x + ROUND
         rest = x - (shifted - ROUND)
-        near = POWER[6] + rest * (POWER[7] + rest * POWER[8])
-        near = POWER[3] + rest * (POWER[4] + rest * (POWER[5] + rest * near))
-        near = POWER[0] + rest * (POWER[1] + rest * (POWER[2] + rest * near))
+        square = rest * rest
+        low = (POWER[0] + rest * POWER[1]) + square * (POWER[2] + rest * POWER[3])
+        high = (POWER[4] + rest * POWER[5]) + square * (POWER[6] + rest * POWER[7])
+        near = low + square * square * high
         power = np.int64((np.int64(1023) - np.int64(np.float64(shifted).view(np.int64))) << 52).view(np.float64)
         out[i] = near * power if x < GONE else 0.0
 

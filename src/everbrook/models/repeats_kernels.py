@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from everbrook.models.pairs import least
+from everbrook.models.least import least_places
 from everbrook.models.portion import BEGIN, NOW_MS, SESSION_N
 from everbrook.models.transitions_kernels import slot_in, table_for
 from everbrook.types import F32, F64, I16, I32, I64
@@ -189,7 +189,7 @@ def find_all(
         counts[b] = m
         for d in range(m):
             value[d] = -(chance[b, d, 0] + chance[b, d, 1] + chance[b, d, 2])
-        first = least(value[:m], best.shape[1])
+        first = least_places(value[:m], best.shape[1])
         for place in range(len(first)):
             best[b, place] = own[b, first[place]]
         kept[b] = len(first)

@@ -10,8 +10,10 @@ import numpy as np
 from numba import njit
 
 from everbrook.models.decay import fade
-from everbrook.models.pairs import LENGTH, OFFSET, TOUCHED, Store, least, seconds_since_first
+from everbrook.models.least import least_places
+from everbrook.models.pairs import LENGTH, OFFSET, TOUCHED, Store, seconds_since_first
 from everbrook.models.portion import BEGIN, NOW_MS, SESSION_N
+from everbrook.models.prefetch import prefetch
 from everbrook.models.transitions_kernels import (
     AFTER,
     BACKWARD,
@@ -24,13 +26,15 @@ from everbrook.models.transitions_kernels import (
     table_for,
 )
 from everbrook.models.transitions_lanes import LANES, add_four
-from everbrook.types import F32, F64, I32, I64
+from everbrook.types import F32, F64, I32, I64, Bool
 
 COUNT, TABLE, SLOTS = 1, 2, 3
 """Columns of spans, after where a query's items begin: how many there are, where its table begins, and its size."""
 
 Found = tuple[I64, I32, I32, F32, F64, F32]
 """Spans (B, 4), tables, items (T,), what each column gives them (T, 3H), the sums' negatives (T,), and rest (B, 3H)."""
+LINE = 16
+"""Numbers of 32 bits in a line of memory."""
 KEPT = 65_536
 """Entries for which working memory is kept: some 100 bytes each."""
 
@@ -44,27 +48,25 @@ def room_for(queries: int, entries: int, slots: int, columns: int) -> Found:
 
 
 @njit(cache=True)
-def ask(
-    now_ms: int, items: I32, session_n: int, store: Store, rates: F64, knobs: F64, trust: F64,
-    found: I32, share: F64, rest: F32,
-) -> tuple[int, int]:  # fmt: skip
-    """The moment in the store's time, and how many rows to ask.
+def weigh(
+    now_ms: int, found: I32, inside: Bool, m: int, store: Store, rates: F64, knobs: F64, trust: F64, share: F64,
+    rest: F32,
+) -> int:  # fmt: skip
+    """The moment in the store's time.
 
     Args:
         now_ms: the moment.
-        items: the history, oldest first.
-        session_n: how many of the last belong to the session.
+        found: the rows to ask, from `last_items`.
+        inside: whether they belong to the session.
+        m: how many there are.
         store: see `PairStore.arrays`.
         rates: half-lives a second.
         knobs: see `transitions_kernels`.
         trust: interpolation weights.
-        found: out: the rows.
         share: (asked, 3H), out: what a count in each weighs.
         rest: (3H,), out.
     """
-    inside, evidence = np.empty(len(found), np.bool_), np.empty(len(rest))
-    now = seconds_since_first(now_ms, store[6])
-    m = last_items(items, items.shape[0], session_n, len(found), found, inside)
+    evidence, now = np.empty(len(rest)), seconds_since_first(now_ms, store[6])
     shares_of_rows(now, found, inside, m, store, rates, knobs, share, evidence)
     for col in range(len(rest)):
         if evidence[col] <= 0.0:
@@ -74,7 +76,32 @@ def ask(
         rest[col] = lam
         for j in range(m):
             share[j, col] *= 1.0 - lam
-    return now, m
+    return now
+
+
+@njit(cache=True)
+def _call_heads(rows: I32, store: Store) -> None:
+    """Ask memory for what is known of rows as a whole, of all at once."""
+    heads, totals, C = store[0].reshape(-1), store[1].reshape(-1), store[1].shape[1]
+    for row in rows:
+        prefetch(heads, store[0].shape[1] * row)
+        prefetch(totals, C * row)
+        prefetch(totals, C * row + C - 1)
+
+
+@njit(cache=True)
+def _call_row(rows: I32, turn: int, store: Store) -> None:
+    """Ask memory for the entries of the row whose turn it is, if there is one."""
+    if turn >= len(rows):
+        return
+    head, C, counts = store[0], store[4].shape[1], store[4].reshape(-1)
+    start = head[rows[turn], OFFSET]
+    stop = start + head[rows[turn], LENGTH]
+    for e in range(start, stop, LINE):
+        prefetch(store[2], e)
+        prefetch(store[3], e)
+    for at in range(start * C, stop * C, LINE):
+        prefetch(counts, at)
 
 
 @njit(cache=True)
@@ -162,12 +189,19 @@ def find_all(
     """
     spans, tables, known, got, value, rest = found
     B, C, asked, head, others = len(kept), 3 * len(rates), int(knobs[QUERY_WINDOW]), store[0], store[2]
-    share, rows, of_rows = np.zeros((B, asked, C)), np.empty((B, asked), np.int32), np.empty((B, 2), np.int64)
-    room, slots, longest = 0, 0, 0
+    share, rows, inside = np.zeros((B, asked, C)), np.empty((B, asked), np.int32), np.empty((B, asked), np.bool_)
+    of_rows, order, several = np.empty((B, 2), np.int64), np.empty(B * asked, np.int32), 0
     for b in range(B):
         history = items[numbers[b, BEGIN] : numbers[b + 1, BEGIN]]
-        of_rows[b] = ask(
-            numbers[b, NOW_MS], history, numbers[b, SESSION_N], store, rates, knobs, trust, rows[b], share[b], rest[b]
+        m = last_items(history, len(history), numbers[b, SESSION_N], asked, rows[b], inside[b])
+        order[several : several + m] = rows[b, :m]
+        of_rows[b, 1] = m
+        several += m
+    _call_heads(order[:several], store)
+    room, slots, longest = 0, 0, 0
+    for b in range(B):
+        of_rows[b, 0] = weigh(
+            numbers[b, NOW_MS], rows[b], inside[b], of_rows[b, 1], store, rates, knobs, trust, share[b], rest[b]
         )
         most = 0
         for j in range(of_rows[b, 1]):
@@ -183,11 +217,14 @@ def find_all(
     tables[:slots] = -1
     got[:room] = np.float32(0.0)
     value[:room] = 0.0
-    places = np.empty(longest, np.int32)
+    places, turn = np.empty(longest, np.int32), 0
+    _call_row(order[:several], turn, store)
     for b in range(B):
         first, count = spans[b, BEGIN], 0
         table = tables[spans[b, TABLE] : spans[b, TABLE] + spans[b, SLOTS]]
         for j in range(of_rows[b, 1]):
+            turn += 1
+            _call_row(order[:several], turn, store)
             start, length = head[rows[b, j], OFFSET], head[rows[b, j], LENGTH]
             count = _places(others[start : start + length], table, known[first:], count, places)
             read_row(
@@ -196,7 +233,7 @@ def find_all(
             )  # fmt: skip
         spans[b, COUNT] = count
         kept[b] = 0
-        for place in least(value[first : first + count], best.shape[1]):
+        for place in least_places(value[first : first + count], best.shape[1]):
             if value[first + place] < 0.0:
                 best[b, kept[b]] = known[first + place]
                 kept[b] += 1
@@ -233,8 +270,9 @@ def bringers(
     """The item of the history that gave each row most, over the columns; -1 where none did."""
     head, _, others, last, counts, _, _ = store
     H, back, asked = len(rates), knobs[BACKWARD], int(knobs[QUERY_WINDOW])
-    found, share = np.empty(asked, np.int32), np.zeros((asked, 3 * H))
-    now, m = ask(now_ms, items, session_n, store, rates, knobs, trust, found, share, np.empty(3 * H, np.float32))
+    found, inside, share = np.empty(asked, np.int32), np.empty(asked, np.bool_), np.zeros((asked, 3 * H))
+    m = last_items(items, len(items), session_n, asked, found, inside)
+    now = weigh(now_ms, found, inside, m, store, rates, knobs, trust, share, np.empty(3 * H, np.float32))
     table, best, most = table_for(len(rows)), np.full(len(rows), -1, np.int32), np.zeros(len(rows))
     same = np.full(len(rows), -1, np.int32)  # a row that is asked for twice takes its answer from the first
     for i in range(len(rows)):

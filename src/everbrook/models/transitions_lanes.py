@@ -45,9 +45,14 @@ def _faded(builder: Any, steps: Any) -> Any:
     x = builder.select(builder.fcmp_ordered("<", x, _constant(GONE)), x, _constant(GONE))
     shifted = builder.fadd(x, _constant(ROUND))
     rest = builder.fsub(x, builder.fsub(shifted, _constant(ROUND)))
-    near = _constant(POWER[-1])
-    for factor in POWER[-2::-1]:
-        near = builder.fadd(builder.fmul(near, rest, flags=_FUSED), _constant(factor), flags=_FUSED)
+    terms, by = [_constant(factor) for factor in POWER], rest
+    while len(terms) > 1:  # two by two, so that few wait for each other
+        terms = [
+            builder.fadd(one, builder.fmul(by, two, flags=_FUSED), flags=_FUSED)
+            for one, two in zip(terms[::2], terms[1::2], strict=True)
+        ]
+        by = builder.fmul(by, by)
+    near = terms[0]
     whole = builder.sub(ir.Constant(_WORDS, [1023] * LANES), builder.bitcast(shifted, _WORDS))
     power = builder.bitcast(builder.shl(whole, ir.Constant(_WORDS, [52] * LANES)), _DOUBLES)
     gone = builder.fcmp_ordered(">=", x, _constant(GONE))

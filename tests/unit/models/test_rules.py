@@ -120,3 +120,43 @@ def test_a_run_bears_an_item_at_its_earliest_time_and_later_runs_never_earlier()
         step = fold_step(np.array(times), np.zeros(len(times), "i4"), np.array(items, "i4"))
         rules.observe(step, np.empty((len(times), 1), np.float32), np.empty((len(times), 1), np.float32))
     assert rules.state()["born_ms"][[7, 8, 9]].tolist() == [5, 8, 30]
+
+
+def test_what_is_given_follows_the_moment_there_and_back():
+    row = np.array([10], np.int32)
+    record = ItemChange(id="i10", ts=9_500, expires=16_000, tags=["t"], properties={"price": 1.0})
+    rules = shelf()
+    rules.put(row, [record])
+    for now_ms in (12_000, 15_999, 16_000, 17_000, 18_000, 19_001, 15_000, 19_000, 12_000):
+        alone = shelf()
+        alone.put(row, [record])
+        for name in ("newest", "young"):
+            assert order(rules, name, asked(now_ms)) == order(alone, name, asked(now_ms))
+            assert (10 in order(rules, name, asked(now_ms))) == (now_ms < 16_000)
+
+
+def test_names_that_become_known_later_count_from_then_on():
+    known = {}
+    row_of = lambda name: known.get(name, NO_ROW)  # noqa: E731
+    settings = RulesSettings(rules=(Rule(name="hand", order="manual", items=("x", "y"), scenarios=("cart",)),))
+    rules = Rules(settings, Names(row_of, row_of, row_of))
+    rules.grow(48, 4)
+    assert order(rules, "hand", asked(scenario=0)) == []
+    known["cart"] = 0
+    assert order(rules, "hand", asked(scenario=0)) == []
+    known["y"] = 5
+    assert order(rules, "hand", asked(scenario=0)) == [5]
+    known["x"] = 6
+    assert order(rules, "hand", asked(scenario=0)) == [6, 5]
+
+
+def test_events_of_known_items_leave_what_is_given_as_it_is_until_counts_settle():
+    rules = shelf()
+    rules.grow(48, 4)
+    query = asked()
+    before = rules._listed(query)
+    for n in range(20):
+        step = fold_step(np.array([n]), np.zeros(1, "i4"), np.array([4], "i4"))
+        rules.observe(step, np.empty((1, 5), np.float32), np.empty((1, 5), np.float32))
+        assert (rules._listed(query) is before) == (n < 15)
+        assert order(rules, "hits", query) == ([] if n < 15 else [4])

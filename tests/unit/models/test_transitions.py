@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from everbrook.models.transitions import Transitions
 from everbrook.settings.transitions import TransitionsSettings
@@ -116,9 +117,11 @@ def _slow(expert: Transitions, query: Query, rows: list[int]) -> tuple[np.ndarra
     return mass, rest[0]
 
 
-def test_what_several_are_told_together_is_what_learning_would_tell_each() -> None:
+@pytest.mark.parametrize("half_lives_s", [(0.0,), (1200.0, 0.0, 60.0), (1200.0, 21600.0, 604800.0, 0.0)])
+def test_what_several_are_told_together_is_what_learning_would_tell_each(half_lives_s: tuple[float, ...]) -> None:
     rng = np.random.default_rng(3)
-    expert = fed(sessions([rng.integers(0, 40, 7).tolist() for _ in range(80)], apart_ms=20 * MINUTE_MS), 40)
+    step = sessions([rng.integers(0, 40, 7).tolist() for _ in range(80)], apart_ms=20 * MINUTE_MS)
+    expert = fed(step, 40, half_lives_s=half_lives_s)
     K, now_ms = len(expert.names), START_MS + 40 * 60 * MINUTE_MS
     queries = []
     for length in (0, 1, 5, 12, 30):
@@ -160,3 +163,16 @@ def test_an_answer_is_not_kept_beyond_what_is_learned_or_forgotten() -> None:
     assert expert._last.answer([query]) is not None
     assert expert.forget_actor(0) == 0
     assert expert._last.answer([query]) is None
+
+
+def test_working_memory_is_kept_for_the_next_portion_but_not_of_who_is_forgotten() -> None:
+    step = sessions([[0, 1, 2, 3]] * 3)
+    expert = fed(step, 4)
+    _, query = asked(expert, int(step.ts_ms[-1]), [0, 1, 2], 4)
+    expert.propose(query, 5)
+    kept = expert._room
+    assert len(kept[2]) > 0
+    expert.propose(query, 2)
+    assert expert._room is kept
+    expert.forget_actor(0)
+    assert len(expert._room[2]) == 0
