@@ -12,13 +12,15 @@ import math
 import numpy as np
 from numba import njit
 
-from everbrook.models.decay import fade
+from everbrook.models.decay import fade, fade_all
 from everbrook.models.portion import NOW_MS
+from everbrook.models.prefetch import prefetch
+from everbrook.models.runs import write
 from everbrook.types import F32, F64, I16, I32, I64
 
 CLOCK, ORIGIN, STARTED, USED = 0, 1, 2, 3
 EMPTY = -1
-BLOCK = 256  # rows that are looked up before they are computed with
+BLOCK = 64  # rows that are looked up before they are computed with; memory is asked for the next ones meanwhile
 MULTIPLIER = np.int64(-7046029254386353131)  # 2^64 / golden ratio, odd: Fibonacci hashing
 
 
@@ -123,8 +125,9 @@ def score_all(
         rest: (B, K + K'), out.
     """
     K, columns = len(rates), mass.shape[1]
-    shares = np.empty(columns)
-    ages, held = np.empty(BLOCK), np.empty((K, BLOCK))
+    shares, ages, faded = np.empty(columns), np.empty(BLOCK), np.empty(BLOCK)
+    held, line = np.empty((K, BLOCK)), np.zeros(BLOCK, np.float32)
+    _call(rows[starts[0] : min(starts[0] + BLOCK, len(rows))], counts, last)
     for b in range(len(scenarios)):
         now, scenario = numbers[b, NOW_MS], scenarios[b]
         seen, start, stop = max(now, clock[CLOCK]), starts[b], starts[b + 1]
@@ -134,21 +137,24 @@ def score_all(
             rest[b, k] = kappa * shares[k]
         for first in range(start, stop, BLOCK):
             n = min(BLOCK, stop - first)
+            _call(rows[first + n : min(first + n + BLOCK, len(rows))], counts, last)
             _gather(rows[first : first + n], seen, counts, last, ages, held)
             for k in range(K):
-                _shares(ages[:n], rates[k], shares[k], held[k])
+                fade_all(ages[:n], rates[k], faded[:n])
                 for m in range(n):
-                    mass[first + m, k] = held[k, m]
+                    line[m] = held[k, m] * faded[m] * shares[k]
+                write(line[:n], mass, first, k)
         if scenario >= 0 and scenario < len(pair_totals):
             _score_scenario(
                 now, scenario, rows[start:stop], keys, pair_counts, pair_last, pair_totals, total_last, pair_rates,
                 kappa, shares, mass[start:stop], rest[b],
             )  # fmt: skip
             continue
+        line[:] = np.float32(0.0)
         for k in range(K, columns):
             rest[b, k] = np.nan if scenario < 0 else 1.0
-            for m in range(start, stop):
-                mass[m, k] = np.float32(0.0)
+            for first in range(start, stop, BLOCK):
+                write(line[: min(BLOCK, stop - first)], mass, first, k)
 
 
 @njit(cache=True)
@@ -162,10 +168,13 @@ def _gather(rows: I32, seen: int, counts: F64, last: I64, ages: F64, held: F64) 
 
 
 @njit(cache=True)
-def _shares(ages: F64, rate: float, share: float, held: F64) -> None:
-    """Counts become shares, in place, several at a time."""
-    for m in range(len(ages)):
-        held[m] = held[m] * fade(ages[m] * rate) * share
+def _call(rows: I32, counts: F64, last: I64) -> None:
+    """Ask memory for what will be looked up next."""
+    flat, K = counts.reshape(-1), counts.shape[1]
+    for row in rows:
+        prefetch(last, row)
+        prefetch(flat, row * K)
+        prefetch(flat, row * K + K - 1)
 
 
 @njit(cache=True)

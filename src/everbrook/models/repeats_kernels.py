@@ -7,6 +7,7 @@ from numba import njit
 
 from everbrook.models.least import least_places
 from everbrook.models.portion import BEGIN, NOW_MS, SESSION_N
+from everbrook.models.runs import write
 from everbrook.models.transitions_kernels import slot_in, table_for
 from everbrook.types import F32, F64, I16, I32, I64
 
@@ -199,11 +200,18 @@ def find_all(
 def look_up_all(which: I64, rows: I32, starts: I64, found: Found, mass: F32, rest: F32) -> None:
     """Chances of rows, (S, 3) `mass`, and what is left, (B, 3) `rest`; see `Popularity.score_all`."""
     places, own, _, chance, left = found
+    where, at = np.empty(len(rows) + 1, np.int64), np.empty(len(rows) + 1, np.int64)
+    whole = np.empty(len(rows), np.float32)
     for b in range(len(which)):
-        at = which[b]
+        mine, start, stop, hits = which[b], starts[b], starts[b + 1], 0
+        line = whole[: stop - start]
+        for m in range(stop - start):
+            d = places[mine, slot_in(places[mine], own[mine], rows[start + m])]
+            where[hits], at[hits] = m, d
+            hits += d >= 0
         for col in range(3):
-            rest[b, col] = left[at, col]
-        for m in range(starts[b], starts[b + 1]):
-            d = places[at, slot_in(places[at], own[at], rows[m])]
-            for col in range(3):
-                mass[m, col] = chance[at, d, col] if d >= 0 else 0.0
+            rest[b, col] = left[mine, col]
+            line[:] = np.float32(0.0)
+            for i in range(hits):
+                line[where[i]] = chance[mine, at[i], col]
+            write(line, mass, start, col)

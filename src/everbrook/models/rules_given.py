@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
+from everbrook.models.runs import write
 from everbrook.models.transitions_kernels import slot_in, table_for
 from everbrook.types import F32, I32
 
@@ -65,7 +66,14 @@ def place(table: I32, known: I32, rows: I32, share: F32, column: int, mass: F32)
 @njit(cache=True)
 def look_up(table: I32, known: I32, mass: F32, rows: I32, start: int, stop: int, out: F32) -> None:
     """Spread what the known are given, (U, R) `mass`, over the rows start..stop-1, in (S, R) `out`; others get 0."""
-    for m in range(start, stop):
-        at = table[slot_in(table, known, rows[m])]
-        for k in range(out.shape[1]):
-            out[m, k] = mass[at, k] if at >= 0 else np.float32(0.0)
+    where, places, hits = np.empty(stop - start + 1, np.int64), np.empty(stop - start + 1, np.int64), 0
+    for m in range(stop - start):
+        at = table[slot_in(table, known, rows[start + m])]
+        where[hits], places[hits] = m, at
+        hits += at >= 0
+    line = np.empty(stop - start, np.float32)
+    for k in range(out.shape[1]):
+        line[:] = np.float32(0.0)
+        for i in range(hits):
+            line[where[i]] = mass[places[i], k]
+        write(line, out, start, k)

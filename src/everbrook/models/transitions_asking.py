@@ -14,6 +14,7 @@ from everbrook.models.least import least_places
 from everbrook.models.pairs import LENGTH, OFFSET, TOUCHED, Store, seconds_since_first
 from everbrook.models.portion import BEGIN, NOW_MS, SESSION_N
 from everbrook.models.prefetch import prefetch
+from everbrook.models.runs import write
 from everbrook.models.transitions_kernels import (
     AFTER,
     BACKWARD,
@@ -245,22 +246,22 @@ def look_up_all(which: I64, rows: I32, starts: I64, found: Found, mass: F32, res
     """What the columns give rows, (S, 3H) `mass`, and leave to the base, (B, 3H) `rest`; see `Popularity.score_all`."""
     spans, tables, known, got, _, rests = found
     where, places = np.empty(len(rows) + 1, np.int64), np.empty(len(rows) + 1, np.int64)
+    whole = np.empty(len(rows), np.float32)
     for b in range(len(which)):
-        span = spans[which[b]]
+        span, start, stop = spans[which[b]], starts[b], starts[b + 1]
         table = tables[span[TABLE] : span[TABLE] + span[SLOTS]]
         own, given = known[span[BEGIN] :], got[span[BEGIN] :]
-        for col in range(mass.shape[1]):
-            rest[b, col] = rests[which[b], col]
-        hits = 0
-        for m in range(starts[b], starts[b + 1]):
-            at = table[slot_in(table, own, rows[m])]
+        hits, line = 0, whole[: stop - start]
+        for m in range(stop - start):
+            at = table[slot_in(table, own, rows[start + m])]
             where[hits], places[hits] = m, at
             hits += at >= 0
         for col in range(mass.shape[1]):
-            for m in range(starts[b], starts[b + 1]):
-                mass[m, col] = np.float32(0.0)
+            rest[b, col] = rests[which[b], col]
+            line[:] = np.float32(0.0)
             for i in range(hits):
-                mass[where[i], col] = given[places[i], col]
+                line[where[i]] = given[places[i], col]
+            write(line, mass, start, col)
 
 
 @njit(cache=True)
