@@ -96,6 +96,7 @@ def warm_up(settings: Settings) -> None:
         settings: of the engine that people know.
     """
     from everbrook.engine.recommender import Recommender
+    from everbrook.rank.requests import Recommend
 
     replaced = msgspec.structs.replace
     alone = replaced(
@@ -112,5 +113,6 @@ def warm_up(settings: Settings) -> None:
             engine.ingest([{"user": f"u{user}", "item": f"i{(n + user) % 3}"} for user in range(n % 2 + 1)])
         for user in ("u0", "u1", "stranger"):
             engine.recommend(user=user, k=2)
+        engine.recommend_many([Recommend(user=user, k=2) for user in ("u0", "stranger")])
         engine.forgo_checkpoint()
     say(_log, "Compiled code is loaded.", level=logging.DEBUG)

@@ -80,7 +80,7 @@ def starts_of(queries: Sequence[Query], starts: Sequence[int]) -> I64:
 
 def some_rows(rows: I32, mass: F32) -> tuple[I32, F32]:
     """The same; where there are none, a row that nobody looks at, for kernels are not compiled for empty arrays."""
-    return (rows, mass) if len(rows) else (_A_ROW, np.empty((1, mass.shape[1] + 1), np.float32)[:, :-1])
+    return (rows, mass) if len(rows) else (_A_ROW, np.empty((mass.shape[1], 2), np.float32)[:, :1].T)
 
 
 def same_queries(queries: Sequence[Query], others: Sequence[Query]) -> bool:
