@@ -94,7 +94,7 @@ class Numbers:
         """All rows on one scale.
 
         Returns:
-            (N, names) deviations from the mean, cut off at `clip`, 0 where a row has no such number; and (N, names)
+            (names, N) deviations from the mean, cut off at `clip`, 0 where a row has no such number; and (names, N)
             whether it has. Rows beyond the last that ever had one are left out.
         """
         if self._table is None:
@@ -102,7 +102,8 @@ class Numbers:
             deviation = np.array([spread.deviation for spread in self.spreads.values()])
             known = ~np.isnan(self._held)
             scaled = np.clip((self._held - mean) / deviation, -self.clip, self.clip)
-            self._table = (np.where(known, scaled, 0.0).astype(np.float32), known)
+            table = np.where(known, scaled, 0.0).astype(np.float32)
+            self._table = np.ascontiguousarray(table.T), np.ascontiguousarray(known.T)
         return self._table
 
     def arrays(self) -> Arrays:

@@ -20,6 +20,8 @@ END = -1
 USED, STALE = 0, 1
 LANES = 16
 """Chains that are followed at a time."""
+CHUNK = 512
+"""Rows that are computed with while they are near."""
 
 
 @njit(cache=True)
@@ -232,13 +234,13 @@ def nearest_of(
 @njit(cache=True)
 def middle_of(table: F32, known: Bool, recent: I32, pull: F64) -> tuple[F64, F64, int]:
     """The weighted mean of recent rows of numbers, (names,); its weights; how many names have any."""
-    names = table.shape[1]
+    names, N = table.shape
     middle, weight = np.zeros(names), np.zeros(names)
     for r in range(len(recent)):
-        if 0 <= recent[r] < len(table):
+        if 0 <= recent[r] < N:
             for k in range(names):
-                if known[recent[r], k]:
-                    middle[k] += pull[r] * table[recent[r], k]
+                if known[k, recent[r]]:
+                    middle[k] += pull[r] * table[k, recent[r]]
                     weight[k] += pull[r]
     asked = 0
     for k in range(names):
@@ -252,10 +254,10 @@ def middle_of(table: F32, known: Bool, recent: I32, pull: F64) -> tuple[F64, F64
 def apart(table: F32, known: Bool, row: int, middle: F64, weight: F64) -> tuple[int, float]:
     """How many numbers a row shares with the middle, and the sum of their squared differences."""
     shared, squares = 0, 0.0
-    for k in range(table.shape[1]):
-        if weight[k] > 0 and known[row, k]:
+    for k in range(len(table)):
+        if weight[k] > 0 and known[k, row]:
             shared += 1
-            squares += (table[row, k] - middle[k]) ** 2
+            squares += (table[k, row] - middle[k]) ** 2
     return shared, squares
 
 
@@ -263,15 +265,24 @@ def apart(table: F32, known: Bool, row: int, middle: F64, weight: F64) -> tuple[
 def near_numbers(
     table: F32, known: Bool, recent: I32, pull: F64, rows: I32, width: float, out: F32
 ) -> None:  # fmt: skip
-    """How near rows of numbers, (N, names), lie to the weighted mean of the recent ones: 0 to 1 for each of `rows`."""
+    """How near rows of numbers, (names, N), lie to the weighted mean of the recent ones: 0 to 1 for each of `rows`."""
     middle, weight, asked = middle_of(table, known, recent, pull)
     for m in range(len(rows)):
         out[m] = 0
-        if rows[m] < 0 or rows[m] >= len(table):
+        if rows[m] < 0 or rows[m] >= table.shape[1]:
             continue
         shared, squares = apart(table, known, rows[m], middle, weight)
         if shared > 0:
             out[m] = shared / asked * math.exp(-squares / (2 * shared * width * width))
+
+
+@njit(cache=True)
+def _add_squares(numbers: F32, known: Bool, wanted: float, squares: F64, counted: I64) -> None:
+    """A name at a time and without branches: several rows at once."""
+    for i in range(len(numbers)):
+        difference = numbers[i] - wanted if known[i] else 0.0
+        squares[i] += difference * difference
+        counted[i] += known[i]
 
 
 @njit(cache=True, nogil=True)
@@ -283,24 +294,23 @@ def nearest_numbers(
     By logarithms, and by the greatest of each block: as many blocks as are wanted hold a row that is at least so near.
     """
     middle, weight, asked = middle_of(table, known, recent, pull)
-    N, nowhere, names = len(table), np.float32(-1e30), table.shape[1]
+    (names, N), nowhere = table.shape, np.float32(-1e30)
     block = 64 if 128 * top <= N else 1
     logs, peaks = np.empty(N, np.float32), np.full((N + block - 1) // block, -1e30)
     shares, steepness = np.zeros(names + 1), np.zeros(names + 1)
     for shared in range(1, names + 1):
         shares[shared] = math.log(shared / max(asked, 1))
         steepness[shared] = 1.0 / (2 * shared * width * width)
-    squares, counted = np.zeros(N), np.zeros(N, np.int64)
-    for k in range(names):  # a name at a time and without branches: several rows at once
-        if weight[k] > 0:
-            wanted = middle[k]
-            for row in range(N):
-                difference = table[row, k] - wanted if known[row, k] else 0.0
-                squares[row] += difference * difference
-                counted[row] += known[row, k]
     shares[0] = nowhere
-    for row in range(N):
-        logs[row] = np.float32(shares[counted[row]] - squares[row] * steepness[counted[row]])
+    squares, counted = np.empty(CHUNK), np.empty(CHUNK, np.int64)
+    for first in range(0, N, CHUNK):
+        n = min(CHUNK, N - first)
+        squares[:n], counted[:n] = 0.0, 0
+        for k in range(names):
+            if weight[k] > 0:
+                _add_squares(table[k, first : first + n], known[k, first : first + n], middle[k], squares, counted)
+        for i in range(n):
+            logs[first + i] = np.float32(shares[counted[i]] - squares[i] * steepness[counted[i]])
     for row in left_out:
         if 0 <= row < N:
             logs[row] = nowhere

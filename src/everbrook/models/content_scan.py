@@ -112,7 +112,7 @@ class NumberScan(Scan):
     def likeness(self, recent: I32, pull: F64, rows: I32 | None = None) -> F32:
         """See `Scan.likeness`."""
         table, known = self.numbers.table()
-        wanted = np.arange(len(table), dtype=np.int32) if rows is None else np.ascontiguousarray(rows, np.int32)
+        wanted = np.arange(table.shape[1], dtype=np.int32) if rows is None else np.ascontiguousarray(rows, np.int32)
         out = np.zeros(len(wanted), np.float32)
         kernels.near_numbers(table, known, np.ascontiguousarray(recent, np.int32), pull, wanted, self.width, out)
         return out
