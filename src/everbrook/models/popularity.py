@@ -1,7 +1,7 @@
 """Decayed popularity at several time scales, over everybody and within the query's scenario; it needs no history.
 
 Memory: 8 + 8 K bytes an item row, and for K' half-lives within scenarios 16 + 8 K' bytes a slot of their table, which
-has 1.7 to 3.3 slots for each pair of scenario and item that occurred.
+has 1.7 to 3.3 slots for each pair of scenario and item that occurred; and what is proposed, for up to 64 scenarios.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Item-to-item transitions and co-visitation with forgetting, counted at every event.
 
-Memory, with H half-lives: 56 + 24 H bytes an item row, 8 + 12 H bytes for each pair that is kept.
+Memory, with H half-lives: 56 + 24 H bytes an item row, 8 + 12 H bytes for each pair that is kept; and what the last
+portion of lists found, some 100 bytes for each pair that it looked at, of which up to 7 MB are kept for the next.
 """
 
 from __future__ import annotations
