@@ -1,4 +1,5 @@
-"""Sixteen coded rows against four states, or against one: the innermost step of a scan, in the compiler's own terms.
+"""Sixteen coded rows against four states, or fewer: the innermost step of a scan, in the compiler's own terms. And the
+same for what a network does to sixteen places of a history.
 
 The compiler does not find out by itself that of rows that lie side by side, pair of numbers by pair, the products of
 two pairs can be added by one instruction. Here it is told so in LLVM's vectors, which every processor has in some form.
@@ -171,6 +172,41 @@ def _finish(
     outs[1].store(row, block, _greatest(builder, _greater(builder, *ends)))
 
 
+def _multiplied(count: int) -> Any:
+    """An intrinsic that multiplies `count` rows of a matrix by sixteen columns."""
+
+    @intrinsic
+    def multiplied(typingctx: Any, matrix: Any, first: Any, columns: Any, bias: Any, out: Any) -> Any:
+        """Rows from `first` on of (O, D) `matrix` times (D, 16) `columns`, plus (O,) `bias`, become rows of `out`."""
+        if any(array.layout != "C" for array in (matrix, columns, bias, out)):
+            raise errors.TypingError("Only arrays without gaps are multiplied.")
+        signature = types.void(matrix, types.int64, columns, bias, out)
+
+        def lower(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            given = {
+                place: _Array(context, builder, signature.args[place], args[place]) for place in (0, 2, 3, 4)
+            }  # fmt: skip
+            half = _vector(_F32, _LANES)
+            rows = [builder.add(args[1], _number(o)) for o in range(count)]
+            begin = [_everywhere(builder, given[3].load(_number(0), row, _F32)) for row in rows]
+            sums = [[_variable(builder, number) for _ in range(2)] for number in begin]
+            with cgutils.for_range(builder, given[2].shape[0]) as loop:
+                held = [given[2].load(loop.index, _number(side * _LANES), half) for side in range(2)]
+                for row, of_row in zip(rows, sums, strict=True):
+                    number = _everywhere(builder, given[0].load(row, loop.index, _F32))
+                    for side in range(2):
+                        more = builder.fmul(number, held[side], flags=_FUSED)
+                        builder.store(builder.fadd(more, builder.load(of_row[side]), flags=_FUSED), of_row[side])
+            for row, of_row in zip(rows, sums, strict=True):
+                for side in range(2):
+                    given[4].store(row, _number(side * _LANES), builder.load(of_row[side]))
+            return context.get_dummy_value()
+
+        return signature, lower
+
+    return multiplied
+
+
 @intrinsic
 def _reaching(typingctx: Any, scores: Any, slack: Any, block: Any, norm: Any, floor: Any) -> Any:
     """Which rows of a block have scores that, with their slack times `norm`, reach a floor: a bit each.
@@ -208,6 +244,7 @@ def _lowest_bit(typingctx: Any, bits: Any) -> Any:
     return types.int64(types.int64), lower
 
 
-hold_four, hold_one = _held(4), _held(1)
+hold_four, hold_two, hold_one = _held(4), _held(2), _held(1)
+multiply_four, multiply_one = _multiplied(4), _multiplied(1)
 reaching: Any = _reaching  # the checker of types takes the compiler's context for an argument
 lowest_bit: Any = _lowest_bit

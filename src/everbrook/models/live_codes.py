@@ -20,7 +20,7 @@ from everbrook.types import F32, I32
 LEAST_ROWS = 8_192
 """Fewer rows are multiplied as they are: that costs no more."""
 _MOST_FOUND = 16_384  # rows looked at as they are; where more may be among the best, coding gains nothing
-_AT_ONCE = 8  # states that are held against the rows at once; their scores are kept: 36 bytes a row
+_AT_ONCE = 8  # states that are held against the rows at once; see `live_answers`
 _MOST_PICKED = 16  # parts of the rows whose codes lie together too
 _IDLE = 32  # times that rows moved after which codes that nobody asked for are dropped
 _FEW = 64  # rows that are coded anew rather than looked for among the codes of others
@@ -53,7 +53,7 @@ class RowCodes:
 
     def __init__(self, width: int) -> None:
         self.width = width
-        self._levels = live_scan.state_levels(width)
+        self.levels = live_scan.state_levels(width)
         self._table: F32 | None = None  # whose rows were coded
         self._kept: tuple[I32, F32] = (_ALL, np.empty((0, width), np.float32))  # see `keep_up`
         self._origin: object = None  # of the table: one that only became longer keeps it
@@ -61,8 +61,11 @@ class RowCodes:
         self._all, self._n_all = _room_for(width, 0), 0  # of all rows, and how many of the first are coded
         self._picked: dict[int, _Picked] = {}  # by the identity of the rows
         self._moved: list[I32] = []
+        self._even = np.zeros(0, np.float32)  # as many as the others are
         none = np.zeros((_AT_ONCE, 0), np.float32)
         self._scratch = Scratch(none, none, np.zeros(_MOST_FOUND, np.int32))
+        coded = tuple(self._all)
+        self.nothing = (coded, coded, _ALL, self._even, tuple(self._scratch))  # `ready`, where codes do not help
 
     def mark(self, rows: I32 | None) -> None:
         """Note that rows have, or are about to have, other values; None: all of them."""
@@ -101,7 +104,7 @@ class RowCodes:
     def _code(self, rows: I32, into: Coded, places: I32) -> None:
         assert self._table is not None  # who asks has said which
         if len(rows):
-            live_scan.code_rows(Table(self._table, *self._kept), rows, places, self._levels, into)
+            live_scan.code_rows(Table(self._table, *self._kept), rows, places, self.levels, into)
 
     def _every(self) -> Coded:
         """The codes of all rows."""
@@ -138,6 +141,24 @@ class RowCodes:
         self._picked[id(rows)] = made
         return made.coded
 
+    def ready(self, rows: I32, others: I32, limit: int) -> tuple[Any, ...] | None:
+        """What `live_answers.answered` wants of the codes; None where they do not help.
+
+        Args:
+            rows: (M,) ascending, never written to, kept by who asks; all that are coded where M is their number.
+            others: (T,) rows that stand for all that are not among these, ascending, kept as they are.
+            limit: how many of the best are asked for.
+        """
+        M = len(rows)
+        if self._table is None or not 0 < limit <= M // (2 * live_scan.GROUP):
+            return None
+        every = self._count == M
+        coded = tuple(self._every() if every else self._of(rows))
+        stand = tuple(self._of(others)) if len(others) else coded
+        if len(self._even) != len(others):
+            self._even = np.zeros(len(others), np.float32)
+        return coded, stand, _ALL if every else rows, self._even, tuple(self._room(max(M, len(others))))
+
     def best(
         self, states: F32, kept: tuple[I32, F32], rows: I32, log_prior: F32, limit: int, others: I32 = _ALL,
         log_rest: float = -np.inf,
@@ -145,35 +166,28 @@ class RowCodes:
         """For each state the logarithm of the denominator over rows, and the best of them, best first.
 
         Args:
-            states: (Q, D)
+            states: (Q, D), at most 8.
             kept: see `keep_up`.
-            rows: (M,) ascending, never written to, kept by who asks; all that are coded where M is their number.
+            rows: see `ready`.
             log_prior: (M,)
             limit: how many of the best.
-            others: (T,) rows that stand for all that are not among these, ascending, kept as they are.
+            others: see `ready`.
             log_rest: logarithm of the prior of all of those together.
 
         Returns:
             None for those whom codes do not help.
         """
-        M, found = len(rows), list[tuple[float, I32] | None]()
-        if self._table is None or not 0 < limit <= M // (2 * live_scan.GROUP):
-            return [None] * len(states)
-        every = self._count == M
-        coded = tuple(self._every() if every else self._of(rows))
-        stand = tuple(self._of(others)) if len(others) else coded
-        scratch, even = tuple(self._room(max(M, len(others)))), np.zeros(len(others), np.float32)
-        for start in range(0, len(states), _AT_ONCE):
-            part = states[start : start + _AT_ONCE]
-            log_all, counts = np.empty(len(part)), np.empty(len(part), np.int32)
-            best = np.empty((len(part), limit), np.int32)
-            live_scan.answers(
-                part, self._levels, coded, (self._table, *kept), _ALL if every else rows, log_prior, stand, log_rest,
-                even, scratch, log_all, best, counts,
-            )  # fmt: skip
-            told = zip(log_all.tolist(), best, counts.tolist(), strict=True)
-            found += [(log, rows_of[:n]) if n > 0 else None for log, rows_of, n in told]
-        return found
+        ready, Q = self.ready(rows, others, limit), len(states)
+        if ready is None:
+            return [None] * Q
+        coded, stand, looked, even, room = ready
+        log_all, counts, best = np.empty(Q), np.empty(Q, np.int64), np.empty((Q, limit), np.int32)
+        live_scan.answers(
+            states, self.levels, coded, (self._table, *kept), looked, log_prior, stand, log_rest, even, room, log_all,
+            best, counts,
+        )  # fmt: skip
+        told = zip(log_all.tolist(), best, counts.tolist(), strict=True)
+        return [(log, rows_of[:n]) if n > 0 else None for log, rows_of, n in told]
 
     def _room(self, rows: int) -> Scratch:
         blocks = -(-rows // ROWS)
@@ -188,7 +202,7 @@ class RowCodes:
         coded, scratch = self._of(rows), self._room(len(rows))
         levels, sizes = np.zeros((1, 2 * coded.codes.shape[1]), np.int16), np.empty((1, 2), np.float32)
         asked, even = live_scan.Asked(levels, sizes), np.zeros(len(rows), np.float32)
-        live_scan.coded_states(state[None], self._levels, asked)
+        live_scan.coded_states(state[None], self.levels, asked)
         live_scan.scan(coded, asked, even, scratch, np.empty((1, 2)))
         return scratch.scores[0, : len(rows)].copy()
 

@@ -14,10 +14,13 @@ import numpy as np
 from numba import njit
 
 from everbrook.models import live_kernels as kernels
-from everbrook.models.live_codes import RowCodes
 from everbrook.models.live_exp import exp_all
+from everbrook.models.live_prior import LivePrior
 from everbrook.models.sequence_kernels import best_rows
-from everbrook.types import F32, F64, I32
+from everbrook.settings.live import LiveSettings
+from everbrook.types import F32, F64, I32, Query
+
+_MOST_KEPT = 8  # scenarios whose likely items are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +50,6 @@ class Head:
             log_all = self._with_others(log_all, lifts)
         return log_all, self.rows[best_rows(scores, limit)]
 
-    def coded_answers(
-        self, codes: RowCodes, states: F32, kept: tuple[I32, F32], limit: int
-    ) -> list[tuple[float, I32] | None]:
-        """The same for several states by codes that are kept up with the table; None where they do not help.
-
-        Args:
-            codes: of the table's rows.
-            states: (Q, D)
-            kept: see `answer`.
-            limit: see `answer`.
-        """
-        return codes.best(states, kept, self.rows, self.log_prior, limit, self.others, self.log_rest)
-
     def _with_others(self, log_all: float, lifts: F32) -> float:
         top = float(lifts.max())
         mean = math.log(float(np.exp(lifts - np.float32(top)).mean(dtype=np.float64))) + top
@@ -82,6 +72,42 @@ def head_of(log_prior: F32, limit: int, sampled: int, seed: int) -> Head:
     draws = np.sort(np.random.default_rng(seed).random(sampled))
     others, rest = _drawn(log_prior, rows, draws)
     return Head(rows, log_prior[rows], others, math.log(max(rest, 1e-300)))
+
+
+class Heads:
+    """The likely items of the scenarios that were asked about lately, with the prior over them.
+
+    Args:
+        settings: of the live model.
+    """
+
+    def __init__(self, settings: LiveSettings) -> None:
+        self._settings = settings
+        self._kept: dict[int, tuple[int, int, Head]] = {}
+
+    def clear(self) -> None:
+        """Keep none of them."""
+        self._kept = {}
+
+    def of(self, query: Query, prior: LivePrior, items: int) -> Head:
+        """The likely items, not older than the settings say.
+
+        Args:
+            query: of the moment and the scenario.
+            prior: of the items.
+            items: N.
+        """
+        s, kept = self._settings, self._kept.get(query.scenario)
+        if kept is not None and (kept[1] == items or len(kept[2].others)):
+            age_ms = query.now_ms - kept[0]
+            if 0 <= age_ms <= 1000 * s.prior_refresh_s:
+                return kept[2]
+        log_prior = prior.logs_of_all(query.scenario, query.now_ms, items)
+        head = head_of(log_prior, s.scored, s.sampled, s.seed)
+        if query.scenario not in self._kept and len(self._kept) >= _MOST_KEPT:
+            del self._kept[next(iter(self._kept))]
+        self._kept[query.scenario] = (query.now_ms, items, head)
+        return head
 
 
 @njit(cache=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -78,25 +79,54 @@ def log_total(scores: F32, log_prior: F32) -> float:
     return top + math.log(total)
 
 
-@njit(cache=True, fastmath=_SUMS)
+@njit(cache=True, nogil=True)
 def scored(
-    table: F32, states: F32, place: I32, buffer: F32, rows: I32, starts: I64, log_prior: F32, log_all: F64, mass: F32
-) -> None:
+    plain: Any, states: F32, log_all: F64, rows: I32, starts: I64, prior: Any, uniform: float, share: float, out: F32
+) -> None:  # fmt: skip
     """Probabilities of given rows, those of one state after those of the other.
 
     Args:
-        table: (N, D)
+        plain: (N, D) rows, (N,) where a row has another value and (R, D) those values, as a tuple; see `lifts`.
         states: (Q, D)
-        place: (N,) where a row has another value, in `buffer`; may be shorter, negative for none.
-        buffer: (R, D)
+        log_all: (Q,) logarithms of the denominators; infinity gives nothing.
         rows: (M,)
         starts: (Q + 1,) where each state's rows begin.
-        log_prior: (M,)
-        log_all: (Q,) logarithms of the denominators; infinity gives nothing.
-        mass: (M,), out.
+        prior: (K, M or more) probabilities, (K,) what they leave, NaN where asleep, and (K,) their weights, as a tuple.
+        uniform: the probability of each item that what is left goes to.
+        share: of what comes out that counts.
+        out: (M,), out.
     """
+    table, place, buffer = plain
+    whole, rest, weights = prior
+    total, spread = 0.0, 0.0
+    for k in range(len(weights)):
+        total += 0.0 if np.isnan(rest[k]) else weights[k]
+    for k in range(len(weights)):
+        spread += 0.0 if np.isnan(rest[k]) else weights[k] / total * rest[k]
+    likely = np.full(len(rows), np.float32(spread * uniform))
+    for k in range(len(weights)):
+        if not np.isnan(rest[k]) and weights[k] > 0.0:
+            _add(whole[k, : len(rows)], np.float32(weights[k] / total), likely)
     for q in range(len(states)):
-        own, state = slice(starts[q], starts[q + 1]), states[q]
-        lifts(table, state, place, buffer, rows[own], mass[own])
-        for m in range(starts[q], starts[q + 1]):
-            mass[m] = exp_below(np.float32(max(log_all[q] - (np.float64(mass[m]) + log_prior[m]), 0.0)))
+        own = slice(starts[q], starts[q + 1])
+        if math.isinf(log_all[q]):
+            out[own] = np.float32(0.0)
+            continue
+        lifts(table, states[q], place, buffer, rows[own], out[own])
+        _lifted(likely[own], np.float32(log_all[q]), np.float32(share), out[own])
+
+
+@njit(cache=True, fastmath=_SUMS)
+def _add(mass: F32, share: np.float32, out: F32) -> None:
+    for m in range(len(mass)):
+        out[m] += mass[m] * share
+
+
+@njit(cache=True, fastmath=_SUMS, error_model="numpy")
+def _lifted(likely: F32, log_all: np.float32, share: np.float32, out: F32) -> None:
+    """Lifts, in place, to their parts of the denominator, none above 1."""
+    for m in range(len(likely)):
+        apart = out[m] - log_all
+        power = exp_below(abs(apart))
+        power = np.float32(1.0) / power if apart > np.float32(0.0) else power
+        out[m] = share * min(likely[m] * power, np.float32(1.0))

@@ -6,20 +6,17 @@ Some fifty small array operations cost more than their arithmetic does. What lea
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
-from collections.abc import Sequence
 from functools import cache
-from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba import njit
 
 from everbrook.features.moments import gap_edges_ms
+from everbrook.models.live_block import ROWS, multiply_four, multiply_one
 from everbrook.models.live_exp import exp_below
 from everbrook.models.live_numbers import Numbers
-from everbrook.settings.live import LiveSettings
-from everbrook.types import F32, I16, I32, I64
+from everbrook.types import I64
 
 _SUMS = {"contract", "reassoc"}  # what lets the compiler add several products at a time
 _NAMES = (
@@ -29,46 +26,16 @@ _NAMES = (
 )  # fmt: skip
 
 
-def gap_code(gap_ms: int, buckets: int) -> int:
-    """`gap_codes` of one gap."""
-    return bisect_left(_edges(buckets)[0], gap_ms)
-
-
 @cache
-def _edges(buckets: int) -> tuple[list[int], I64]:
-    edges = gap_edges_ms(buckets)
-    return edges.tolist(), edges
+def gap_edges(buckets: int) -> I64:
+    """The upper ends of the codes of gaps, milliseconds."""
+    return gap_edges_ms(buckets)
 
 
-class History(NamedTuple):
-    """The last events before a moment, oldest first; at least one, at most those that the model reads."""
-
-    items: I32  # (L,)
-    times: I64  # (L,)
-    kinds: I16  # (L,)
-    ahead: int  # code of the time from the last event to the moment
-
-
-def states_after(
-    network: Numbers, table: F32, kept: tuple[I32, F32], histories: Sequence[History], settings: LiveSettings
-) -> F32:
-    """(Q, D) the states after histories, without learning.
-
-    Args:
-        network: whose.
-        table: (N, D) item rows.
-        kept: (N,) where a row has another value and (R, D) those values; see `live_kernels.lifts`.
-        histories: Q of them.
-        settings: of the live model.
-    """
+def weights_of(network: Numbers) -> tuple[Any, ...]:
+    """A network's numbers as `states_of` wants them; they stay those of the network as it changes."""
     views = network.views
-    weights: Any = tuple(views[name] for name in _NAMES)
-    items, times, kinds, ahead = zip(*histories, strict=True)
-    stops = np.fromiter(accumulate(map(len, items)), np.int64, len(items))
-    read = (np.concatenate(items), np.concatenate(times), np.concatenate(kinds), stops, np.array(ahead))
-    out = np.empty((len(histories), table.shape[1]), np.float32)
-    _states(table, *kept, read, _edges(settings.time_buckets)[1], weights, out)
-    return out
+    return tuple(views[name] for name in _NAMES)
 
 
 @njit(cache=True, fastmath=_SUMS)
@@ -105,76 +72,82 @@ def _times(matrix, first, x, bias, out):  # type: ignore[no-untyped-def]
         out[o] = total + bias[first + o]
 
 
+@njit(cache=True)
+def _times_places(matrix, stop, columns, bias, out):  # type: ignore[no-untyped-def]
+    """The first rows of (O, D) `matrix`, up to `stop`, times (D, 16) `columns`, plus (O,) `bias`."""
+    whole = stop - stop % 4
+    for o in range(0, whole, 4):
+        multiply_four(matrix, o, columns, bias, out)
+    for o in range(whole, stop):
+        multiply_one(matrix, o, columns, bias, out)
+
+
 @njit(cache=True, fastmath=_SUMS, error_model="numpy")
-def _forget(gates, values, remember, time, state, left):  # type: ignore[no-untyped-def]
-    """Add a place to a state: sigmoid(-gate) of its values, of what later places left; they leave sigmoid(gate)."""
-    for d in range(len(state)):
-        gate = gates[d] + remember[d] + time[d]
+def _gates(gates, faded, taken, kept):  # type: ignore[no-untyped-def]
+    """What places take of their values, sigmoid(-gate), and keep of earlier places, sigmoid(gate)."""
+    for i in range(len(faded)):
+        gate = gates[i] + faded[i]
         small = exp_below(abs(gate))
         more = np.float32(1.0) / (np.float32(1.0) + small)  # sigmoid of whichever of the two is above 0
-        kept = more if gate > np.float32(0.0) else small * more
-        taken = small * more if gate > np.float32(0.0) else more
-        state[d] += taken * left[d] * values[d]
-        left[d] *= kept
+        kept[i] = more if gate > np.float32(0.0) else small * more
+        taken[i] = small * more if gate > np.float32(0.0) else more
+
+
+@njit(cache=True)
+def _add_places(count, wide, taken, kept, state, left):  # type: ignore[no-untyped-def]
+    """Add places to a state, the last first: what each takes of its values, of what later places left."""
+    for d in range(len(state)):
+        total, rest = state[d], left[d]
+        for lane in range(count - 1, -1, -1):
+            total += taken[d, lane] * rest * wide[d, lane]
+            rest *= kept[d, lane]
+        state[d], left[d] = total, rest
 
 
 @njit(cache=True, nogil=True)
-def _states(table, place, buffer, read, edges, weights, out):  # type: ignore[no-untyped-def]
-    """States after histories, one after the other in `read`.
+def state_of(plain, items, times, kinds, now_ms, edges, weights, out):  # type: ignore[no-untyped-def]
+    """Read the places from the last to the first, sixteen at once: what a later one keeps of earlier ones is a product.
 
     Args:
-        table: (N, D)
-        place: (N,) where a row has another value, in `buffer`; may be shorter, negative for none.
-        buffer: (R, D)
-        read: (S,) items, (S,) times, (S,) kinds, (Q,) where each history ends and (Q,) codes of the time ahead.
-        edges: of the codes of gaps.
-        weights: in the order of `_NAMES`.
-        out: (Q, D), out.
-    """
-    items, times, kinds, stops, ahead = read
-    start = 0
-    for q in range(len(out)):
-        rows = np.empty((stops[q] - start, out.shape[1]), np.float32)
-        for at in range(start, stops[q]):
-            other = place[items[at]] if items[at] < len(place) else -1
-            rows[at - start] = buffer[other] if other >= 0 else table[items[at]]
-        own = slice(start, stops[q])
-        _state(rows, times[own], kinds[own], edges, ahead[q], weights, out[q])
-        start = stops[q]
-
-
-@njit(cache=True, nogil=True)
-def _state(rows, times, kinds, edges, ahead, weights, out):  # type: ignore[no-untyped-def]
-    """Read the places from the last to the first: what a later place keeps of an earlier one is a product.
-
-    Args:
-        rows: (L, D)
+        plain: a `Table`, as a plain tuple.
+        items: (L,)
         times: (L,)
         kinds: (L,)
+        now_ms: what time it is.
         edges: of the codes of gaps.
-        ahead: a code.
         weights: in the order of `_NAMES`.
         out: (D,), out.
     """
     (kind, since, ahead_rows, time, remember, norm_w, norm_b, norm_state_w, norm_state_b, norm_wide_w, norm_wide_b,
      norm_out_w, norm_out_b, project_w, project_b, out_w, out_b, widen_w, widen_b, narrow_w, narrow_b) = weights
-    L, D = rows.shape
+    table, other, buffer = plain
+    L, D = len(items), len(out)
     root = np.float32(math.sqrt(D))
-    x, normal = np.empty(D, np.float32), np.empty(D, np.float32)
-    wide, gate = np.empty(2 * D, np.float32), np.empty(D, np.float32)
-    y, state, left = np.empty(D, np.float32), np.zeros(D, np.float32), np.ones(D, np.float32)
-    for place in range(L - 1, -1, -1):
-        gap_ms = times[place] - times[place - 1] if place > 0 else 0
-        gap = np.searchsorted(edges, gap_ms)
-        sort = min(np.int64(kinds[place]), len(kind) - 1)
-        for d in range(D):
-            x[d] = rows[place, d] * root + kind[sort, d] + since[gap, d]
-        _normal(x, norm_w, norm_b, normal)
-        _times(project_w, 0, normal, project_b, wide)
-        if place == L - 1:
-            y[:] = x
-            _times(project_w, 2 * D, normal, project_b, gate)
-        _forget(wide[D:], wide[:D], remember, time[gap], state, left)
+    x, normal, gate, y = np.empty(D, np.float32), np.empty(D, np.float32), np.empty(D, np.float32), out
+    state, left = np.zeros(D, np.float32), np.ones(D, np.float32)
+    columns, wide = np.zeros((D, ROWS), np.float32), np.empty((2 * D, ROWS), np.float32)
+    faded = np.zeros((D, ROWS), np.float32)
+    taken, kept = np.empty((D, ROWS), np.float32), np.empty((D, ROWS), np.float32)
+    for stop in range(L, 0, -ROWS):
+        begin = max(0, stop - ROWS)
+        for place in range(begin, stop):
+            row = items[place]
+            at = other[row] if row < len(other) else -1
+            values = buffer[at] if at >= 0 else table[row]
+            gap = np.searchsorted(edges, times[place] - times[place - 1] if place > 0 else 0)
+            sort = min(np.int64(kinds[place]), len(kind) - 1)
+            for d in range(D):
+                x[d] = values[d] * root + kind[sort, d] + since[gap, d]
+            _normal(x, norm_w, norm_b, normal)
+            for d in range(D):
+                columns[d, place - begin] = normal[d]
+                faded[d, place - begin] = remember[d] + time[gap, d]
+            if place == L - 1:
+                y[:] = x
+                _times(project_w, 2 * D, normal, project_b, gate)
+        _times_places(project_w, 2 * D, columns, project_b, wide)
+        _gates(wide[D:].reshape(D * ROWS), faded.reshape(D * ROWS), taken.reshape(D * ROWS), kept.reshape(D * ROWS))
+        _add_places(stop - begin, wide, taken, kept, state, left)
     _normal(state, norm_state_w, norm_state_b, normal)
     for d in range(D):
         small = exp_below(abs(gate[d]))
@@ -188,6 +161,7 @@ def _state(rows, times, kinds, edges, ahead, weights, out):  # type: ignore[no-u
     for o in range(len(wider)):
         wider[o] = max(wider[o], np.float32(0.0))
     _times(narrow_w, 0, wider, narrow_b, x)
+    ahead = np.searchsorted(edges, now_ms - times[L - 1])
     for d in range(D):
-        y[d] += x[d] + ahead_rows[ahead, d]
-    _normal(y, norm_out_w, norm_out_b, out)
+        x[d] += y[d] + ahead_rows[ahead, d]
+    _normal(x, norm_out_w, norm_out_b, out)

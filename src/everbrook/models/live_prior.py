@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from everbrook.models.pooling import soft_bayes_run
 from everbrook.models.popularity import Popularity
@@ -12,6 +11,7 @@ from everbrook.types import F32, F64, I32, NO_ROW, Bool, Query, Step
 _NOBODY = np.zeros(0, np.int32)
 _NEVER = np.zeros(0, np.int64)
 _NOTHING = np.zeros(0, np.int16)
+_BESIDE = 24
 
 
 class LivePrior:
@@ -64,22 +64,20 @@ class LivePrior:
         spread = float((weights[awake] * rest[awake]).sum()) / max(items, 1)
         return (mass[:, awake] @ weights[awake].astype(np.float32) + np.float32(spread)).astype(np.float32)
 
-    def logs_of(self, rows: I32, scenario: int, now_ms: int, items: int) -> F32:
-        """(M,) the logarithms of what `of` gives, but for rounding; for lists.
+    def columns_of(self, rows: I32, scenario: int, now_ms: int) -> tuple[F32, F32, F64]:
+        """(K, M or more) the probability of given items in each column, (K,) what each leaves, and (K,) the weights.
 
         Args:
             rows: see `of`.
             scenario: see `of`.
             now_ms: see `of`.
-            items: see `of`.
         """
         columns = len(self.weights)
-        mass, rest = np.empty((len(rows), columns), np.float32), np.empty(columns, np.float32)
+        # room between columns, as in lists: were they one block, popularity's kernels would be compiled for that too
+        whole, rest = np.empty((columns, len(rows) + _BESIDE), np.float32), np.empty(columns, np.float32)
         query = Query(now_ms, NO_ROW, scenario, _NOBODY, _NEVER, _NOTHING, 0)
-        self.popularity.score(query, rows, mass, rest)
-        out = np.empty(len(rows), np.float32)
-        _pool(mass, rest, self.weights, 1.0 / max(items, 1), out)
-        return np.log(out, out=out)
+        self.popularity.score(query, rows, whole[:, : len(rows)].T, rest)
+        return whole, rest, self.weights
 
     def logs_of_all(self, scenario: int, now_ms: int, items: int) -> F32:
         """(N,) the same for all items, by one way through the counts.
@@ -92,24 +90,3 @@ class LivePrior:
         out = np.empty(items, np.float32)
         out += np.float32(self.popularity.pool(now_ms, scenario, self.weights, out) / max(items, 1))
         return np.log(out, out=out)
-
-
-@njit(cache=True)
-def _pool(mass: F32, rest: F32, weights: F64, uniform: float, out: F32) -> None:
-    """The pool of the awake columns, whose rest goes to a uniform probability; `out` is (M,)."""
-    columns = len(weights)
-    shares, total, spread = np.zeros(columns, np.float32), 0.0, 0.0
-    for k in range(columns):
-        if not np.isnan(rest[k]):
-            total += weights[k]
-    for k in range(columns):
-        if not np.isnan(rest[k]):
-            shares[k] = np.float32(weights[k] / total)
-            spread += weights[k] / total * rest[k]
-    spread32 = np.float32(spread * uniform)
-    for m in range(len(mass)):
-        p = np.float32(0.0)
-        for k in range(columns):
-            if shares[k] > 0.0:
-                p += mass[m, k] * shares[k]
-        out[m] = p + spread32

@@ -14,12 +14,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from everbrook.models.live_block import ROWS, hold_four, hold_one, lowest_bit, reaching
+from everbrook.models.live_block import ROWS, hold_four, hold_one, hold_two, lowest_bit, reaching
 from everbrook.models.live_exp import exp_below, total_below
 from everbrook.models.live_kernels import lifts
 from everbrook.models.neighbours_kernels import kth_smallest
 from everbrook.models.sequence_kernels import by_score
-from everbrook.types import F32, F64, I32, Bool
+from everbrook.types import F32, F64, I32, I64, Bool
 
 I8 = NDArray[np.int8]
 I16 = NDArray[np.int16]
@@ -202,11 +202,14 @@ def scan(coded: Coded, asked: Asked, log_prior: F32, scratch: Scratch, parts: F6
 def _hold(coded: Coded, asked: Asked, log_prior: F32, start: int, stop: int, first: int, scratch: Scratch) -> None:
     """Hold all states against some blocks; `first` is the block where `log_prior` begins."""
     Q = len(asked.levels)
-    fours = Q - Q % 4
+    fours, twos = Q - Q % 4, Q - Q % 2
     for q in range(0, fours, 4):
         for b in range(start, stop):
             hold_four(coded, b, asked, q, log_prior, b - first, scratch)
-    for q in range(fours, Q):
+    for q in range(fours, twos, 2):
+        for b in range(start, stop):
+            hold_two(coded, b, asked, q, log_prior, b - first, scratch)
+    for q in range(twos, Q):
         for b in range(start, stop):
             hold_one(coded, b, asked, q, log_prior, b - first, scratch)
 
@@ -344,7 +347,7 @@ def answer(
 @njit(cache=True, nogil=True)
 def answers(
     states: F32, levels: int, given: Any, plain: Any, rows: I32, log_prior: F32, stand: Any, log_rest: float,
-    even: F32, room: Any, log_all: F64, best: I32, counts: I32,
+    even: F32, room: Any, log_all: F64, best: I32, counts: I64,
 ) -> None:  # fmt: skip
     """For each state the logarithm of the denominator, and the best rows, best first.
 

@@ -1,80 +1,90 @@
 """States that lists found for actors, kept for the moments in which nothing happens to them.
 
-Memory: for 10,000 actors a state and its key, at width 64 some 600 bytes each.
+Memory: for 16,384 actors a state and its key, at width 64 some 320 bytes each, taken as they come.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import numpy as np
+from numba import njit
 
-from everbrook.models.live_numbers import Numbers
-from everbrook.models.live_one import History, gap_code, states_after
+from everbrook.models.live_one import state_of
 from everbrook.settings.live import LiveSettings
-from everbrook.types import F32, I32, NO_ROW, Query
+from everbrook.types import F32, I64
 
-_MOST = 10_000  # actors whose states are kept
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """An actor's state, computed under the weights of a moment."""
-
-    key: tuple[int, int, int, int, bool]  # of the history and of who answers
-    at_ms: int
-    state: F32  # (D,)
+_SETS, _WAYS = 4_096, 4  # where states are kept: an actor has its set, of which the oldest goes
+_TAG, _COUNT, _LAST_MS, _LAST_ITEM, _LAST_KIND, _AHEAD, _AT_MS = range(7)
+_KEY = 8  # numbers of a key; a line of memory
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: Fibonacci hashing
 
 
 class LiveStates:
-    """The states after histories: as they were computed before, where nothing has happened and they are young enough.
+    """Room for states.
 
     Args:
         settings: of the live model.
     """
 
     def __init__(self, settings: LiveSettings) -> None:
-        self._settings = settings
-        self._kept: dict[int, _Kept] = {}
+        count = _SETS * _WAYS if settings.state_s else 0
+        self.keys: I64 = np.zeros((count, _KEY), np.int64)
+        self.values: F32 = np.zeros((count, settings.width), np.float32)
 
     def forget_actor(self, actor: int) -> int:
         """Drop what was computed for an actor; how many states there were."""
-        return int(self._kept.pop(actor, None) is not None)
+        places = np.flatnonzero(self.keys[:, _TAG] >> 1 == actor + 1)
+        self.keys[places], self.values[places] = 0, 0.0
+        return len(places)
 
-    def of(self, queries: Sequence[Query], network: Numbers, table: F32, kept: tuple[I32, F32], anchor: bool) -> F32:
-        """(Q, D) the states of who asks.
 
-        Args:
-            queries: Q of them, each with a history.
-            network: whose states.
-            table: (N, D) item rows.
-            kept: (N,) where a row has another value and (R, D) those values; see `live_kernels.lifts`.
-            anchor: whether it is the anchor's.
-        """
-        s = self._settings
-        out = np.empty((len(queries), s.width), np.float32)
-        lacking, keys, histories, read = [], [], [], slice(-s.history, None)
-        for at, query in enumerate(queries):
-            last_ms = int(query.times[-1])
-            ahead = gap_code(query.now_ms - last_ms, s.time_buckets)
-            key = (len(query.items), last_ms, int(query.items[-1]), ahead, anchor)
-            known = self._kept.get(query.actor)
-            if known is not None and known.key == key and 0 <= query.now_ms - known.at_ms <= 1000 * s.state_s:
-                out[at] = known.state
+@njit(cache=True, nogil=True)
+def states_of(asked, chosen, plain, edges, weights, shelf, terms, out):  # type: ignore[no-untyped-def]
+    """The states of who asks: as they were computed before, where nothing has happened and they are young enough.
+
+    Args:
+        asked: (H,) items, (H,) times and (H,) kinds of histories, (B + 1, 3) `Portion.numbers` and (B,) actors.
+        chosen: (Q,) whose of the B are wanted; each has a history.
+        plain: a `Table`, as a plain tuple.
+        edges: of the codes of gaps.
+        weights: see `live_one.weights_of`.
+        shelf: keys and values of `LiveStates`.
+        terms: of a history the most events that are read; how old a state may be, milliseconds; 1 for the anchor's, 0.
+        out: (Q, D), out.
+    """
+    items, times, kinds, numbers, actors = asked
+    keys, values = shelf
+    history, most_ms, anchor = terms
+    for q in range(len(chosen)):
+        at = chosen[q]
+        begin, stop, now_ms = numbers[at, 0], numbers[at + 1, 0], numbers[at, 2]
+        place, tag = -1, 2 * (np.int64(actors[at]) + 1) + anchor
+        if tag > 1 and len(keys):
+            place = _place_of(keys, tag)
+            key, last = keys[place], stop - 1
+            ahead = np.searchsorted(edges, now_ms - times[last])
+            same = (
+                key[_TAG] == tag and key[_COUNT] == stop - begin and key[_LAST_MS] == times[last]
+                and key[_LAST_ITEM] == items[last] and key[_LAST_KIND] == kinds[last] and key[_AHEAD] == ahead
+            )  # fmt: skip
+            if same and 0 <= now_ms - key[_AT_MS] <= most_ms:
+                out[q] = values[place]
                 continue
-            lacking.append(at)
-            keys.append(key)
-            histories.append(History(query.items[read], query.times[read], query.kinds[read], ahead))
-        if lacking:
-            found = out[lacking] = states_after(network, table, kept, histories, s)
-            for at, key, state in zip(lacking, keys, found, strict=True):
-                self._keep(queries[at], key, state)
-        return out
+            key[_TAG], key[_COUNT], key[_LAST_MS], key[_LAST_ITEM] = tag, stop - begin, times[last], items[last]
+            key[_LAST_KIND], key[_AHEAD], key[_AT_MS] = kinds[last], ahead, now_ms
+        own = slice(max(begin, stop - history), stop)
+        state_of(plain, items[own], times[own], kinds[own], now_ms, edges, weights, out[q])
+        if place >= 0:
+            values[place] = out[q]
 
-    def _keep(self, query: Query, key: tuple[int, int, int, int, bool], state: F32) -> None:
-        if query.actor == NO_ROW or not self._settings.state_s:
-            return
-        if len(self._kept) >= _MOST and query.actor not in self._kept:
-            del self._kept[next(iter(self._kept))]
-        self._kept[query.actor] = _Kept(key, query.now_ms, state.copy())
+
+@njit(cache=True)
+def _place_of(keys, tag):  # type: ignore[no-untyped-def]
+    """Where a state is kept, or where it will be: in place of the oldest of its set."""
+    first = int((np.uint64(tag) * _SPREAD) >> np.uint64(52)) * _WAYS
+    oldest = first
+    for place in range(first, first + _WAYS):
+        if keys[place, _TAG] == tag:
+            return place
+        if keys[place, _AT_MS] < keys[oldest, _AT_MS]:
+            oldest = place
+    return oldest

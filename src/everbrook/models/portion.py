@@ -62,6 +62,11 @@ class Portion(list[Query]):
         """(B,) rows of the scenarios."""
         return np.array([query.scenario for query in self], np.int64)
 
+    @cached_property
+    def actors(self) -> I64:
+        """(B,) who asks."""
+        return np.array([query.actor for query in self], np.int64)
+
 
 BEGIN, SESSION_N, NOW_MS, SCENARIO = 0, 1, 2, 3
 """Columns of `Portion.numbers`."""

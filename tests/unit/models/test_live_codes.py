@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from everbrook.models.live_codes import RowCodes
 from everbrook.models.live_expert import LiveExpert
 from everbrook.models.live_head import head_of
 from everbrook.models.popularity import Popularity
+from everbrook.models.portion import Portion
 from everbrook.settings.live import LiveSettings
 from everbrook.types import F32, I32, Query
 
@@ -86,7 +88,8 @@ def test_rows_with_other_values_and_a_part_of_the_rows() -> None:
     head = head_of(log_prior, 9_000, 2_048, 0)
     codes = RowCodes(64)
     codes.keep_up(table, (place, values), N)
-    found = head.coded_answers(codes, state[None], (place, values), 30)[0]
+    likely = (head.rows, head.log_prior, 30, head.others, head.log_rest)
+    found = codes.best(state[None], (place, values), *likely)[0]
     assert found is not None
     log_all, best = head.answer(table, state, (place, values), 30)
     assert found[0] == pytest.approx(log_all, abs=1e-4)
@@ -251,6 +254,52 @@ def test_queries_that_are_foreseen_get_the_answers_that_they_get_alone(
         np.testing.assert_allclose(one[1], other[1], rtol=1e-6)
 
 
+@pytest.mark.parametrize("least", [1, 10**9])
+@pytest.mark.parametrize("stage", ["off", "live", "shadow", "canary", "moments"])
+def test_a_portion_is_proposed_and_scored_as_each_alone(
+    stage: str, least: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items, limit = 4_000, 25
+    monkeypatch.setattr(live_expert, "LEAST_ROWS", least)
+    expert = LiveExpert(replace_start(LiveSettings(state_s=0.0, scored=3_900, sampled=64), 0.2), counted(items))
+    expert.grow(items, 0)
+    rows = np.random.default_rng(3).permutation(items)[:300].astype(np.int32)
+    values = np.random.default_rng(4).normal(0.0, 0.2, (300, 64)).astype(np.float32)
+    expert.anchor.replace(rows, values, items)
+    weights = np.full(len(counted(1).names), 1.0 / len(counted(1).names))
+    given = [asked(seed, items) for seed in range(11)]
+    given[4] = replace(given[4], items=given[4].items[:0], times=given[4].times[:0], kinds=given[4].kinds[:0])
+    if stage == "moments":
+        given = [replace(query, now_ms=2_000_000 + b % 3) for b, query in enumerate(given)]
+    expert.changed("live" if stage == "moments" else stage, 0.5, weights)
+    own = [np.random.default_rng(b).integers(0, items, 7 * (b % 4)).astype(np.int32) for b in range(11)]
+    starts = np.cumsum([0, *map(len, own)])
+    found, kept = np.full((11, limit), -7, np.int32), np.full(11, -7)
+    expert.propose_into(Portion(given), limit, found, kept)
+    queries = Portion(given)  # the same ones in another list, as those who score have it
+    whole, rest = np.full((3, starts[-1] + 5), 7.0, np.float32), np.full((11, 3), 7.0, np.float32)
+    expert.score_all(queries, np.concatenate(own), starts.tolist(), whole[1:2, : starts[-1]].T, rest[:, 1:2])
+    some, mass, left = [2, 7, 4], np.empty((21, 1), np.float32), np.empty((3, 1), np.float32)
+    expert.score_all(Portion(given[b] for b in some), rows[:21], [0, 7, 14, 21], mass, left)
+    assert (whole[[0, 2]] == 7.0).all()
+    assert (whole[1, starts[-1] :] == 7.0).all()
+    for b, query in enumerate(given):
+        expert.changed(expert.stage, 0.5, weights)  # nothing is kept of before
+        alone, of_rest = np.empty((len(own[b]), 1), np.float32), np.empty(1, np.float32)
+        best = expert.propose(replace(query), limit)
+        expert.score(replace(query), own[b], alone, of_rest)
+        assert kept[b] == len(best) == (0 if stage == "off" or b == 4 else limit)
+        np.testing.assert_array_equal(found[b, : kept[b]], best)
+        np.testing.assert_allclose(whole[1, starts[b] : starts[b + 1]], alone[:, 0], rtol=1e-6)
+        np.testing.assert_array_equal(rest[b, 1], of_rest[0])
+        if b in some:
+            at = some.index(b)
+            alone = np.empty((7, 1), np.float32)
+            expert.score(replace(query), rows[7 * at : 7 * at + 7], alone, of_rest)
+            np.testing.assert_allclose(mass[7 * at : 7 * at + 7], alone, rtol=1e-6)
+            np.testing.assert_array_equal(left[at], of_rest)
+
+
 def test_what_a_list_found_serves_who_asks_for_the_same_weights_again(monkeypatch: pytest.MonkeyPatch) -> None:
     items, rows = 4_000, np.arange(50, dtype=np.int32)
     expert = LiveExpert(replace_start(LiveSettings(), 0.2), counted(items))
@@ -262,7 +311,7 @@ def test_what_a_list_found_serves_who_asks_for_the_same_weights_again(monkeypatc
     expert.propose(asked(1, items), 20)
     for anchor in (False, True):
         np.testing.assert_allclose(expert.under(asked(1, items), rows, anchor), fresh[anchor], rtol=1e-6)
-    assert [given[2:] for given in looks] == [(), (True,)]  # the list itself, and the anchor
+    assert [given[3] for given in looks] == [None, True]  # the list itself, and the anchor
     expert.under(asked(2, items), rows, False)
     assert len(looks) == 3
 

@@ -7,7 +7,7 @@ from live_tensors import states_as_plain
 
 from everbrook.models.live_network import LiveNetwork
 from everbrook.models.live_numbers import LiveNumbers
-from everbrook.models.live_one import History, states_after
+from everbrook.models.live_one import gap_edges, state_of, weights_of
 from everbrook.models.live_windows import windows_of
 from everbrook.settings.live import LiveSettings
 
@@ -39,8 +39,9 @@ def test_states_are_those_of_the_tensors() -> None:
         items = np.arange(length, dtype=np.int32)[None]
         windows = windows_of(items, times[None], kinds[None], np.array([length], np.int32), now_ms, SETTINGS)
         wanted = states_as_plain(network, rows[windows.flat], windows)[0]
-        history = History(items[0], times, kinds, int(windows.ahead[0]))
-        found = states_after(numbers, rows, (items[0, :0], rows), [history], SETTINGS)[0]
+        plain, found = (rows, items[0, :0], rows), np.empty(SETTINGS.width, np.float32)
+        edges, weights = gap_edges(SETTINGS.time_buckets), weights_of(numbers)
+        state_of(plain, items[0], times, kinds, int(now_ms[0]), edges, weights, found)
         np.testing.assert_allclose(found, wanted, rtol=2e-4, atol=2e-5)
 
 

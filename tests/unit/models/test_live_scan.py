@@ -103,9 +103,14 @@ def test_probabilities_of_rows_of_several_states_are_those_of_plain_arrays() -> 
     as_it_is = table.copy()
     as_it_is[:450:12] = values[:38]
     states, starts = rng.normal(0.0, 1.0, (4, 33)).astype(np.float32), np.array([0, 70, 70, 71, 300])
-    rows, log_prior = rng.integers(0, 500, 300).astype(np.int32), -rng.random(300).astype(np.float32) * 9
-    log_all, mass = np.array([1.5, 0.0, math.inf, 3.0]), np.empty(300, np.float32)
-    scored(table, states, place, values, rows, starts, log_prior, log_all, mass)
+    rows, prior = rng.integers(0, 500, 300).astype(np.int32), rng.random((3, 310)).astype(np.float32) / 9
+    rest, weights = np.array([0.3, math.nan, 0.1], np.float32), np.array([0.2, 0.5, 0.3])
+    log_all, mass = np.array([1.5, 0.0, math.inf, -1.0]), np.empty(300, np.float32)
+    scored(
+        (table, place, values), states, log_all, rows, starts, (prior, rest, weights), 0.002, 0.9, mass
+    )  # fmt: skip
     of_row = np.repeat(np.arange(4), np.diff(starts))
-    logs = (as_it_is[rows].astype(np.float64) * states[of_row]).sum(1) + log_prior - log_all[of_row]
-    np.testing.assert_allclose(mass, np.exp(np.minimum(logs, 0.0)), rtol=5e-6, atol=1e-30)
+    lifts = np.exp((as_it_is[rows].astype(np.float64) * states[of_row]).sum(1) - log_all[of_row])
+    likely = 0.4 * prior[0, :300] + 0.6 * prior[2, :300] + 0.002 * (0.4 * 0.3 + 0.6 * 0.1)
+    np.testing.assert_allclose(mass, 0.9 * np.minimum(likely * lifts, 1.0), rtol=1e-5, atol=1e-30)
+    assert 0.9 in np.round(mass, 6)
