@@ -1,7 +1,7 @@
 """A coded copy of item rows, a quarter of their size, that lists scan in the place of the rows themselves.
 
 It only narrows down: the rows that may be among the best, and those that make up most of the denominator, are looked at
-as they are. Nothing is approximate about which rows are the best; of the denominator, the parts below a ten-thousandth
+as they are. Nothing is approximate about which rows are the best; of the denominator, the parts below a thousandth
 count with the error of their code, which is known, has no sign, and is far below that of a prior of two seconds ago.
 """
 

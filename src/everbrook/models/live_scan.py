@@ -28,7 +28,7 @@ GROUP = 64  # rows of which at most one is counted where it is asked how many ar
 _TILE = 32  # blocks whose scores are near while they are added up
 _NOTHING = 1e-30  # rows of numbers below are coded as nothing
 _SUMS = {"contract", "reassoc"}  # what lets the compiler add several numbers at a time
-HEAVY = 4e-4  # share of the denominator from which a part is computed from the row itself
+HEAVY = 1e-3  # share of the denominator from which a part is computed from the row itself
 
 
 class Coded(NamedTuple):
@@ -198,6 +198,14 @@ def scan(coded: Coded, asked: Asked, log_prior: F32, scratch: Scratch, parts: F6
             parts[q, 1] += np.float64(total_below(scores, np.float32(top)))
 
 
+@njit(cache=True, fastmath={"nnan", "nsz"})
+def _greatest(numbers: F32) -> np.float32:
+    top = np.float32(-1e30)
+    for i in range(len(numbers)):
+        top = max(top, numbers[i])
+    return top
+
+
 @njit(cache=True)
 def _hold(coded: Coded, asked: Asked, log_prior: F32, start: int, stop: int, first: int, scratch: Scratch) -> None:
     """Hold all states against some blocks; `first` is the block where `log_prior` begins."""
@@ -248,8 +256,8 @@ def where(rows: I32, wanted: I32) -> tuple[I32, I32]:
 
 
 @njit(cache=True)
-def worth_it(scores: F32, slack: F32, highs: F32, norm: np.float32, floor: np.float32, found: I32) -> tuple[int, int]:
-    """Places of all whose score may reach a floor, ascending.
+def worth_it(scores: F32, slack: F32, highs: F32, norm: np.float32, floor: np.float32, found: I32) -> int:
+    """Places of all whose score may reach a floor, ascending; how many, or -1 where `found` has no room.
 
     Args:
         scores: (M,) rounded up to whole blocks.
@@ -258,39 +266,30 @@ def worth_it(scores: F32, slack: F32, highs: F32, norm: np.float32, floor: np.fl
         norm: the state's length.
         floor: what the upper end of a score must reach.
         found: out.
-
-    Returns:
-        How many, or -1 where `found` has no room; and how many of them reach the floor in any case.
     """
-    hot, blocks, count, sure = np.empty(len(highs), np.int32), 0, 0, 0
+    hot, blocks, count = np.empty(len(highs), np.int32), 0, 0
     for b in range(len(highs)):
         hot[blocks] = b
         blocks += highs[b] >= floor
     for at in range(blocks):
         if count + ROWS > len(found):
-            return -1, 0
+            return -1
         block = np.int64(hot[at])
         bits = reaching(scores, slack, block, norm, floor)
         while bits:
             found[count] = block * ROWS + lowest_bit(bits)
             count += 1
             bits &= bits - 1
-        bits = reaching(scores, slack, block, -norm, floor)
-        while bits:
-            sure += 1
-            bits &= bits - 1
-    return count, sure
+    return count
 
 
 @njit(cache=True)
-def floor_of(highs: F32, slack: F32, norm: np.float32, limit: int) -> np.float32:
-    """What at least `limit` scores reach, by what the greatest of blocks cannot exceed; see `worth_it`."""
-    apart, widest = GROUP // ROWS, np.float32(0.0)
+def floor_of(highs: F32, widest: np.float32, norm: np.float32, limit: int) -> np.float32:
+    """What at least `limit` scores reach, by what the greatest of blocks cannot exceed; `widest`: the most slack."""
+    apart = GROUP // ROWS
     groups = np.full((len(highs) + apart - 1) // apart, -1e30)
     for b in range(len(highs)):
         groups[b // apart] = max(groups[b // apart], np.float64(highs[b]))
-    for i in range(len(highs) * ROWS):
-        widest = slack[i] if slack[i] > widest else widest
     return np.float32(kth_smallest(groups, len(groups) - limit) - 2.0 * np.float64(widest) * np.float64(norm))
 
 
@@ -302,7 +301,7 @@ def _rounded(floor: np.float32) -> np.float32:
 @njit(cache=True, nogil=True)
 def answer(
     q: int, coded: Coded, asked: Asked, table: Table, state: F32, rows: I32, log_prior: F32, scratch: Scratch,
-    part: F64, best: I32,
+    part: F64, widest: np.float32, best: I32,
 ) -> int:  # fmt: skip
     """The best rows of one state, best first, after a scan; gives how many, or -1 where too many may be among them.
 
@@ -316,16 +315,15 @@ def answer(
         log_prior: (M,)
         scratch: of the scan.
         part: (2,) of the scan; its sum becomes that with the greater parts as they are.
+        widest: the most slack of a row.
         best: (limit,), out; not more than a row for each group.
     """
     blocks = (len(log_prior) + ROWS - 1) // ROWS
     scores, norm, found = scratch.scores[q], asked.sizes[q, 1], scratch.found
     highs, slack = scratch.highs[q, :blocks], coded.slack
-    floor = _rounded(np.float32(part[0] + math.log(HEAVY * part[1])))
-    count, sure = worth_it(scores, slack, highs, norm, floor, found)
-    if sure < len(best) and count >= 0:  # the last of the best may be below
-        floor = min(floor, _rounded(floor_of(highs, slack, norm, len(best))))
-        count, sure = worth_it(scores, slack, highs, norm, floor, found)
+    heavy = np.float32(part[0] + math.log(HEAVY * part[1]))
+    floor = _rounded(min(heavy, floor_of(highs, widest, norm, len(best))))
+    count = worth_it(scores, slack, highs, norm, floor, found)
     if count < 0:
         return -1
     places = found[:count]
@@ -372,10 +370,10 @@ def answers(
     coded, table, scratch = Coded(*given), Table(*plain), Scratch(*room)
     asked = Asked(np.zeros((Q, D + D % 2), np.int16), np.empty((Q, 2), np.float32))
     coded_states(states, levels, asked)
-    parts = np.empty((Q, 2))
+    parts, widest = np.empty((Q, 2)), _greatest(coded.slack)
     scan(coded, asked, log_prior, scratch, parts)
     for q in range(Q):
-        counts[q] = answer(q, coded, asked, table, states[q], rows, log_prior, scratch, parts[q], best[q])
+        counts[q] = answer(q, coded, asked, table, states[q], rows, log_prior, scratch, parts[q], widest, best[q])
         log_all[q] = parts[q, 0] + math.log(parts[q, 1])
     if len(even):
         scan(Coded(*stand), asked, even, scratch, parts)
