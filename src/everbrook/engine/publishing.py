@@ -70,11 +70,13 @@ def apply(delta: Delta, expert: LiveExpert) -> None:
             expert.anchor.replace(rows, values, items)
             expert.anchor_network.load(within(delta.dense, ANCHOR_NETWORK))
         else:
-            codes.anchor.mark(_unlike(expert, rows, values))
+            if codes.anchor.is_coded():
+                codes.anchor.mark(_unlike(expert, rows, values))
             expert.anchor.add(rows, values, items)
     delta.apply(expert.rows.table)
     codes.live.mark(delta.rows)
-    codes.anchor.mark(delta.rows[_alike(expert, delta.rows)])
+    if codes.anchor.is_coded():
+        codes.anchor.mark(delta.rows[_alike(expert, delta.rows)])
     expert.network.load(within(delta.dense, NETWORK))
     expert.changed(delta.notes["stage"], delta.notes["canary_share"], delta.dense["prior"])
 

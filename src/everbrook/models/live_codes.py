@@ -14,7 +14,7 @@ import numpy as np
 
 from everbrook.models import live_scan
 from everbrook.models.live_block import ROWS
-from everbrook.models.live_scan import Coded, Scratch, Table
+from everbrook.models.live_scan import Coded, Scratch
 from everbrook.types import F32, I32
 
 LEAST_ROWS = 8_192
@@ -69,10 +69,16 @@ class RowCodes:
 
     def mark(self, rows: I32 | None) -> None:
         """Note that rows have, or are about to have, other values; None: all of them."""
+        if not self.is_coded():
+            return
         if rows is None or sum(map(len, self._moved)) + len(rows) > self._count:
             self._n_all, self._picked, self._moved = 0, {}, []
         else:
             self._moved.append(np.array(rows, np.int32))
+
+    def is_coded(self) -> bool:
+        """Whether anything is, so that it must be kept up."""
+        return self._n_all > 0 or bool(self._picked)
 
     def keep_up(self, table: F32, kept: tuple[I32, F32], count: int, origin: object = None) -> None:
         """Code what was coded and is not coded as it is now.
@@ -89,22 +95,22 @@ class RowCodes:
         self._table, self._kept, self._origin, self._count = table, kept, origin, count
         if not self._moved:
             return
-        changed = np.unique(np.concatenate(self._moved))
-        changed, self._moved = changed[changed < count], []
-        of_all = changed[changed < self._n_all]
-        self._code(of_all, self._all, of_all)
+        moved = self._moved[0] if len(self._moved) == 1 else np.unique(np.concatenate(self._moved))
+        self._moved = []
+        if self._n_all:
+            of_all = moved[moved < self._n_all]
+            self._code(of_all, self._all, of_all)
         for name, one in list(self._picked.items()):
             one.idle += 1
             if one.idle > _IDLE:  # rows that are likely no more, most probably
                 del self._picked[name]
-                continue
-            places, rows = live_scan.where(one.rows, changed)
-            self._code(rows, one.coded, places)
+            else:
+                live_scan.code_moved((table, *kept), moved, one.rows, self.levels, tuple(one.coded))
 
     def _code(self, rows: I32, into: Coded, places: I32) -> None:
         assert self._table is not None  # who asks has said which
         if len(rows):
-            live_scan.code_rows(Table(self._table, *self._kept), rows, places, self.levels, into)
+            live_scan.code_rows((self._table, *self._kept), rows, places, self.levels, tuple(into))
 
     def _every(self) -> Coded:
         """The codes of all rows."""

@@ -18,6 +18,7 @@ from everbrook.models.live_block import ROWS, hold_four, hold_one, hold_two, low
 from everbrook.models.live_exp import exp_below, total_below
 from everbrook.models.live_kernels import lifts
 from everbrook.models.neighbours_kernels import kth_smallest
+from everbrook.models.prefetch import prefetch
 from everbrook.models.sequence_kernels import by_score
 from everbrook.types import F32, F64, I32, I64, Bool
 
@@ -26,6 +27,7 @@ I16 = NDArray[np.int16]
 
 GROUP = 64  # rows of which at most one is counted where it is asked how many are above something
 _TILE = 32  # blocks whose scores are near while they are added up
+_AHEAD = 3  # rows whose memory is asked for ahead
 _NOTHING = 1e-30  # rows of numbers below are coded as nothing
 _SUMS = {"contract", "reassoc"}  # what lets the compiler add several numbers at a time
 HEAVY = 1e-3  # share of the denominator from which a part is computed from the row itself
@@ -68,20 +70,28 @@ def state_levels(width: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def code_rows(table: Table, rows: I32, to: I32, levels: int, coded: Coded) -> None:
+def code_rows(plain: Any, rows: I32, to: I32, levels: int, given: Any) -> None:
     """Code rows as they are now.
 
     Args:
-        table: of the rows.
+        plain: a `Table` of the rows, as a plain tuple.
         rows: (M,)
         to: (M,) the places of their codes.
         levels: see `state_levels`.
-        coded: out.
+        given: a `Coded` as a plain tuple, out.
     """
-    D = table.rows.shape[1]
-    coarse = 0.5001 * math.sqrt(D) / levels
+    table, coded = Table(*plain), Coded(*given)
+    D, numbers, codes = table.rows.shape[1], table.rows.reshape(table.rows.size), coded.codes.reshape(coded.codes.size)
+    coarse, block_codes = 0.5001 * math.sqrt(D) / levels, coded.codes.shape[1] * 2 * ROWS
     whole, sizes = np.zeros(D + D % 2, np.float32), np.empty(3, np.float32)
     for m in range(len(rows)):
+        if m + _AHEAD < len(rows):
+            begin = np.int64(to[m + _AHEAD]) // ROWS * block_codes
+            for line in range(0, block_codes, 64):
+                prefetch(codes, begin + line)
+            begin = np.int64(rows[m + _AHEAD]) * D
+            for line in range(0, D, 16):
+                prefetch(numbers, begin + line)
         row = rows[m]
         at = table.place[row] if row < len(table.place) else -1
         values = table.buffer[at] if at >= 0 else table.rows[row]
@@ -96,6 +106,41 @@ def code_rows(table: Table, rows: I32, to: I32, levels: int, coded: Coded) -> No
             lost = np.float64(_NOTHING) * math.sqrt(D)
         # the last term covers the rounding of float32, here and where rows are multiplied themselves
         coded.slack[to[m]] = np.float32(1.00001 * (lost + coarse * kept) + 5e-7 * norm + 1e-37)
+
+
+@njit(cache=True)
+def where(rows: I32, wanted: I32) -> tuple[I32, I32]:
+    """Places of rows that are wanted, each once, and the row at each.
+
+    Args:
+        rows: (M,) ascending, repeats allowed.
+        wanted: in any order, repeats allowed.
+    """
+    places, found, count = np.empty(len(rows), np.int32), np.empty(len(rows), np.int32), 0
+    taken = np.zeros(len(rows), np.bool_)
+    for row in wanted:
+        at = np.searchsorted(rows, row)
+        while at < len(rows) and rows[at] == row and not taken[at]:
+            places[count], found[count], taken[at] = at, row, True
+            count += 1
+            at += 1
+    return places[:count], found[:count]
+
+
+@njit(cache=True, nogil=True)
+def code_moved(plain: Any, moved: I32, rows: I32, levels: int, given: Any) -> int:
+    """Code rows that have moved wherever they are among others; in how many places they were.
+
+    Args:
+        plain: see `code_rows`.
+        moved: in any order, repeats allowed.
+        rows: (M,) ascending, repeats allowed.
+        levels: see `state_levels`.
+        given: (M,) see `code_rows`.
+    """
+    places, found = where(rows, moved)
+    code_rows(plain, found, places, levels, given)
+    return len(places)
 
 
 @njit(cache=True, fastmath=_SUMS | {"nnan", "nsz"})
@@ -235,24 +280,6 @@ def coded_states(states: F32, levels: int, asked: Asked) -> None:
             level = np.rint(np.float64(states[q, d]) / np.float64(step))
             asked.levels[q, d] = np.int16(max(-levels, min(levels, level)))
         asked.sizes[q, 0], asked.sizes[q, 1] = step, np.float32(1.000001 * math.sqrt(norm2))
-
-
-@njit(cache=True)
-def where(rows: I32, wanted: I32) -> tuple[I32, I32]:
-    """Places of rows that are wanted, and the row at each.
-
-    Args:
-        rows: (M,) ascending, repeats allowed.
-        wanted: in any order.
-    """
-    places, found, count = np.empty(len(rows), np.int32), np.empty(len(rows), np.int32), 0
-    for row in wanted:
-        at = np.searchsorted(rows, row)
-        while at < len(rows) and rows[at] == row and count < len(places):
-            places[count], found[count] = at, row
-            count += 1
-            at += 1
-    return places[:count], found[:count]
 
 
 @njit(cache=True)

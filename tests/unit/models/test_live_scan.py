@@ -26,7 +26,7 @@ def coded_of(table: F32) -> scans.Coded:
         np.zeros(blocks * ROWS, np.float32),
     )
     every = np.arange(rows, dtype=np.int32)
-    scans.code_rows(scans.Table(table, NOTHING, table), every, every, scans.state_levels(width), coded)
+    scans.code_rows((table, NOTHING, table), every, every, scans.state_levels(width), tuple(coded))
     return coded
 
 
