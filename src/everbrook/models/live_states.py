@@ -9,12 +9,14 @@ import numpy as np
 from numba import njit
 
 from everbrook.models.live_one import state_of
+from everbrook.models.prefetch import prefetch
 from everbrook.settings.live import LiveSettings
 from everbrook.types import F32, I64
 
 _SETS, _WAYS = 4_096, 4  # where states are kept: an actor has its set, of which the oldest goes
 _TAG, _COUNT, _LAST_MS, _LAST_ITEM, _LAST_KIND, _AHEAD, _AT_MS = range(7)
 _KEY = 8  # numbers of a key; a line of memory
+_LINE = 16  # numbers of a row that a line of memory holds
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: Fibonacci hashing
 
 
@@ -54,6 +56,13 @@ def states_of(asked, chosen, plain, edges, weights, shelf, terms, out):  # type:
     items, times, kinds, numbers, actors = asked
     keys, values = shelf
     history, most_ms, anchor = terms
+    table = plain[0]
+    numbers_of, width = table.reshape(table.size), table.shape[1]
+    for q in range(len(chosen)):  # memory is asked for the rows of all of them
+        begin, stop = numbers[chosen[q], 0], numbers[chosen[q] + 1, 0]
+        for place in range(max(begin, stop - history), stop):
+            for d in range(0, width, _LINE):
+                prefetch(numbers_of, np.int64(items[place]) * width + d)
     for q in range(len(chosen)):
         at = chosen[q]
         begin, stop, now_ms = numbers[at, 0], numbers[at + 1, 0], numbers[at, 2]
