@@ -15,7 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from everbrook.models.live_block import ROWS, hold_four, hold_one, hold_two, lowest_bit, reaching
-from everbrook.models.live_exp import exp_below, total_below
+from everbrook.models.live_exp import exp_below, rough_exp_below, total_below
 from everbrook.models.live_kernels import lifts
 from everbrook.models.neighbours_kernels import kth_smallest
 from everbrook.models.prefetch import prefetch
@@ -361,7 +361,7 @@ def answer(
     top, more = np.float32(part[0]), 0.0
     for c in range(count):
         exact[c] += log_prior[places[c]]
-        more += np.float64(exp_below(top - exact[c])) - np.float64(exp_below(top - scores[places[c]]))
+        more += np.float64(exp_below(top - exact[c])) - np.float64(rough_exp_below(top - scores[places[c]]))
     part[1] += more
     order = by_score(exact)
     for k in range(min(len(best), count)):

@@ -48,7 +48,7 @@ def test_coded_rows_give_the_same_best_rows_and_denominator(width: int) -> None:
         found = codes.best(state[None], (NOTHING, table), every, log_prior, 60)[0]
         assert found is not None
         log_all, best = plain(table, state, log_prior, 60)
-        assert found[0] == pytest.approx(log_all, abs=2e-4)
+        assert found[0] == pytest.approx(log_all, abs=5e-4)
         np.testing.assert_array_equal(found[1], best)
 
 
@@ -64,7 +64,7 @@ def test_a_row_that_moved_is_coded_anew_and_new_rows_are_found() -> None:
     found = codes.best(state[None], (NOTHING, table), every, log_prior, 20)[0]
     assert found is not None
     log_all, best = plain(table, state, log_prior, 20)
-    assert found[0] == pytest.approx(log_all, abs=2e-4)
+    assert found[0] == pytest.approx(log_all, abs=5e-4)
     np.testing.assert_array_equal(found[1], best)
     assert {17, 5_000, N - 11, N - 3} <= set(found[1].tolist())
 
@@ -92,7 +92,7 @@ def test_rows_with_other_values_and_a_part_of_the_rows() -> None:
     found = codes.best(state[None], (place, values), *likely)[0]
     assert found is not None
     log_all, best = head.answer(table, state, (place, values), 30)
-    assert found[0] == pytest.approx(log_all, abs=2e-4)
+    assert found[0] == pytest.approx(log_all, abs=5e-4)
     np.testing.assert_array_equal(found[1], best)
 
 
@@ -159,7 +159,7 @@ def test_part_of_the_rows_is_kept_up_with_rows_that_move_between_lists() -> None
         found = codes.best(state[None], none, rows, log_prior[rows], 40)[0]
         assert found is not None
         log_all, best = plain(table[rows], state, log_prior[rows], 40)
-        assert found[0] == pytest.approx(log_all, abs=2e-4)
+        assert found[0] == pytest.approx(log_all, abs=5e-4)
         np.testing.assert_array_equal(found[1], rows[best])
         np.testing.assert_allclose(codes.lifts(state, others), table[others] @ state, atol=0.05)
         moved = np.concatenate((rows[turn::97], others[:6], rows[turn::194]))
@@ -323,7 +323,7 @@ def test_a_catalogue_that_grows_step_by_step_is_answered_whole() -> None:
         codes.keep_up(table[:count], (NOTHING, table), count, table)
         found = codes.best(state[None], (NOTHING, table), np.arange(count, dtype=np.int32), log_prior[:count], 1)[0]
         assert found is not None
-        assert found[0] == pytest.approx(plain(table[:count], state, log_prior[:count], 1)[0], abs=2e-4)
+        assert found[0] == pytest.approx(plain(table[:count], state, log_prior[:count], 1)[0], abs=5e-4)
 
 
 def test_codes_that_nobody_asks_for_are_dropped_and_made_again_when_somebody_does() -> None:

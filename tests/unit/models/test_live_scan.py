@@ -57,7 +57,7 @@ def test_what_a_scan_says_is_what_the_codes_say_and_its_ends_hold(rows: int, wid
         assert (room.highs[:, block] >= exact[:, own].max(1) - 4e-6).all()
     assert (parts[:, 0] >= exact.max(1) - 4e-6).all()
     rough = np.exp(room.scores[:, :rows].astype(np.float64)).sum(1)
-    np.testing.assert_allclose(parts[:, 0] + np.log(parts[:, 1]), np.log(rough), atol=1e-5)
+    np.testing.assert_allclose(parts[:, 0] + np.log(parts[:, 1]), np.log(rough), atol=1e-3)
 
 
 def test_at_least_so_many_scores_reach_the_floor_and_all_that_may_are_found() -> None:
@@ -80,7 +80,11 @@ def test_powers_are_those_of_numpy_however_far_below_they_are() -> None:
     plain, near = np.exp(values.astype(np.float64)), values > -9.0
     np.testing.assert_allclose(out, plain, rtol=5e-6)
     np.testing.assert_allclose(out[near], plain[near], rtol=1e-6)
-    assert total_below(values, np.float32(0.0)) == pytest.approx(plain.sum(), rel=1e-5)
+    rough = np.array([total_below(values[i : i + 1], np.float32(0.0)) for i in range(len(values))]) / plain - 1.0
+    assert np.abs(rough).max() < 1e-3
+    assert abs(rough.mean()) < 3e-5
+    many = -np.random.default_rng(2).exponential(1.0, 100_000).astype(np.float32)
+    assert total_below(many, np.float32(0.0)) == pytest.approx(np.exp(many.astype(np.float64)).sum(), rel=5e-5)
     faint = np.array([-200.0, -1e30], np.float32)
     exp_all(faint, out[:2])
     np.testing.assert_allclose(out[:2], math.exp(-80.0), rtol=1e-5)
