@@ -3,8 +3,9 @@ short cuts."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from everbrook.engine.core import Core
@@ -180,6 +181,6 @@ def _expected(mixture: Mixture, query: Query, row: int) -> float:
 def _without(query: Query, item_row: int) -> Query:
     kept = query.items != item_row
     session_n = int(kept[len(kept) - query.session_n :].sum())
-    return replace(
+    return msgspec.structs.replace(
         query, items=query.items[kept], times=query.times[kept], kinds=query.kinds[kept], session_n=session_n
     )

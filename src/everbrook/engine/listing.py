@@ -12,9 +12,9 @@ from everbrook.engine.experimenting import Experimenting
 from everbrook.engine.looking import Looking
 from everbrook.engine.spans import span
 from everbrook.engine.times import Times
-from everbrook.engine.wishes import read_wish, wish_of
+from everbrook.engine.wishes import read_wishes, wish_of
 from everbrook.errors import EverbrookError
-from everbrook.rank.lists import Wish, make_lists
+from everbrook.rank.lists import make_lists
 from everbrook.rank.requests import Recommend, Recommendation
 
 
@@ -64,22 +64,21 @@ class Listing(Looking, Experimenting):
         self, varied: Sequence[tuple[Recommend, dict[str, str]]], now_ms: int, began_s: float
     ) -> list[Recommendation | EverbrookError]:
         core, settings = self._core, self.settings.rank
-        asked: dict[int, Wish] = {}
-        found: dict[int, Recommendation | EverbrookError] = {}
-        for at, (wish, _) in enumerate(varied):
-            try:
-                asked[at] = read_wish(wish, core, settings, now_ms, self.draws)
-            except EverbrookError as error:
-                found[at] = error
-        made = make_lists(core.mixture, list(asked.values()), settings.scan)
-        stamp, self._lists = self._stamp(now_ms), self._lists + len(made)
-        for (at, own), listed in zip(asked.items(), made, strict=True):
-            most = settings.reasons if varied[at][0].explain else 0
-            found[at] = Recommendation(
-                request=f"r-{os.urandom(8).hex()}", items=describe(core.mixture, core.state, listed, own, most),
-                model=stamp, variants=varied[at][1], took_ms=round(1000.0 * (time.perf_counter() - began_s), 3),
-            )  # fmt: skip
-        return [found[at] for at in range(len(varied))]
+        read = read_wishes([wish for wish, _ in varied], core, settings, now_ms, self.draws)
+        asked = [one for one in read if not isinstance(one, EverbrookError)]
+        made = iter(make_lists(core.mixture, asked, settings.scan))
+        stamp, self._lists = self._stamp(now_ms), self._lists + len(asked)
+        found: list[Recommendation | EverbrookError] = []
+        for (wish, variants), own in zip(varied, read, strict=True):
+            if isinstance(own, EverbrookError):
+                found.append(own)
+                continue
+            most = settings.reasons if wish.explain else 0
+            found.append(Recommendation(
+                request=f"r-{os.urandom(8).hex()}", items=describe(core.mixture, core.state, next(made), own, most),
+                model=stamp, variants=variants, took_ms=round(1000.0 * (time.perf_counter() - began_s), 3),
+            ))  # fmt: skip
+        return found
 
     def _note_failure(self, future: Any) -> None:
         if not future.cancelled() and (error := future.exception()) is not None:

@@ -29,7 +29,7 @@ def typed(core: Core, text: str | None) -> F32 | None:
 
 def matches(core: Core, query: Query) -> Match | None:
     """The items that the typed text matches; None where nothing was typed."""
-    content = core.family(Content)
+    content = None if query.text is None else core.family(Content)
     if query.text is None or content is None:
         return None
     rows, relevance = content.search(query.text, MOST_MATCHES)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from everbrook.errors import DataError
@@ -59,7 +60,9 @@ class Trial:
             self._left_out += 1
             return
         query = step.query(b)
-        own = replace(query, items=query.items.copy(), times=query.times.copy(), kinds=query.kinds.copy())
+        own = msgspec.structs.replace(
+            query, items=query.items.copy(), times=query.times.copy(), kinds=query.kinds.copy()
+        )
         self._waiting.append(_Noted(own, int(step.item[b])))
 
     def judge(self, ts_ms: int) -> Move | None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,7 +12,7 @@ import numpy as np
 from everbrook.engine.core import Core
 from everbrook.engine.searching import matches, typed
 from everbrook.engine.shaping_wishes import shaping_of
-from everbrook.errors import InputError, UnknownNameError
+from everbrook.errors import EverbrookError, InputError, UnknownNameError
 from everbrook.events.log_intake import parse_time_ms
 from everbrook.events.records import MAX_ID_BYTES, MAX_TIME_MS, TIME_RULE
 from everbrook.rank.lists import Wish
@@ -21,8 +20,12 @@ from everbrook.rank.requests import Recommend
 from everbrook.rank.unknown_fields import unknown_field
 from everbrook.settings.rank import RankSettings
 from everbrook.state import State
+from everbrook.state.asking import UNNAMED, queries_of
 from everbrook.state.remembered import SEEN, UNWANTED
-from everbrook.types import I32, Query
+from everbrook.types import I32, NO_ROW, Query
+
+_NO_ROWS: I32 = np.empty(0, np.int32)
+_SHORT_ID = MAX_ID_BYTES // 4  # characters: never more bytes than an id may have
 
 
 def wish_of(fields: Mapping[str, Any]) -> Recommend:
@@ -44,6 +47,78 @@ def wish_of(fields: Mapping[str, Any]) -> Recommend:
         if found is None:
             raise InputError(f"A wish for a list must have fields of the right types; {error}.") from error
         raise InputError(f"Field '{found[3]}' must be of type {found[1]}; got {found[2]}.") from error
+
+
+def read_wishes(
+    wishes: Sequence[Recommend], core: Core, settings: RankSettings, now_ms: int,
+    draws: np.random.Generator | None = None,
+) -> list[Wish | EverbrookError]:  # fmt: skip
+    """Read several wishes that wait at the same moment; see `read_wish`, which reads those that are unusual.
+
+    Returns:
+        (B,) what each asks for, or why it cannot be had.
+    """
+    state = core.state
+    found: list[Wish | EverbrookError | None] = [None] * len(wishes)
+    if not _shapes(settings):
+        own = [at for at, wish in enumerate(wishes) if _is_usual(wish, settings.most)]
+        _read_usual([wishes[at] for at in own], own, found, state, settings, now_ms)
+    for at, wish in enumerate(wishes):
+        if found[at] is None:
+            try:
+                found[at] = read_wish(wish, core, settings, now_ms, draws)
+            except EverbrookError as error:
+                found[at] = error
+    return [one for one in found if one is not None]
+
+
+def _shapes(settings: RankSettings) -> bool:
+    """Whether more than the probability decides where a wish says nothing."""
+    return bool(
+        settings.diversity or settings.calibration or settings.freshness or settings.popularity or settings.explore
+    )
+
+
+def _is_usual(wish: Recommend, most: int) -> bool:
+    """Whether a wish asks for nothing that needs more than a look at histories, and is not wrong."""
+    user, session = wish.user, wish.session
+    return not (
+        wish.query is not None or wish.candidates is not None or wish.categories or wish.filter is not None
+        or wish.boost or wish.pin or wish.diversity or wish.calibration or wish.freshness or wish.popularity
+        or wish.explore or wish.at is not None or not 1 <= wish.k <= most
+        or (user is not None and not 1 <= len(user) <= _SHORT_ID)
+        or (session is not None and not 1 <= len(session) <= _SHORT_ID)
+    )  # fmt: skip
+
+
+def _read_usual(
+    wishes: Sequence[Recommend], places: Sequence[int], found: list[Wish | EverbrookError | None], state: State,
+    settings: RankSettings, now_ms: int,
+) -> None:  # fmt: skip
+    """Put what usual wishes ask for in their places; those that turn out to be unusual are left out."""
+    user_row, session_row, scenario_row = state.users.row, state.sessions.row, state.scenarios.row
+    askers, scenarios, given = [], [], list[int]()
+    for wish in wishes:
+        named = 0
+        if wish.items or wish.item is not None:
+            own = _known(state, wish.items if wish.item is None else (*wish.items, wish.item)).tolist()
+            given += own
+            named = len(own)
+        user, session = wish.user, wish.session
+        askers.append((
+            UNNAMED if user is None else user_row(user), UNNAMED if session is None else session_row(session), named,
+        ))  # fmt: skip
+        scenarios.append(NO_ROW if wish.scenario is None else scenario_row(wish.scenario))
+    if not askers:
+        return
+    allowed, excludes = state.visible(now_ms), settings.exclude_seen
+    for at, wish, asked in zip(places, wishes, queries_of(state, now_ms, askers, scenarios, given), strict=True):
+        if asked is None or asked[1] or (wish.scenario is not None and asked[0].scenario == NO_ROW):
+            continue  # histories are to be joined, something is not wanted, or nobody knows the scenario
+        left_out = _NO_ROWS
+        if wish.exclude or wish.items or wish.item is not None or wish.exclude_seen or excludes:
+            left_out = _left_out(wish, state, asked[0], settings, _NO_ROWS)
+        found[at] = Wish(asked[0], wish.k, allowed, False, left_out, None)
 
 
 def read_wish(
@@ -79,7 +154,8 @@ def read_wish(
     if wish.filter is not None:
         allowed = allowed & core.filters.mask(wish.filter, at_ms)
     only = None if wish.candidates is None else np.unique(_known(state, wish.candidates))
-    left_out, disliked = _left_out(wish, state, query, settings)
+    disliked = disliked_of(state, query)
+    left_out = _left_out(wish, state, query, settings, disliked)
     if len(disliked):
         query = without_disliked(query, disliked)
     shaping = shaping_of(wish, core, settings, query, disliked, draws)
@@ -96,10 +172,9 @@ def _check_id(name: str, text: str | None) -> None:
         raise InputError(f"Field '{name}' must be text of 1 to {MAX_ID_BYTES} bytes; got {size} bytes.")
 
 
-def _left_out(wish: Recommend, state: State, query: Query, settings: RankSettings) -> tuple[I32, I32]:
-    """The rows that may not be shown, and those among them that the asker does not want, latest last."""
+def _left_out(wish: Recommend, state: State, query: Query, settings: RankSettings, disliked: I32) -> I32:
+    """The rows that may not be shown: what the asker does not want is among them."""
     exclude_seen = settings.exclude_seen if wish.exclude_seen is None else wish.exclude_seen
-    disliked = disliked_of(state, query)
     own = (wish.item,) if wish.item is not None else ()  # the page's own item is no recommendation
     parts = [_known(state, ids) for ids in (wish.exclude, wish.items, own) if ids]
     if len(disliked):
@@ -107,8 +182,8 @@ def _left_out(wish: Recommend, state: State, query: Query, settings: RankSetting
     if exclude_seen:
         parts.append(seen_of(state, query, settings))
     if not parts:
-        return np.empty(0, np.int32), disliked
-    return np.unique(np.concatenate(parts)).astype(np.int32), disliked
+        return _NO_ROWS
+    return np.unique(np.concatenate(parts)).astype(np.int32)
 
 
 def seen_of(state: State, query: Query, settings: RankSettings) -> I32:
@@ -146,7 +221,7 @@ def without_disliked(query: Query, disliked: I32) -> Query:
     """The history as if what is not wanted had not been there: it speaks for nothing."""
     kept = ~np.isin(query.items, disliked)
     session_n = int(kept[len(kept) - query.session_n :].sum())
-    return replace(
+    return msgspec.structs.replace(
         query, items=query.items[kept], times=query.times[kept], kinds=query.kinds[kept], session_n=session_n
     )
 
@@ -168,4 +243,4 @@ def _moment(at: int | str | None, now_ms: int) -> int:
     return at_ms
 
 
-__all__ = ["disliked_of", "read_wish", "seen_of", "wish_of", "without_disliked"]
+__all__ = ["disliked_of", "read_wish", "read_wishes", "seen_of", "wish_of", "without_disliked"]

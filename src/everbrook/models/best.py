@@ -35,8 +35,17 @@ def best_places(values: F32 | F64, rows: I32, k: int) -> I32:
         rows: (M,)
         k: how many at most.
     """
-    size = max(0, min(k, len(values)))
-    heap = np.arange(size).astype(np.int32)
+    heap = np.empty(max(0, min(k, len(values))), np.int32)
+    put_best(values, rows, heap)
+    return heap
+
+
+@njit(cache=True)
+def put_best(values: F32 | F64, rows: I32, heap: I32) -> None:
+    """Write where the best are, as many as `heap` has room for and at most M; see `best_places`."""
+    size = len(heap)
+    for at in range(size):
+        heap[at] = at
     for at in range(size // 2 - 1, -1, -1):
         _sink(values, rows, heap, at, size)
     for i in range(size, len(values)):
@@ -46,4 +55,20 @@ def best_places(values: F32 | F64, rows: I32, k: int) -> I32:
     for end in range(size - 1, 0, -1):
         heap[0], heap[end] = heap[end], heap[0]
         _sink(values, rows, heap, 0, end)
-    return heap
+
+
+@njit(cache=True)
+def pick_best(values: F64, rows: I32, shown: int, places: I32, found: I32, scores: F64) -> None:
+    """Write the best of the first so many: where they are, their rows and what they have; see `put_best`.
+
+    Args:
+        values: (M,) what each has.
+        rows: (M,)
+        shown: how many of the first take part; no fewer than there are places.
+        places: (T,), out.
+        found: (T,), out.
+        scores: (T,), out.
+    """
+    put_best(values[:shown], rows[:shown], places)
+    for t in range(len(places)):
+        found[t], scores[t] = rows[places[t]], values[places[t]]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
+import msgspec
 import numpy as np
 
-from everbrook.models.best import best_places
+from everbrook.models.best import best_places, pick_best
 from everbrook.models.members import allowed_of, among
 from everbrook.rank.exploring import explored
 from everbrook.rank.mixture import Mixture
@@ -22,19 +22,18 @@ Steps: TypeAlias = Generator[Query | Asked, Any, MadeT]
 """What is made step by step: it says whose candidates or what weights it needs, and is given them."""
 
 MOST_BOOSTED = 200
+_NO_ROWS: I32 = np.empty(0, np.int32)
 _FILLED = 5  # where a filter takes most proposals away, popular items join until there are so many for each place
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(msgspec.Struct, frozen=True, eq=False, gc=False):
     """What a typed text matches."""
 
     rows: I32  # (M,)
     relevance: F64  # (M,) probability of each item under the text alone
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(msgspec.Struct, frozen=True, eq=False, gc=False):
     """What is asked for, in row space."""
 
     query: Query
@@ -47,8 +46,7 @@ class Wish:
     shaping: Shaping | None = None  # what else decides beside the probability
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(msgspec.Struct, frozen=True, eq=False, gc=False):
     """The list, best first."""
 
     rows: I32  # (T,)
@@ -77,7 +75,32 @@ def make_lists(mixture: Mixture, wishes: Sequence[Wish], scan: int) -> list[List
         wishes: what is asked for.
         scan: see `make_list`.
     """
+    if all(one.shaping is None and one.match is None and one.only is None for one in wishes):
+        return _plain(mixture, wishes, scan)
     return _together(mixture, [_made(mixture, wish, scan) for wish in wishes])
+
+
+def _plain(mixture: Mixture, wishes: Sequence[Wish], scan: int) -> list[Listed]:
+    """Lists of which the probability alone decides, as `_made` makes them one by one."""
+    shown: list[I32 | None] = [_every(mixture, wish, scan) for wish in wishes]
+    lacking = [at for at, rows in enumerate(shown) if rows is None]
+    if lacking:
+        proposed = mixture.candidates_of([wishes[at].query for at in lacking])
+        for at, rows in zip(lacking, proposed, strict=True):
+            shown[at] = _filled(mixture, wishes[at], rows)
+    asked = [
+        Asked(wish.query, rows, _NO_ROWS, wish.left_out)
+        for wish, rows in zip(wishes, shown, strict=True) if rows is not None
+    ]  # fmt: skip
+    return [_best(weighed, wish.k) for weighed, wish in zip(mixture.weigh_all(asked), wishes, strict=True)]
+
+
+def _best(weighed: Weighed, k: int) -> Listed:
+    """The best k of what may be shown."""
+    size = max(0, min(k, weighed.shown))
+    places, rows, scores = np.empty(size, np.int32), np.empty(size, np.int32), np.empty(size)
+    pick_best(weighed.final, weighed.rows, weighed.shown, places, rows, scores)
+    return Listed(rows, scores, weighed, places)
 
 
 def _together(mixture: Mixture, steps: Sequence[Steps[MadeT]]) -> list[MadeT]:
@@ -107,7 +130,7 @@ def _made(mixture: Mixture, wish: Wish, scan: int) -> Steps[Listed]:
     shaping = wish.shaping
     if shaping is not None:
         return (yield from _shaped(mixture, wish, shaping, shown))
-    weighed: Weighed = yield Asked(wish.query, shown, np.empty(0, dtype=np.int32), wish.left_out)
+    weighed: Weighed = yield Asked(wish.query, shown, _NO_ROWS, wish.left_out)
     final = weighed.final[: weighed.shown]
     if wish.match is not None:
         final = of_both(final, shown, wish.match)
@@ -224,14 +247,27 @@ def _rows(mixture: Mixture, wish: Wish, scan: int) -> Steps[I32]:
         if wish.match is not None and wish.only is not None:
             given = given[among(given, wish.only)]
         return allowed_of(given, wish.allowed, wish.left_out)
+    every = _every(mixture, wish, scan)
+    if every is not None:
+        return every
+    shown: I32 = yield wish.query
+    return _filled(mixture, wish, shown)
+
+
+def _every(mixture: Mixture, wish: Wish, scan: int) -> I32 | None:
+    """All that is allowed, where it is little enough to be weighed whole; None where it is not."""
     most = most_weighed(mixture, scan, wish.narrow)
     least = np.count_nonzero(wish.allowed) - len(wish.left_out) if wish.narrow else len(wish.allowed)
     if least <= most:
-        every = np.flatnonzero(wish.allowed).astype(np.int32)
+        every: I32 = np.flatnonzero(wish.allowed).astype(np.int32)
         every = every[~among(every, wish.left_out)] if len(wish.left_out) else every
         if len(every) <= most:
             return every
-    shown: I32 = yield wish.query
+    return None
+
+
+def _filled(mixture: Mixture, wish: Wish, shown: I32) -> I32:
+    """What of proposals is allowed; with others where they do not fill the list."""
     shown = allowed_of(shown, wish.allowed, wish.left_out)
     if len(shown) < (_FILLED * wish.k if wish.narrow else wish.k):
         shown = np.concatenate((shown, _more(mixture, wish, shown)))

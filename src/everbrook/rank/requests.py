@@ -51,7 +51,7 @@ class Recommend(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     at: int | str | None = None
 
 
-class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Why an item stands in the list: which expert brought it and, where there is one, because of which item."""
 
     kind: str  # 'because' (of an item) | 'expert' | 'pin'
@@ -61,7 +61,7 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     item: str | None = None
 
 
-class Recommended(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Recommended(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One place of the list."""
 
     id: str
@@ -71,7 +71,7 @@ class Recommended(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     reasons: tuple[Reason, ...] = ()
 
 
-class ModelStamp(msgspec.Struct, frozen=True, kw_only=True):
+class ModelStamp(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Which published version answered."""
 
     version: str
@@ -79,7 +79,7 @@ class ModelStamp(msgspec.Struct, frozen=True, kw_only=True):
     age_ms: int
 
 
-class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
+class Recommendation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The answer."""
 
     request: str

@@ -120,6 +120,11 @@ class Histories:
         return self._session_actors
 
     @property
+    def lying(self) -> tuple[I32, I32, I32, I64]:
+        """Actors by user, actors by session, actors, and events as they lie; the caller must not write into them."""
+        return self._user_actors, self._session_actors, self._actors, self._slots
+
+    @property
     def n_bytes(self) -> int:
         """Memory that is held, in bytes."""
         held = (self._actors, self._slots, self._user_actors, self._session_actors)

@@ -114,6 +114,11 @@ class Remembered:
         self._slots: I64 = np.empty((UNIT * units + 4 * int(self._sizes[-1]), 2), np.int64)
 
     @property
+    def lying(self) -> tuple[I32, I64]:
+        """Actors, and entries as they lie; the caller must not write into them."""
+        return self._rows, self._slots
+
+    @property
     def n_bytes(self) -> int:
         """Memory that is held, in bytes."""
         return self._rows.nbytes + self._slots.nbytes + self._led.nbytes
