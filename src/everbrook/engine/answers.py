@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from everbrook.events.records import Impression
 from everbrook.rank.lists import Listed, Wish
 from everbrook.rank.mixture import Mixture
@@ -42,19 +44,26 @@ def describe(mixture: Mixture, state: State, listed: Listed, wish: Wish, most: i
     shaping, rows = wish.shaping, listed.rows.tolist()
     scores, ids = listed.scores.tolist(), state.items.ids(listed.rows)
     titles = state.catalogue.titles_of(rows)
+    if not most and listed.propensities is None:
+        return tuple([
+            Recommended(id=own, score=score, title=title)
+            for own, score, title in zip(ids, scores, titles, strict=True)
+        ])
     known = [1.0] * len(rows) if listed.propensities is None else listed.propensities.tolist()
-    if not most:
+    if not most or not rows:
         return tuple([
             Recommended(id=own, score=score, title=title, propensity=propensity)
             for own, score, title, propensity in zip(ids, scores, titles, known, strict=True)
         ])
     pinned = set() if shaping is None else set(shaping.pinned.tolist())
-    words, items = _Words(state), []
-    for row, own, score, title, propensity, found in zip(
-        rows, ids, scores, titles, known, reasons(mixture, listed, wish.query, most) if rows else (), strict=True
+    words, items = _Words(mixture, state), []
+    found = reasons(mixture, listed, wish.query, most)
+    for row, own, score, title, propensity, columns, shares, past in zip(
+        rows, ids, scores, titles, known, *(part.tolist() for part in found), strict=True
     ):
-        told = (PINNED,) if row in pinned else ()
-        why = (*told, *[words.reason(*one) for one in found[: most - len(told)]])
+        why = words.reasons(columns, shares, past)
+        if row in pinned:
+            why = (PINNED, *why[: most - 1])
         items.append(Recommended(id=own, score=score, title=title, propensity=propensity, reasons=why))
     return tuple(items)
 
@@ -69,20 +78,36 @@ def impression_of(wish: Recommend, answer: Recommendation, now_ms: int) -> Impre
 
 
 class _Words:
-    """Says reasons in words; the past items of a list are few and come again and again."""
+    """Says reasons in words; the experts and past items of a list are few and come again and again."""
 
-    def __init__(self, state: State) -> None:
-        self._state = state
-        self._named: dict[int, tuple[str, str]] = {}  # id and text of a past item
+    def __init__(self, mixture: Mixture, state: State) -> None:
+        self._columns, self._state = mixture.columns, state
+        self._told: dict[tuple[int, int], tuple[str, str, str, str | None]] = {}
 
-    def reason(self, column: str, share: float, past_row: int) -> Reason:
-        """One reason."""
+    def reasons(self, columns: Sequence[int], shares: Sequence[float], past: Sequence[int]) -> tuple[Reason, ...]:
+        """The reasons of one item.
+
+        Args:
+            columns: (R,) which experts, NO_ROW behind the last.
+            shares: (R,) what each gave.
+            past: (R,) rows of the items that brought it, NO_ROW where none did.
+        """
+        found, told = [], self._told
+        for column, share, row in zip(columns, shares, past, strict=True):
+            if column == NO_ROW:
+                break
+            said = told.get((column, row))
+            if said is None:
+                said = told[column, row] = self._said(column, row)
+            kind, expert, text, item = said
+            found.append(Reason(kind=kind, expert=expert, share=round(share, 4), text=text, item=item))
+        return tuple(found)
+
+    def _said(self, column: int, past_row: int) -> tuple[str, str, str, str | None]:
+        """Kind, expert, words, and the past item's id where there is one."""
+        expert = self._columns[column]
         if past_row == NO_ROW:
-            words = WORDS.get(column.partition("/")[0], column)
-            return Reason(kind="expert", expert=column, share=round(share, 4), text=words)
-        if past_row not in self._named:
-            item_id = self._state.items.id(past_row)
-            named = self._state.catalogue.title(past_row) or item_id
-            self._named[past_row] = item_id, f"Because of {named}"
-        item_id, text = self._named[past_row]
-        return Reason(kind="because", expert=column, share=round(share, 4), text=text, item=item_id)
+            return "expert", expert, WORDS.get(expert.partition("/")[0], expert), None
+        item_id = self._state.items.id(past_row)
+        named = self._state.catalogue.title(past_row) or item_id
+        return "because", expert, f"Because of {named}", item_id

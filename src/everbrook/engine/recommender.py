@@ -29,7 +29,7 @@ from everbrook.engine.steering import Owner
 from everbrook.engine.taking import Receipt, Taking
 from everbrook.engine.times import Times
 from everbrook.engine.wall_clock import WallClock
-from everbrook.engine.wishes import read_wish
+from everbrook.engine.wishes import read_wishes
 from everbrook.events.columns import EventColumns
 from everbrook.events.log import Appended
 from everbrook.events.log_intake import check_events, check_items, check_users
@@ -37,7 +37,7 @@ from everbrook.events.records import Event, ItemChange, UserChange, Version, Ver
 from everbrook.events.sqlite_log import SqliteLog
 from everbrook.models.live_expert import LiveExpert
 from everbrook.models.sequence_expert import SequenceExpert
-from everbrook.rank.lists import make_list
+from everbrook.rank.lists import Wish, make_lists
 from everbrook.rank.mixture import Judgement
 from everbrook.rank.requests import Recommend
 from everbrook.settings import Settings
@@ -265,7 +265,8 @@ class Recommender(Taking, Listing, People, Browsing):
             self._sqlite_log().check_aside()
         self.update()
         if self._core.state.n_items:  # the first list loads compiled code: better here than for a caller
-            make_list(self._core.mixture, read_wish(Recommend(), self._core, self.settings.rank, self._opened_ms), 0)
+            read = read_wishes([Recommend()], self._core, self.settings.rank, self._opened_ms)
+            make_lists(self._core.mixture, [one for one in read if isinstance(one, Wish)], 0)
 
 
 __all__ = ["Receipt", "Recommender", "Snapshot", "WallClock"]

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, TypeVar
 import msgspec
 import numpy as np
 
-from everbrook.models.best import best_places, pick_best
+from everbrook.models.best import pick_best
 from everbrook.models.members import allowed_of, among
 from everbrook.rank.exploring import explored
 from everbrook.rank.mixture import Mixture
@@ -97,10 +97,16 @@ def _plain(mixture: Mixture, wishes: Sequence[Wish], scan: int) -> list[Listed]:
 
 def _best(weighed: Weighed, k: int) -> Listed:
     """The best k of what may be shown."""
-    size = max(0, min(k, weighed.shown))
-    places, rows, scores = np.empty(size, np.int32), np.empty(size, np.int32), np.empty(size)
-    pick_best(weighed.final, weighed.rows, weighed.shown, places, rows, scores)
+    places, rows, scores = _picked(weighed.final, weighed.rows, weighed.shown, k)
     return Listed(rows, scores, weighed, places)
+
+
+def _picked(final: F64, rows: I32, shown: int, k: int) -> tuple[I32, I32, F64]:
+    """Of the first so many the best k, best first: where they are, their rows, and what they have."""
+    size = max(0, min(k, shown))
+    picked: tuple[I32, I32, F64] = np.empty(size, np.int32), np.empty(size, np.int32), np.empty(size)
+    pick_best(final, rows, shown, *picked)
+    return picked
 
 
 def _together(mixture: Mixture, steps: Sequence[Steps[MadeT]]) -> list[MadeT]:
@@ -131,11 +137,11 @@ def _made(mixture: Mixture, wish: Wish, scan: int) -> Steps[Listed]:
     if shaping is not None:
         return (yield from _shaped(mixture, wish, shaping, shown))
     weighed: Weighed = yield Asked(wish.query, shown, _NO_ROWS, wish.left_out)
-    final = weighed.final[: weighed.shown]
-    if wish.match is not None:
-        final = of_both(final, shown, wish.match)
-    places = best_places(final, weighed.rows[: len(final)], wish.k)
-    return Listed(weighed.rows[places], final[places], weighed, places)
+    if wish.match is None:
+        return _best(weighed, wish.k)
+    final = of_both(weighed.final[: weighed.shown], shown, wish.match)
+    places, rows, scores = _picked(final, weighed.rows, weighed.shown, wish.k)
+    return Listed(rows, scores, weighed, places)
 
 
 def _shaped(mixture: Mixture, wish: Wish, shaping: Shaping, shown: I32) -> Steps[Listed]:
@@ -151,7 +157,7 @@ def _shaped(mixture: Mixture, wish: Wish, shaping: Shaping, shown: I32) -> Steps
         final[:m] = of_both(final[:m], shown, wish.match)
     final *= shaping.factors(mixture, weighed)
     free = min(wish.k - len(pinned), m)
-    pool = best_places(final[:m], weighed.rows[:m], max(free, shaping.pool))
+    pool, _, _ = _picked(final, weighed.rows, m, max(free, shaping.pool))
     ranked, rest = pool[:free], pool[free:]
     if (shaping.diversity or shaping.calibration) and free > 0:
         ranked, rest = _varied(shaping, weighed.rows, final, pool, free)

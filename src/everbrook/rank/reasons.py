@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -15,12 +16,12 @@ from everbrook.types import F64, I32, I64, NO_ROW, Bool, Query
 _LOOKED_AT = 4  # columns for each reason that is wanted: beyond them no share is worth naming
 
 
-class Reached(NamedTuple):
-    """A reason why an item stands where it does."""
+class Reasons(NamedTuple):
+    """At most R reasons why each of T items stands where it does."""
 
-    column: str  # the expert
-    share: float  # of the item's probability that its family gave
-    past_row: int  # of the past item that brought it; NO_ROW where none did
+    columns: I32  # (T, R) the experts; NO_ROW behind the last
+    shares: F64  # (T, R) of the item's probability that the family of each gave; anything behind the last
+    past: I32  # (T, R) the past item that brought it; NO_ROW where none did
 
 
 def shares(mixture: Mixture, listed: Listed) -> F64:
@@ -117,7 +118,48 @@ def best_columns(given: F64, family_of: I64, columns: I32, sums: F64) -> None:
             found += 1
 
 
-def reasons(mixture: Mixture, listed: Listed, query: Query, most: int) -> list[list[Reached]]:
+@njit(cache=True)
+def brought_by(
+    given: F64, pools: F64, buckets: I64, awake: Bool, top: F64, family_of: I64, rows: I32, columns: I32, sums: F64,
+    order: I64, ends: I64, by_family: I32,
+) -> None:  # fmt: skip
+    """The columns that gave most to each item, and whom to ask for the past item behind it; changes `given`.
+
+    Args:
+        given: (T, E) what each column gives each item.
+        pools: see `counted`.
+        buckets: see `counted`.
+        awake: see `counted`.
+        top: see `counted`.
+        family_of: see `best_columns`.
+        rows: (T,) the items.
+        columns: (T, R), out; see `best_columns`.
+        sums: (T, R), out; see `best_columns`.
+        order: (T * R,), out: places of `columns`, those of the first family first.
+        ends: (families,), out: where in `order` each family's end.
+        by_family: (T * R,), out: the item of each place in `order`.
+    """
+    weights = np.empty(given.shape[1])
+    counted(pools, buckets, awake, top, weights)
+    scale(given, weights)
+    best_columns(given, family_of, columns, sums)
+    most, count = columns.shape[1], 0
+    for family in range(len(ends)):
+        for t in range(len(columns)):
+            for r in range(most):
+                if columns[t, r] != NO_ROW and family_of[columns[t, r]] == family:
+                    order[count], by_family[count] = t * most + r, rows[t]
+                    count += 1
+        ends[family] = count
+
+
+@cache
+def _families_of(widths: tuple[int, ...]) -> I64:
+    """(E,) which family has each column."""
+    return np.repeat(np.arange(len(widths)), widths)
+
+
+def reasons(mixture: Mixture, listed: Listed, query: Query, most: int) -> Reasons:
     """For each listed item the families that brought it, greatest share of one of their columns first.
 
     Only those families are asked for the past item that may be named.
@@ -128,20 +170,19 @@ def reasons(mixture: Mixture, listed: Listed, query: Query, most: int) -> list[l
         query: whose list.
         most: reasons an item may have.
     """
-    count = len(listed.rows)
-    family_of = np.repeat(np.arange(len(mixture.experts)), [len(family.names) for family in mixture.experts])
+    count, w, families = len(listed.rows), listed.weighed, mixture.experts
+    given = np.ascontiguousarray(w.p[listed.places], np.float64)  # of one layout, however many there are
     columns, sums = np.empty((count, most), np.int32), np.empty((count, most))
-    best_columns(shares(mixture, listed), family_of, columns, sums)
-    families = np.where(columns == NO_ROW, NO_ROW, family_of[columns])
-    past = np.full((count, most), NO_ROW, np.int32)
-    for family in set(families.ravel().tolist()) - {NO_ROW}:
-        places, ranks = np.nonzero(families == family)  # a family is at most one of an item's reasons
-        past[places, ranks] = mixture.experts[family].because(query, listed.rows[places])
-    names = mixture.columns
-    return [
-        [
-            Reached(names[column], share, row)
-            for column, share, row in zip(*of_item, strict=True) if column != NO_ROW
-        ]
-        for of_item in zip(columns.tolist(), sums.tolist(), past.tolist(), strict=True)
-    ]  # fmt: skip
+    order, rows = np.empty(count * most, np.int64), np.empty(count * most, np.int32)
+    ends, family_of = np.empty(len(families), np.int64), _families_of(tuple([len(one.names) for one in families]))
+    brought_by(
+        given, mixture.pools, w.buckets, w.awake, mixture.top, family_of, listed.rows, columns, sums,
+        order, ends, rows,
+    )  # fmt: skip
+    past: I32 = np.full(count * most, NO_ROW, np.int32)
+    begin = 0
+    for family, end in zip(families, ends.tolist(), strict=True):
+        if begin < end:
+            past[order[begin:end]] = family.because(query, rows[begin:end])
+        begin = end
+    return Reasons(columns, sums, past.reshape(count, most))

@@ -158,11 +158,12 @@ def test_shares_sum_to_one_and_follow_who_brought_the_item(mixture: Mixture) -> 
 def test_a_reason_names_the_expert_and_the_item_that_brought_it(mixture: Mixture) -> None:
     listed = make_list(mixture, wish(6), 3000)
     place = listed.rows.tolist().index(7)
-    first, second = reasons(mixture, listed, QUERY, 2)[place]
-    assert (first.column, first.past_row) == ("next/fixed", 4)
-    assert (second.column, second.past_row) == ("popularity/fixed", NO_ROW)
-    assert first.share + second.share == pytest.approx(1.0)
-    assert reasons(mixture, listed, QUERY, 1)[place] == [first]
+    found = reasons(mixture, listed, QUERY, 2)
+    first, second = ([part[place, rank] for part in found] for rank in range(2))
+    assert (mixture.columns[first[0]], first[2]) == ("next/fixed", 4)
+    assert (mixture.columns[second[0]], second[2]) == ("popularity/fixed", NO_ROW)
+    assert first[1] + second[1] == pytest.approx(1.0)
+    assert [part[place, 0] for part in reasons(mixture, listed, QUERY, 1)] == first
 
 
 def test_the_columns_that_are_named_are_the_greatest_of_different_families() -> None:
