@@ -28,7 +28,8 @@ class FreshLock:
 
     def owe(self, offset: int) -> None:
         """Records below an offset were answered for and may not be taken in; whoever takes the lock next does it."""
-        self.owed = max(self.owed, offset)
+        if offset > self.owed:
+            self.owed = offset
 
     def __enter__(self) -> None:
         self.bare.acquire()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from weakref import WeakKeyDictionary
 
 from everbrook.engine.admission import check_names, check_room
@@ -45,15 +45,8 @@ class Taking(Steering):
         """
         self._admit(events)
         assert isinstance(self.log, SqliteLog)  # what a data directory has
-        turns = self._turns_here()
-
-        def committed(found: Appended | Exception) -> None:
-            if isinstance(found, Appended):
-                turns.wait(found, then)
-            else:
-                then(found)
-
-        self.log.append_then(events, committed)
+        loop = asyncio.get_running_loop()
+        self.log.append_then(events, partial(self._turns_in(loop).hear, then), loop)
 
     def _admit(self, events: Sequence[Event]) -> None:
         """Refuse a batch with names that may not be, before it is in the log."""
@@ -111,8 +104,7 @@ class Taking(Steering):
     def _all_turns(self) -> WeakKeyDictionary[asyncio.AbstractEventLoop, Turns]:
         return WeakKeyDictionary()
 
-    def _turns_here(self) -> Turns:
-        loop = asyncio.get_running_loop()
+    def _turns_in(self, loop: asyncio.AbstractEventLoop) -> Turns:
         turns = self._all_turns.get(loop)
         if turns is None:
             turns = self._all_turns[loop] = Turns(
@@ -121,8 +113,8 @@ class Taking(Steering):
         return turns
 
     def _owe(self, offset: int) -> bool:
-        if self._learns_inside or offset - self._core.offset > self.settings.engine.live_events:
-            return False
+        if self.live.learning is not None or offset - self._core.offset > self.settings.engine.live_events:
+            return False  # the first: see `_learns_inside`
         self._lock.owe(offset)
         return True
 

@@ -35,7 +35,8 @@ Then: TypeAlias = Callable[[Receipt | Exception], None]
 
 def receipt_of(appended: Appended) -> Receipt:
     """What a caller is told of a batch that is in every list."""
-    return Receipt(appended.accepted, len(appended.duplicates), appended.stop)
+    first, stop, duplicates = appended.first, appended.stop, appended.duplicates
+    return Receipt(stop - first, len(duplicates), stop)
 
 
 class Turns:
@@ -62,17 +63,27 @@ class Turns:
         self._is_going = False  # a turn is due, or another thread takes in
         self._is_later = False  # one will be
 
+    def hear(self, then: Then, found: Appended | Exception) -> None:
+        """What became of somebody's records in the log; see `wait`."""
+        if isinstance(found, Exception):
+            then(found)
+        else:
+            self.wait(found, then)
+
     def wait(self, appended: Appended, then: Then) -> None:
         """Tell somebody when his records are in every list; those of one commit are taken in together."""
         if appended.stop <= self._reached and not self._waiting:
             then(receipt_of(appended))
             return
         if not self._waiting and self._behind() <= LATER and self._owe(appended.stop):
-            self._owed = max(self._owed, appended.stop)
+            if appended.stop > self._owed:
+                self._owed = appended.stop
             if not self._is_telling:
                 self._is_telling = True
                 asyncio.get_running_loop().call_soon(self._tell_durable)
-            self._come_later()
+            if not self._is_later and not self._is_going:
+                self._is_later = True
+                asyncio.get_running_loop().call_later(LATER_S, self._come)
             then(receipt_of(appended))
             return
         self._waiting.append((appended, then))
@@ -82,11 +93,6 @@ class Turns:
     def _tell_durable(self) -> None:
         self._is_telling = False
         self._durable(self._owed)
-
-    def _come_later(self) -> None:
-        if not self._is_later and not self._is_going:
-            self._is_later = True
-            asyncio.get_running_loop().call_later(LATER_S, self._come)
 
     def _come(self) -> None:
         self._is_later = False

@@ -34,6 +34,16 @@ CREATE TABLE IF NOT EXISTS event_ids (id TEXT PRIMARY KEY) WITHOUT ROWID;
 COMMIT;
 """
 
+_AT_ONCE = """
+CREATE TEMP VIEW commits AS SELECT 0 AS first, 0 AS stop, '' AS type, '' AS body, '' AS ids;
+CREATE TEMP TRIGGER commit_at_once INSTEAD OF INSERT ON commits BEGIN
+    INSERT INTO event_ids SELECT value FROM json_each(CAST(NEW.ids AS TEXT));
+    INSERT INTO batches VALUES (NEW.first, NEW.stop, NEW.type, CAST(NEW.body AS TEXT));
+END;
+"""
+"""Of this connection, and in no file: one statement lets go of the interpreter's lock twice, and four do it nine
+times, each time to wait for it again."""
+
 Batch = tuple[int, int, str, bytes]
 """First offset, offset after the last, type, JSON list."""
 
@@ -53,6 +63,7 @@ def connect(folder: Path, cache_mb: int, write: bool) -> sqlite3.Connection:
             database.execute("PRAGMA synchronous = FULL")
             database.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
             database.executescript(_MAKE_TABLES)
+            database.executescript(_AT_ONCE)
     except BaseException:
         database.close()
         raise
@@ -131,18 +142,21 @@ def read_segments(database: sqlite3.Connection) -> list[SegmentEntry]:
     ]
 
 
-def insert_ids(database: sqlite3.Connection, ids: Iterable[str]) -> None:
-    """Add keys of new events.
+def commit(database: sqlite3.Connection, batches: Sequence[Batch], ids: Iterable[str]) -> None:
+    """Add batches of records, and the keys of the new events among them, in a transaction: durable when this returns.
 
     Raises:
-        sqlite3.IntegrityError: one of them is there.
+        sqlite3.IntegrityError: one of the keys is there; nothing is changed, but a transaction may be left to be rolled
+            back.
     """
     listed = sorted(ids)
-    if len(listed) == 1 or any("\0" in id_ for id_ in listed):  # JSON's NUL ends a text of SQLite's
-        database.executemany("INSERT INTO event_ids VALUES (?)", zip(listed))
+    if len(batches) == 1 and not any("\0" in id_ for id_ in listed):
+        database.execute("INSERT INTO commits VALUES (?, ?, ?, ?, ?)", (*batches[0], msgspec.json.encode(listed)))
         return
-    body = msgspec.json.encode(listed)  # one statement lets go of the interpreter's lock once, not once an id
-    database.execute("INSERT INTO event_ids SELECT value FROM json_each(CAST(? AS TEXT))", (body,))
+    database.execute("BEGIN IMMEDIATE")
+    database.executemany("INSERT INTO event_ids VALUES (?)", zip(listed))  # JSON's NUL ends a text of SQLite's
+    insert_batches(database, batches)
+    database.execute("COMMIT")
 
 
 def delete_ids(database: sqlite3.Connection, ids: Sequence[str]) -> int:

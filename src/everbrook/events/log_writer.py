@@ -19,7 +19,7 @@ import msgspec
 
 from everbrook.errors import NotReadyError, OverloadedError
 from everbrook.events.log import Appended
-from everbrook.events.log_database import Batch, count_live_events, insert_batches, insert_ids, known_ids, read_end
+from everbrook.events.log_database import Batch, commit, count_live_events, known_ids, read_end
 from everbrook.events.log_files import disk_errors
 from everbrook.events.log_health import Health
 from everbrook.events.log_tail import Tail
@@ -47,10 +47,6 @@ class Waiter:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, then: Then) -> None:
         self.loop, self.then = loop, then
-
-    def get_loop(self) -> asyncio.AbstractEventLoop:
-        """Where he waits."""
-        return self.loop
 
 
 AppendFuture: TypeAlias = "Future[Appended] | asyncio.Future[Appended] | Waiter"
@@ -93,8 +89,8 @@ class _Group:
         self.batches[-1][3].extend(records)
         self.stop += len(bodies)
 
-    def rows(self) -> Iterable[Batch]:
-        return ((first, first + len(rows), kind, b"[%b]" % b",".join(rows)) for first, kind, rows, _ in self.batches)
+    def rows(self) -> list[Batch]:
+        return [(first, first + len(rows), kind, b"[%b]" % b",".join(rows)) for first, kind, rows, _ in self.batches]
 
 
 def encode_write(records: Sequence[Record], future: AppendFuture) -> Write:
@@ -159,11 +155,13 @@ class LogWriter:
             OverloadedError: too much waits already.
         """
         with self._gate:
-            self._check_open()
+            if self._closed:
+                self._check_open()
             self._let_wait(write)
-            self._soon.append(write)
-            if len(self._soon) == 1:
+            soon = self._soon
+            if not soon:
                 loop.call_soon(self._turn_ends)
+            soon.append(write)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -180,7 +178,9 @@ class LogWriter:
 
     def _let_wait(self, write: Write) -> None:
         """Count a write among those that wait; a single one always may."""
-        write.size_bytes = sum(map(len, write.bodies)) + RECORD_BYTES * len(write.bodies)
+        bodies = write.bodies
+        size_bytes = len(bodies[0]) if len(bodies) == 1 else sum(map(len, bodies))
+        write.size_bytes = size_bytes + RECORD_BYTES * len(bodies)
         waiting = self.health.waiting_bytes
         if waiting and waiting + write.size_bytes > self._most_bytes:
             self.health.shed(waiting)
@@ -192,7 +192,7 @@ class LogWriter:
 
     def _done_waiting(self, writes: list[Write]) -> None:
         with self._gate:
-            self.health.waiting_bytes -= sum(write.size_bytes for write in writes)
+            self.health.waiting_bytes -= sum([write.size_bytes for write in writes])
             is_low = self.health.waiting_bytes < self._most_bytes // 2
         if is_low:
             self.health.has_room()
@@ -255,7 +255,8 @@ class LogWriter:
         return writes, False, None
 
     def _commit(self, writes: list[Write]) -> None:
-        taken, writes = writes, [write for write in writes if not _is_cancelled(write.future)]
+        taken = writes
+        writes = [write for write in writes if write.future.__class__ is Waiter or not _is_cancelled(write.future)]
         try:
             with disk_errors(self._path):
                 group = self._store(writes)
@@ -276,31 +277,34 @@ class LogWriter:
     def _store(self, writes: list[Write]) -> _Group:
         ids = [id_ for write in writes if write.ids for id_ in write.ids if id_]
         known = ids_in_segments(self.id_segments, ids)
-        group = self._lay_out(writes, known)
+        group = self._lay_out(writes, ids, known)
         if not group.batches:
             return group
         try:
-            self._insert(group)
+            commit(self._database, group.rows(), group.ids)
         except sqlite3.IntegrityError:  # hardly ever: a client sends an event again
-            self._database.execute("ROLLBACK")
-            group = self._lay_out(writes, known | known_ids(self._database, ids))
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            group = self._lay_out(writes, ids, known | known_ids(self._database, ids))
             if group.batches:
-                self._insert(group)
+                commit(self._database, group.rows(), group.ids)
         return group
 
-    def _insert(self, group: _Group) -> None:
-        self._database.execute("BEGIN IMMEDIATE")
-        if group.ids:
-            insert_ids(self._database, group.ids)
-        insert_batches(self._database, group.rows())
-        self._database.execute("COMMIT")
+    def _lay_out(self, writes: list[Write], ids: list[str], known: set[str]) -> _Group:
+        """Give each new record its offset; neighbours of one type share a row.
 
-    def _lay_out(self, writes: list[Write], known: set[str]) -> _Group:
-        """Give each new record its offset; neighbours of one type share a row."""
-        group = _Group(self.end)
+        Args:
+            writes: what is to be written.
+            ids: of the events in it.
+            known: those of them that are there already.
+        """
+        group = _Group(self.end, ids=dict.fromkeys(ids))
+        if known or len(group.ids) < len(ids):
+            group.ids = {}  # each is looked at
+        is_new = len(group.ids) == len(ids)
         for write in writes:
             first = group.stop
-            duplicates = tuple(_repeated(write.ids, known, group.ids)) if write.ids else ()
+            duplicates = () if is_new or not write.ids else tuple(_repeated(write.ids, known, group.ids))
             _extend(group, write, duplicates)
             group.results.append((write.future, Appended(first, group.stop, duplicates)))
         return group
@@ -365,11 +369,16 @@ def _is_cancelled(future: AppendFuture) -> bool:
 def _settle(outcomes: Sequence[tuple[Any, Any]]) -> None:
     """Answer those who wait: threads one by one, each event loop with one call."""
     by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Any, Any]]] = {}
-    for future, outcome in outcomes:
+    for told in outcomes:
+        future = told[0]
         if isinstance(future, (Waiter, asyncio.Future)):
-            by_loop.setdefault(future.get_loop(), []).append((future, outcome))
+            loop = future.loop if isinstance(future, Waiter) else future.get_loop()
+            if loop in by_loop:
+                by_loop[loop].append(told)
+            else:
+                by_loop[loop] = [told]
         else:
-            _answer(future, outcome)
+            _answer(*told)
     for loop, answers in by_loop.items():
         with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
             loop.call_soon_threadsafe(_answer_all, answers)
@@ -377,7 +386,7 @@ def _settle(outcomes: Sequence[tuple[Any, Any]]) -> None:
 
 def _answer_all(answers: Sequence[tuple[Any, Any]]) -> None:
     for future, outcome in answers:
-        if isinstance(future, Waiter):
+        if future.__class__ is Waiter:
             future.then(outcome)
         elif not future.done():
             _answer(future, outcome)

@@ -115,14 +115,18 @@ class SqliteLog:
             future.set_exception(error)
         return future
 
-    def append_then(self, records: Sequence[Record], then: Then) -> None:
+    def append_then(self, records: Sequence[Record], then: Then, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to add checked records from an event loop; `then` is called in it when they are durable, or refused.
+
+        Args:
+            records: what is added.
+            then: told what became of them.
+            loop: the running one.
 
         Raises:
             NotReadyError: the log is closed.
             OverloadedError: too much waits already.
         """
-        loop = asyncio.get_running_loop()
         self._writer.put_soon(encode_write(records, Waiter(loop, then)), loop)
 
     async def append_async(self, records: Sequence[Record]) -> Appended:

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any, Protocol, TypeAlias
 
 from starlette.requests import Request
 
 from everbrook.errors import EverbrookError
-from everbrook.http.failures import from_everbrook, from_the_unexpected
-from everbrook.http.gate import REQUEST_ID, Gate, check_scope, request_id_of
+from everbrook.http.failures import OPERATION, from_everbrook, from_the_unexpected
+from everbrook.http.gate import REQUEST_ID, Gate, check_key, given_id, new_id
 from everbrook.http.operation import Operation
 
 Outcome: TypeAlias = bytes | Exception
@@ -72,6 +72,8 @@ class Head:
     headers: dict[bytes, bytes]
     length: int  # of the body
     keep_alive: bool
+    request_id: bytes  # that it brings; empty where it brings none that may be
+    is_known: bool = False  # whether a request with it was let in before
 
 
 class Exchange:
@@ -81,24 +83,27 @@ class Exchange:
         gate: the rules.
         connection: where the answer goes.
         head: of the request.
-        scope: of the request, as ASGI has it, with its path.
     """
 
     __slots__ = (
-        "_began_s", "_body", "_connection", "_gate", "_refusal", "_request_id", "_scope", "disconnected", "head",
-        "keep_alive", "response_complete",
+        "_began_s", "_body", "_connection", "_gate", "_held_bytes", "_operation", "_refusal", "_request_id",
+        "disconnected", "head", "keep_alive", "response_complete",
     )  # fmt: skip
     message_event = _Unheard()
 
-    def __init__(self, gate: Gate, connection: Connection, head: Head, scope: dict[str, Any]) -> None:
-        self._gate, self._connection, self.head, self._scope = gate, connection, head, scope
+    def __init__(self, gate: Gate, connection: Connection, head: Head) -> None:
+        self._gate, self._connection, self.head = gate, connection, head
         self.keep_alive, self.disconnected, self.response_complete = head.keep_alive, False, False
         self._body: bytes | bytearray = b""
+        self._held_bytes = 0
         self._refusal: EverbrookError | None = None
-        self._request_id, self._began_s = request_id_of(head.headers), time.perf_counter()
+        self._operation: Operation | None = None  # once the gate has let it in
+        self._request_id, self._began_s = head.request_id or new_id(), time.perf_counter()
         try:
-            gate.let_in(scope, head.headers)
-            check_scope(head.route.operation, scope)
+            key = gate.key_of(head.headers, head.is_known)
+            self._operation = operation = head.route.operation
+            if key is not None:
+                check_key(operation, key)
         except EverbrookError as refusal:  # told when the request has arrived; its body is not kept
             self._refusal = refusal
 
@@ -107,15 +112,21 @@ class Exchange:
         """Whether any of the answer has been sent."""
         return self.response_complete
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether the gate did not let it in."""
+        return self._refusal is not None
+
     def take(self, part: bytes) -> None:
         """More of the body has come."""
         if self._refusal is not None:
             return
         try:
-            self._gate.bodies.hold(self._scope, len(part))
+            self._gate.bodies.add(len(part), self._held_bytes)
         except EverbrookError as refusal:
             self._refusal, self._body = refusal, b""
             return
+        self._held_bytes += len(part)
         if not self._body:
             self._body = part
             return
@@ -136,19 +147,22 @@ class Exchange:
         """Send the outcome, and tell the watchers; a second one is not heard."""
         if self.response_complete:
             return
-        status, told = 200, outcome if isinstance(outcome, bytes) else b""
         close = b"" if self.keep_alive else _CLOSE
-        if isinstance(outcome, Exception):
-            status, told = self._failed(outcome, close)
+        if outcome.__class__ is bytes:
+            status, told = 200, _OK % (len(outcome), self._request_id, close, outcome)
         else:
-            told = _OK % (len(outcome), self._request_id, close, outcome)
+            status, told = self._failed(outcome, close)  # type: ignore[arg-type]
         self.response_complete, self._body = True, b""
-        self._gate.bodies.let_go(self._scope)
-        self._gate.note(self._scope, status, time.perf_counter() - self._began_s, self._request_id.decode())
+        self._let_go()
+        self._gate.told(self._operation, status, time.perf_counter() - self._began_s, self._request_id.decode())
         self._connection.send_whole(self, told)
 
     def _failed(self, error: Exception, close: bytes) -> tuple[int, bytes]:
-        request = Request(self._scope)
+        head = self.head
+        request = Request({
+            "type": "http", "method": head.method, "path": head.route.operation.path, "headers": head.fields,
+            OPERATION: self._operation,
+        })  # fmt: skip
         if isinstance(error, EverbrookError):
             response = from_everbrook(request, error)
         else:
@@ -160,7 +174,11 @@ class Exchange:
 
     def leave(self) -> None:
         """The client has gone: what has come of its body is let go; what it asked for whole is done all the same."""
-        self._gate.bodies.let_go(self._scope)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        self._gate.bodies.held_bytes -= self._held_bytes
+        self._held_bytes = 0
 
 
 class Direct:
@@ -174,7 +192,10 @@ class Direct:
 
     def __init__(self, gate: Gate, routes: Mapping[tuple[str, str], Route], body_limit_bytes: int) -> None:
         self._gate, self._limit_bytes, self._heads = gate, body_limit_bytes, dict[bytes, Head]()
-        self._routes = {(method.encode(), path.encode()): route for (method, path), route in routes.items()}
+        self._routes = {
+            (method.encode(), path.encode()): route for (method, path), route in routes.items()
+            if route.operation.scope != "open"
+        }  # fmt: skip
 
     def exchange(
         self, connection: Connection, method: bytes, url: bytes, scope: dict[str, Any], keep_alive: bool
@@ -195,35 +216,37 @@ class Direct:
         length = headers.get(b"content-length", b"")
         if not length.isdigit() or int(length) > self._limit_bytes or not UNUSUAL.isdisjoint(headers):
             return None
-        head = Head(route, method.decode(), scope["headers"], headers, int(length), keep_alive)
-        return self.begin(connection, head, scope)
-
-    def begin(self, connection: Connection, head: Head, scope: dict[str, Any]) -> Exchange:
-        """Begin an exchange with a request that has such a head.
-
-        Args:
-            connection: where the answer goes.
-            head: of the request.
-            scope: as ASGI has it.
-        """
-        scope["method"], scope["path"] = head.method, head.route.operation.path
-        return Exchange(self._gate, connection, head, scope)
+        fields = scope["headers"]
+        head = Head(route, method.decode(), fields, headers, int(length), keep_alive, given_id(headers))
+        return Exchange(self._gate, connection, head)
 
     def learn(self, data: bytes, exchange: object) -> None:
         """Know a head from now on where these bytes are the whole request that began an exchange, and nothing else."""
-        if not isinstance(exchange, Exchange):
+        if not isinstance(exchange, Exchange) or exchange.is_refused:
             return
         stop = data.find(_END, 0, MOST_HEAD_BYTES) + len(_END)
         if stop >= len(_END) and len(data) - stop == exchange.head.length and exchange.head.keep_alive:
             if len(self._heads) >= MOST_HEADS:
                 self._heads.clear()
-            self._heads[data[:stop]] = exchange.head
+            self._heads[data[:stop]] = replace(exchange.head, is_known=True)
 
     def known(self, data: bytes) -> tuple[Head, bytes] | None:
         """The head and the body of a whole request whose head is known, byte for byte; None for all others."""
-        stop = data.find(_END, 0, MOST_HEAD_BYTES) + len(_END)
-        head = self._heads.get(data[:stop]) if stop >= len(_END) else None
+        stop = data.find(_END, 0, MOST_HEAD_BYTES) + 4  # len(_END)
+        head = self._heads.get(data[:stop]) if stop >= 4 else None
         return None if head is None or len(data) - stop != head.length else (head, data[stop:])
+
+    def begin(self, connection: Connection, head: Head, body: bytes) -> Exchange:
+        """Begin an exchange with a whole request whose head is known.
+
+        Args:
+            connection: where the answer goes.
+            head: of the request.
+            body: all of it.
+        """
+        exchange = Exchange(self._gate, connection, head)
+        exchange.take(body)
+        return exchange
 
 
 __all__ = ["Answer", "Call", "Connection", "Direct", "Exchange", "Head", "Outcome", "Route"]

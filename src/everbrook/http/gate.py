@@ -60,13 +60,25 @@ class Bodies:
             OverloadedError: there is too much already.
         """
         own = scope.get(HELD, 0)
+        self.add(size_bytes, own)
+        scope[HELD] = own + size_bytes
+
+    def add(self, size_bytes: int, own: int) -> None:
+        """Count more bytes of a request's body; who counts them takes them off `held_bytes` again.
+
+        Args:
+            size_bytes: that come.
+            own: of the same body, that were counted before.
+
+        Raises:
+            OverloadedError: there is too much already.
+        """
         if self.held_bytes > own and self.held_bytes + size_bytes > self._limit_bytes:
             raise OverloadedError(
                 f"Bodies of requests may take {self._limit_bytes} bytes of memory together; they do.",
                 "Send it again in a second.",
             )
         self.held_bytes += size_bytes
-        scope[HELD] = own + size_bytes
 
     def let_go(self, scope: Scope) -> None:
         """A request was answered."""
@@ -114,9 +126,10 @@ class Gate:
         self, settings: ServeSettings, keyring: Keyring | None = None, open_paths: frozenset[str] = OPEN_PATHS,
         watchers: tuple[Watcher, ...] = (),
     ) -> None:  # fmt: skip
-        self._watchers, self._open_paths, self._origins = watchers, open_paths, settings.cors_origins
+        self._answered = tuple(watcher.answered for watcher in watchers)
+        self._open_paths, self._origins = open_paths, settings.cors_origins
         self._keyring = Keyring(settings.keys) if keyring is None else keyring
-        self._rates = Rates(settings.request_rate, settings.request_burst)
+        self._rates, self._is_limited = Rates(settings.request_rate, settings.request_burst), settings.request_rate > 0
         self.bodies = Bodies(settings.bodies_mb << 20)
 
     def let_in(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
@@ -125,21 +138,35 @@ class Gate:
         Raises:
             EverbrookError: it may not come in.
         """
+        if self._keyring.locked and scope["path"] in self._open_paths:
+            return
+        scope[KEY] = self.key_of(headers)
+
+    def key_of(self, headers: dict[bytes, bytes], is_page_known: bool = False) -> Key | None:
+        """The key of a request that may come in; None where none is needed.
+
+        Args:
+            headers: of the request.
+            is_page_known: whether the page that asks was found to be one that may.
+
+        Raises:
+            EverbrookError: it may not come in.
+        """
         if not self._keyring.locked:
-            check_page(headers, self._origins)
-            scope[KEY] = None
-            self._rates.take(NOBODY, time.monotonic())
-            return
-        if scope["path"] in self._open_paths:
-            return
+            if not is_page_known:
+                check_page(headers, self._origins)
+            if self._is_limited:
+                self._rates.take(NOBODY, time.monotonic())
+            return None
         key = self._key(headers.get(b"authorization", b""))
         if key is None:
             raise KeyRefusedError(
                 "A key must be sent as 'Authorization: Bearer KEY'; got "
                 + ("a key that is not known." if b"authorization" in headers else "none.")
             )
-        scope[KEY] = key
-        self._rates.take(key.id, time.monotonic())
+        if self._is_limited:
+            self._rates.take(key.id, time.monotonic())
+        return key
 
     def _key(self, header: bytes) -> Key | None:
         scheme, _, secret = header.partition(b" ")
@@ -147,10 +174,13 @@ class Gate:
 
     def note(self, scope: Scope, status: int, took_s: float, request_id: str) -> None:
         """Tell the watchers of an answer."""
-        operation: Operation | None = scope.get(OPERATION)
+        self.told(scope.get(OPERATION), status, took_s, request_id)
+
+    def told(self, operation: Operation | None, status: int, took_s: float, request_id: str) -> None:
+        """The same where the route is at hand; None where none was found."""
         route, method = (operation.path, operation.method) if operation is not None else ("none", "none")
-        for watcher in self._watchers:
-            watcher.answered(method, route, status, took_s, request_id)
+        for answered in self._answered:
+            answered(method, route, status, took_s, request_id)
 
 
 def check_scope(operation: Operation, scope: Scope) -> None:
@@ -160,7 +190,15 @@ def check_scope(operation: Operation, scope: Scope) -> None:
         ScopeRefusedError: it is.
     """
     scope[OPERATION] = operation
-    key: Key | None = scope.get(KEY)
+    check_key(operation, scope.get(KEY))
+
+
+def check_key(operation: Operation, key: Key | None) -> None:
+    """Refuse a key that is for something else; None is the key of who needs none.
+
+    Raises:
+        ScopeRefusedError: it is.
+    """
     if key is not None and operation.scope != "open" and not key.may(operation.scope):
         raise ScopeRefusedError(
             f"This route must be asked with a key for '{operation.scope}'; this one is for "
@@ -170,7 +208,16 @@ def check_scope(operation: Operation, scope: Scope) -> None:
 
 def request_id_of(headers: dict[bytes, bytes]) -> bytes:
     """The id that a request brought, where it is short and readable; else one that no other has."""
+    return given_id(headers) or new_id()
+
+
+def given_id(headers: dict[bytes, bytes]) -> bytes:
+    """The id that a request brought, where it is short and readable; else nothing."""
     given = headers.get(REQUEST_ID, b"")
-    if 0 < len(given) <= MAX_REQUEST_ID_BYTES and given.isascii() and given.decode("ascii").isprintable():
-        return given
+    fits = 0 < len(given) <= MAX_REQUEST_ID_BYTES and given.isascii() and given.decode("ascii").isprintable()
+    return given if fits else b""
+
+
+def new_id() -> bytes:
+    """An id that no other request has."""
     return b"%b%012x" % (_RUN, next(_numbers))

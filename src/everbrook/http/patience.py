@@ -114,16 +114,14 @@ class PatientProtocol(HttpToolsProtocol):
 
     def _is_known(self, data: bytes) -> bool:
         """Whether the bytes are a whole request with a head that was read before; it is answered then."""
-        direct = self.config.direct
-        found = direct.known(data) if direct is not None and self._is_free() else None
-        if direct is None or found is None:
+        direct, before = self.config.direct, self.cycle
+        if direct is None or not (before is None or before.response_complete):
             return False
-        head, body = found
-        super().on_message_begin()
-        self.headers = self.scope["headers"] = head.fields
-        exchange = direct.begin(self, head, self.scope)  # type: ignore[arg-type]
+        found = direct.known(data)
+        if found is None or not self._is_free():
+            return False
+        exchange = direct.begin(self, *found)
         self.cycle = self._answered = exchange  # type: ignore[assignment]  # it answers to the same names
-        exchange.take(body)
         exchange.handle()
         return True
 
@@ -203,11 +201,12 @@ class PatientProtocol(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
-        if len(self.pipeline) > BEHIND:  # no more is read before these are answered
-            self.flow.pause_reading()
+            if len(self.pipeline) > BEHIND:  # no more is read before these are answered
+                self.flow.pause_reading()
         if not self._arriving:
             self._since_s = self.loop.time()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property, partial
 from typing import Annotated, Any, get_type_hints
 
 import msgspec
@@ -9,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from everbrook.engine.spans import span
+from everbrook.engine.turns import Receipt as EngineReceipt
 from everbrook.events.log_intake import EventBatch, ItemBatch, UserBatch, decode_events, decode_items, decode_users
 from everbrook.events.records import Event, IdText, ItemChange, UserChange
 from everbrook.http.direct import Answer
@@ -38,6 +40,11 @@ def _fields_of(record: type[msgspec.Struct]) -> type[msgspec.Struct]:
     )  # fmt: skip
 
 
+def _tell(answer: Answer, found: EngineReceipt | Exception) -> None:
+    answer(found if isinstance(found, Exception) else _encode(found))
+
+
+_encode = msgspec.json.Encoder().encode
 ItemFields, UserFields = _fields_of(ItemChange), _fields_of(UserChange)
 
 
@@ -108,16 +115,17 @@ class Records(Room):
 
     def take_events(self, body: bytes, answer: Answer) -> None:
         """The same, without a task."""
-        self.engine.ingest_then(
-            self._events(body),
-            lambda found: answer(found if isinstance(found, Exception) else msgspec.json.encode(found)),
-        )
+        self.engine.ingest_then(self._events(body), partial(_tell, answer))
 
     def _events(self, body: bytes) -> list[Event]:
-        tolerance_ms = int(self.settings.log.future_tolerance_s * 1000)
-        events = decode_events(body, self.engine.clock.now_ms(), tolerance_ms)
-        self.check_count(len(events))
+        events = decode_events(body, self.engine.clock.now_ms(), self._tolerance_ms)
+        if len(events) > 1:
+            self.check_count(len(events))
         return events
+
+    @cached_property
+    def _tolerance_ms(self) -> int:
+        return int(self.settings.log.future_tolerance_s * 1000)
 
     async def post_items(self, request: Request) -> Response:
         """Insert or change items."""

@@ -152,7 +152,7 @@ def test_a_refused_write_is_told_to_everyone_who_shared_it(tmp_path, monkeypatch
 
     with SqliteLog.open(tmp_path) as log:
         with monkeypatch.context() as patch:
-            patch.setattr(log_writer, "insert_batches", refuse)
+            patch.setattr(log_writer, "commit", refuse)
             futures = [log.submit([event]) for event in EVENTS]
             for future in futures:
                 with pytest.raises(StorageError, match=r"it refused: database or disk is full\. Nothing"):
