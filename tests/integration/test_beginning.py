@@ -45,6 +45,30 @@ with Recommender.open(sys.argv[1], settings, FakeClock({NOW_MS}), beside=True) a
 print(json.dumps(told))
 """
 
+LOOK = f"""
+import sys
+from numba.core.dispatcher import Dispatcher
+from everbrook import Recommender
+from everbrook.engine.beginning import warm_up
+from everbrook.settings import load_settings
+from everbrook.testing.clock import FakeClock
+
+def loaded():
+    modules = [module for name, module in list(sys.modules.items()) if name.startswith("everbrook.models.")]
+    kernels = [one for module in modules for one in vars(module).values() if isinstance(one, Dispatcher)]
+    return {{(one.__module__, one.__name__, str(types)) for one in kernels for types in one.signatures}}
+
+settings = load_settings(environment={{}}, assignments={list(ASSIGNMENTS)!r}).settings
+warm_up(settings)
+before = loaded()
+with Recommender.open(sys.argv[1], settings, FakeClock({NOW_MS}), beside=True) as shop:
+    assert shop.status()["live"]["stage"] == "live"
+    for user in {ASKED!r}:
+        shop.recommend(user=user, k=5)
+    shop.forgo_checkpoint()
+print(sorted(loaded() - before))
+"""
+
 
 def until(what: Callable[[], object], seconds: float = 120.0) -> None:
     end = time.monotonic() + seconds
@@ -234,3 +258,19 @@ def test_an_empty_server_is_ready_when_an_event_will_be_answered_soon(tmp_path: 
         shop.recommend(user="u1")
         compiling.close()
         assert compiling.count == 0
+
+
+@pytest.mark.parametrize("items", [12, 9_000])
+def test_nothing_is_left_to_be_loaded_for_lists_from_what_a_learner_learned(tmp_path: Path, items: int) -> None:
+    """What is loaded from the cache for the first of them, or compiled, would hold up all the others behind it."""
+    path, clock = tmp_path / "data", FakeClock(NOW_MS - 400_000)
+    with Recommender.open(path, SETTINGS, clock) as shop:
+        for start in range(0, items, 100):
+            shop.put_items([{"id": f"i{n}"} for n in range(start, min(start + 100, items))])
+        for n in range(59):
+            clock.advance(3.0)
+            shop.ingest([{"user": f"u{n % 6}", "item": f"i{(3 * n + n // 7) % 12}", "kind": "view"}])
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK, str(path)], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert (done.stderr, done.stdout) == ("", "[]\n")

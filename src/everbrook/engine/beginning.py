@@ -17,6 +17,7 @@ import msgspec
 
 from everbrook.engine.compiling import Compiling
 from everbrook.engine.log_lines import say
+from everbrook.engine.rehearsing import FEW, MORE, first_delta, has_live, rehearsed
 from everbrook.settings import Settings
 
 if TYPE_CHECKING:
@@ -100,7 +101,8 @@ def warm_up(settings: Settings) -> None:
 
     replaced = msgspec.structs.replace
     alone = replaced(
-        settings, learner=replaced(settings.learner, mode="off"), mixture=replaced(settings.mixture, judge_share=1.0),
+        rehearsed(settings), learner=replaced(settings.learner, mode="off"),
+        mixture=replaced(settings.mixture, judge_share=1.0),
         engine=replaced(settings.engine, judge_core_share=0.0, log_impressions=False),
         state=replaced(settings.state, closed=False),
     )  # fmt: skip
@@ -111,8 +113,27 @@ def warm_up(settings: Settings) -> None:
         engine.put_items([{"id": f"i{n}", "title": f"Item {n}", "categories": ["a"], "tags": ["b"]} for n in range(3)])
         for n in range(4):
             engine.ingest([{"user": f"u{user}", "item": f"i{(n + user) % 3}"} for user in range(n % 2 + 1)])
-        for user in ("u0", "u1", "stranger"):
-            engine.recommend(user=user, k=2)
-        engine.recommend_many([Recommend(user=user, k=2) for user in ("u0", "stranger")])
+        _look(engine)
+        if has_live(settings):
+            _rehearse(engine, alone)
         engine.forgo_checkpoint()
     say(_log, "Compiled code is loaded.", level=logging.DEBUG)
+
+
+def _look(engine: Recommender) -> None:
+    for user in ("u0", "u1", "stranger"):
+        engine.recommend(user=user, k=2)
+    engine.recommend_many([Recommend(user=user, k=2) for user in ("u0", "stranger")])
+
+
+def _rehearse(engine: Recommender, settings: Settings) -> None:
+    """Make lists as they will be made from what a learner's process sends, for catalogues of any size."""
+    known = 3
+    for items in (known, FEW, MORE):
+        if items > known:
+            engine.put_items([{"id": f"i{n}"} for n in range(known, items)])
+        known = items
+        for stage in ("shadow", "live"):
+            engine.live.take(first_delta(settings, items, stage))
+            engine.ingest([{"user": "u0", "item": "i1"}, {"user": "u1", "item": "i2"}])
+            _look(engine)

@@ -158,7 +158,7 @@ class Living:
         return True
 
     def _new_supervisor(self) -> Supervisor:
-        told = {"on_delta": self._on_delta, "on_move": self._on_move, "on_ready": self._on_ready}
+        told = {"on_delta": self.take, "on_move": self._on_move, "on_ready": self._on_ready}
         made = Supervisor(self._path, self._settings, **told)  # type: ignore[arg-type]  # of three kinds
         go_on_from(made, self.supervisor or self.retired)
         return made
@@ -215,7 +215,8 @@ class Living:
 
     # -- from the process ----------------------------------------------------------------------------------------
 
-    def _on_delta(self, delta: Delta) -> None:
+    def take(self, delta: Delta) -> None:
+        """Make lists from what a delta brings, from now on."""
         with self._lock:
             if self._expert is not None:
                 apply(delta, self._expert)
