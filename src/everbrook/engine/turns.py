@@ -88,7 +88,8 @@ class Turns:
             return
         self._waiting.append((appended, then))
         if not self._is_going:
-            self._go()
+            self._is_going = True  # not at once: those of the same commit who were told have their answers first
+            asyncio.get_running_loop().call_soon(self._go)
 
     def _tell_durable(self) -> None:
         self._is_telling = False

@@ -8,6 +8,7 @@ one that is not answered yet, pages of other sites, and everything while traces 
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -46,6 +47,10 @@ class Connection(Protocol):
         """Send the answer of an exchange, head and body."""
         ...
 
+    def on_response_complete(self) -> None:
+        """The answer was sent, and the exchange is over."""
+        ...
+
 
 class _Unheard:
     """An event that nobody waits for."""
@@ -81,21 +86,22 @@ class Exchange:
 
     Args:
         gate: the rules.
+        outbox: of answers that are sent together.
         connection: where the answer goes.
         head: of the request.
     """
 
     __slots__ = (
-        "_began_s", "_body", "_connection", "_gate", "_held_bytes", "_operation", "_refusal", "_request_id",
-        "disconnected", "head", "keep_alive", "response_complete",
+        "_began_s", "_body", "_connection", "_gate", "_held_bytes", "_operation", "_outbox", "_outcome", "_refusal",
+        "_request_id", "disconnected", "head", "keep_alive", "response_complete",
     )  # fmt: skip
     message_event = _Unheard()
 
-    def __init__(self, gate: Gate, connection: Connection, head: Head) -> None:
-        self._gate, self._connection, self.head = gate, connection, head
+    def __init__(self, gate: Gate, outbox: Outbox, connection: Connection, head: Head) -> None:
+        self._gate, self._outbox, self._connection, self.head = gate, outbox, connection, head
         self.keep_alive, self.disconnected, self.response_complete = head.keep_alive, False, False
         self._body: bytes | bytearray = b""
-        self._held_bytes = 0
+        self._held_bytes, self._outcome = 0, b""  # the second waits to be sent
         self._refusal: EverbrookError | None = None
         self._operation: Operation | None = None  # once the gate has let it in
         self._request_id, self._began_s = head.request_id or new_id(), time.perf_counter()
@@ -139,23 +145,46 @@ class Exchange:
         try:
             if self._refusal is not None:
                 raise self._refusal
-            self.head.route.call(bytes(self._body), self.answer)
+            route = self.head.route
+            route.call(bytes(self._body), self.answer_together if route.operation.together else self.answer)
         except Exception as error:  # noqa: BLE001  the last wall: no fault may reach a client in another form
             self.answer(error)
 
     def answer(self, outcome: Outcome) -> None:
         """Send the outcome, and tell the watchers; a second one is not heard."""
-        if self.response_complete:
+        if self.response_complete or self._outcome:
             return
-        close = b"" if self.keep_alive else _CLOSE
-        if outcome.__class__ is bytes:
-            status, told = 200, _OK % (len(outcome), self._request_id, close, outcome)
+        if isinstance(outcome, Exception):
+            status, told = self._failed(outcome, b"" if self.keep_alive else _CLOSE)
         else:
-            status, told = self._failed(outcome, close)  # type: ignore[arg-type]
+            status, told = 200, self._succeeded(outcome)
+        self._connection.send_whole(self, told)
+        self._end(status)
+
+    def answer_together(self, outcome: Outcome) -> None:
+        """The same; a success is sent with the others of this turn of the loop."""
+        if isinstance(outcome, Exception):
+            self.answer(outcome)
+        elif not (self.response_complete or self._outcome):
+            self._outcome = outcome
+            self._outbox.add(self)
+
+    def send(self) -> None:
+        """Send what waits in the outbox."""
+        self._connection.send_whole(self, self._succeeded(self._outcome))
+
+    def sent(self) -> None:
+        """Tell the watchers of it."""
+        self._end(200)
+
+    def _succeeded(self, outcome: bytes) -> bytes:
+        return _OK % (len(outcome), self._request_id, b"" if self.keep_alive else _CLOSE, outcome)
+
+    def _end(self, status: int) -> None:
         self.response_complete, self._body = True, b""
         self._let_go()
         self._gate.told(self._operation, status, time.perf_counter() - self._began_s, self._request_id.decode())
-        self._connection.send_whole(self, told)
+        self._connection.on_response_complete()
 
     def _failed(self, error: Exception, close: bytes) -> tuple[int, bytes]:
         head = self.head
@@ -181,6 +210,26 @@ class Exchange:
         self._held_bytes = 0
 
 
+class Outbox:
+    """Answers that are sent one right after the other: who waits for several of them on this machine is woken once."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Exchange] = []
+
+    def add(self, exchange: Exchange) -> None:
+        """Send an answer soon."""
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._send)
+        self._waiting.append(exchange)
+
+    def _send(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for exchange in waiting:
+            exchange.send()
+        for exchange in waiting:
+            exchange.sent()
+
+
 class Direct:
     """The routes that are answered directly.
 
@@ -192,6 +241,7 @@ class Direct:
 
     def __init__(self, gate: Gate, routes: Mapping[tuple[str, str], Route], body_limit_bytes: int) -> None:
         self._gate, self._limit_bytes, self._heads = gate, body_limit_bytes, dict[bytes, Head]()
+        self._outbox = Outbox()
         self._routes = {
             (method.encode(), path.encode()): route for (method, path), route in routes.items()
             if route.operation.scope != "open"
@@ -218,7 +268,7 @@ class Direct:
             return None
         fields = scope["headers"]
         head = Head(route, method.decode(), fields, headers, int(length), keep_alive, given_id(headers))
-        return Exchange(self._gate, connection, head)
+        return Exchange(self._gate, self._outbox, connection, head)
 
     def learn(self, data: bytes, exchange: object) -> None:
         """Know a head from now on where these bytes are the whole request that began an exchange, and nothing else."""
@@ -244,7 +294,7 @@ class Direct:
             head: of the request.
             body: all of it.
         """
-        exchange = Exchange(self._gate, connection, head)
+        exchange = Exchange(self._gate, self._outbox, connection, head)
         exchange.take(body)
         return exchange
 

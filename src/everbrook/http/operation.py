@@ -27,6 +27,7 @@ class Operation:
         media: type of the answer's content.
         direct: the room's method that answers a whole body of it without a task (`everbrook.http.direct`); empty where
             there is none.
+        together: whether many of them are answered at the same moment, so that their answers are sent together.
     """
 
     method: str
@@ -41,6 +42,7 @@ class Operation:
     example: Any = None
     media: str = "application/json"
     direct: str = ""
+    together: bool = False
 
     @property
     def is_strict(self) -> bool:

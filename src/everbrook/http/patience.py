@@ -194,7 +194,6 @@ class PatientProtocol(HttpToolsProtocol):
             self.transport.write(told)
             if not exchange.keep_alive:
                 self.transport.close()
-        self.on_response_complete()
 
     def on_response_complete(self) -> None:
         """An answer has been sent: those that wait behind it come next. No timer is set, since `look` looks."""

@@ -63,7 +63,7 @@ class Records(Room):
             "Records of what users did: durable before it is answered, seen by the next list.", "write",
             takes=EventBatch, gives=Receipt, errors=(400, 413, 422, 503),
             example={"events": [{"user": "u1", "item": "i9", "kind": "view", "ts": 1767225600000, "id": "e-1"}]},
-            direct="take_events",
+            direct="take_events", together=True,
         ),
         Operation(
             "post", "/v1/items", "post_items",
