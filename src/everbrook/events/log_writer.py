@@ -89,6 +89,17 @@ class _Group:
         self.batches[-1][3].extend(records)
         self.stop += len(bodies)
 
+    def add_new(self, writes: Sequence[Write]) -> None:
+        """Lay writes of one type behind the others, of which none has an id that is there."""
+        bodies = [body for write in writes for body in write.bodies]
+        if bodies:
+            kind = writes[0].types
+            assert isinstance(kind, str)
+            self.batches.append((self.stop, kind, bodies, [record for write in writes for record in write.records]))
+        for write in writes:
+            first, self.stop = self.stop, self.stop + len(write.bodies)
+            self.results.append((write.future, Appended(first, self.stop)))
+
     def rows(self) -> list[Batch]:
         return [(first, first + len(rows), kind, b"[%b]" % b",".join(rows)) for first, kind, rows, _ in self.batches]
 
@@ -244,14 +255,14 @@ class LogWriter:
         Returns:
             The writes to commit together; whether the log is being closed; the job that comes next, if one does.
         """
-        writes, records = first, sum(len(write.bodies) for write in first)
+        writes, records = first, sum([len(write.bodies) for write in first])
         with contextlib.suppress(Empty):
             while records < self._group_events:
                 entry = self._queue.get_nowait()
                 if not isinstance(entry, list):
                     return writes, entry is None, entry
                 writes.extend(entry)
-                records += sum(len(write.bodies) for write in entry)
+                records += sum([len(write.bodies) for write in entry])
         return writes, False, None
 
     def _commit(self, writes: list[Write]) -> None:
@@ -299,9 +310,11 @@ class LogWriter:
             known: those of them that are there already.
         """
         group = _Group(self.end, ids=dict.fromkeys(ids))
-        if known or len(group.ids) < len(ids):
-            group.ids = {}  # each is looked at
-        is_new = len(group.ids) == len(ids)
+        is_new, kind = not known and len(group.ids) == len(ids), writes[0].types if writes else None
+        if is_new and kind.__class__ is str and all(write.types == kind for write in writes):
+            group.add_new(writes)  # nearly always
+            return group
+        group.ids = group.ids if is_new else {}  # each is looked at
         for write in writes:
             first = group.stop
             duplicates = () if is_new or not write.ids else tuple(_repeated(write.ids, known, group.ids))
