@@ -86,8 +86,11 @@ class IdMap:
 
     def rows(self, names: list[str], create: bool = False) -> I32:
         """The row of each id, NO_ROW where it is not known and not to be made."""
-        of = self.add if create else self.row
-        return np.fromiter(map(of, names), np.int32, len(names))
+        found = list(map(self._rows.get, names))
+        if None in found:
+            of = self.add if create else self.row
+            found = [of(name) if row is None else row for name, row in zip(names, found, strict=True)]
+        return np.array(found, np.int32)
 
     def coded_rows(self, coded: Coded) -> I32:
         """The row of each event's id, making rows in the order in which the events first name them.
