@@ -97,7 +97,6 @@ def warm_up(settings: Settings) -> None:
         settings: of the engine that people know.
     """
     from everbrook.engine.recommender import Recommender
-    from everbrook.rank.requests import Recommend
 
     replaced = msgspec.structs.replace
     alone = replaced(
@@ -121,6 +120,8 @@ def warm_up(settings: Settings) -> None:
 
 
 def _look(engine: Recommender) -> None:
+    from everbrook.rank.requests import Recommend
+
     for user in ("u0", "u1", "stranger"):
         engine.recommend(user=user, k=2)
     engine.recommend_many([Recommend(user=user, k=2) for user in ("u0", "stranger")])

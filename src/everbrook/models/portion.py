@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from operator import is_
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -24,51 +24,46 @@ class Portion(list[Query]):
     @cached_property
     def items(self) -> I32:
         """(H,) the histories, one after the other, each oldest first."""
-        return np.concatenate([query.items for query in self], dtype=np.int32)
+        return self._joined([query.items for query in self], np.int32)
 
     @cached_property
     def times(self) -> I64:
         """(H,) when."""
-        return np.concatenate([query.times for query in self], dtype=np.int64)
+        return self._joined([query.times for query in self], np.int64)
 
     @cached_property
     def kinds(self) -> I16:
         """(H,) kinds of the events."""
-        return np.concatenate([query.kinds for query in self], dtype=np.int16)
+        return self._joined([query.kinds for query in self], np.int16)
 
-    @cached_property
-    def actors(self) -> I64:
-        """(B,) actor rows."""
-        return np.array([query.actor for query in self], np.int64)
+    @staticmethod
+    def _joined(parts: list[Any], kind: type[np.generic]) -> Any:
+        return np.ascontiguousarray(parts[0], kind) if len(parts) == 1 else np.concatenate(parts, dtype=kind)
 
     @cached_property
     def numbers(self) -> I64:
-        """(B + 1, 4) where each history begins, how many of its last are of the session, moment, scenario; an end."""
+        """(B + 1, 5) where each history begins, how many of its last belong to the session, the moment, the scenario
+        and who asks; and the end of the last."""
         found: list[int] = []
         start = 0
         for query in self:
-            found += (start, query.session_n, query.now_ms, query.scenario)
+            found += (start, query.session_n, query.now_ms, query.scenario, query.actor)
             start += len(query.items)
-        found += (start, 0, 0, 0)
-        return np.array(found, np.int64).reshape(-1, 4)
+        found += (start, 0, 0, 0, 0)
+        return np.array(found, np.int64).reshape(-1, 5)
 
     @cached_property
     def actors(self) -> I64:
         """(B,) who asks."""
-        return np.array([query.actor for query in self], np.int64)
+        return self.numbers[:-1, ACTOR].copy()
 
     @cached_property
     def scenarios(self) -> I64:
         """(B,) rows of the scenarios."""
-        return np.array([query.scenario for query in self], np.int64)
-
-    @cached_property
-    def actors(self) -> I64:
-        """(B,) who asks."""
-        return np.array([query.actor for query in self], np.int64)
+        return self.numbers[:-1, SCENARIO].copy()
 
 
-BEGIN, SESSION_N, NOW_MS, SCENARIO = 0, 1, 2, 3
+BEGIN, SESSION_N, NOW_MS, SCENARIO, ACTOR = range(5)
 """Columns of `Portion.numbers`."""
 
 
