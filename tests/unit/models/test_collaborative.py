@@ -1,9 +1,9 @@
 from collections import Counter
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from everbrook.models import answers
 from everbrook.models import neighbours_votes as voting

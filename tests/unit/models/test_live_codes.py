@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from everbrook.models import live_codes, live_expert
 from everbrook.models.live_codes import RowCodes

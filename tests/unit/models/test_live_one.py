@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from live_tensors import states_as_plain
+from msgspec.structs import replace
 
 from everbrook.models.live_kernels import scored
 from everbrook.models.live_network import LiveNetwork

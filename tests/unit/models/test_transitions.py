@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from everbrook.models.transitions import Transitions
 from everbrook.settings.transitions import TransitionsSettings
@@ -145,7 +146,7 @@ def test_what_several_are_told_together_is_what_learning_would_tell_each(half_li
         assert len(proposed[b]) == min(25, len(set(every[sums > 0].tolist())))
         np.testing.assert_allclose(sums[proposed[b]], np.sort(sums[:40])[::-1][: len(proposed[b])], rtol=1e-5)
         alone, left = np.empty((len(every), K), np.float32), np.empty(K, np.float32)
-        fresh = Query(*(getattr(query, name) for name in query.__slots__))
+        fresh = replace(query)
         expert.score(fresh, every, alone, left)
         np.testing.assert_array_equal(alone, own)
         assert expert.propose(fresh, 25).tolist() == proposed[b].tolist()
