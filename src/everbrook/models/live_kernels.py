@@ -17,24 +17,6 @@ _SUMS = {"contract", "reassoc"}  # what lets the compiler add several products a
 
 
 @njit(cache=True, fastmath=_SUMS)
-def overlaid(scores: F32, state: F32, rows: I32, values: F32) -> None:
-    """Replace the scores of rows that have other values than the table, in place.
-
-    Args:
-        scores: (N,) products of the table's rows with the table's state.
-        state: (D,)
-        rows: (R,)
-        values: (R, D)
-    """
-    for r in range(len(rows)):
-        if rows[r] < len(scores):
-            total = np.float32(0.0)
-            for d in range(len(state)):
-                total += values[r, d] * state[d]
-            scores[rows[r]] = total
-
-
-@njit(cache=True, fastmath=_SUMS)
 def lifts(table: F32, state: F32, place: I32, buffer: F32, rows: I32, out: F32) -> None:
     """Products of given rows with a state.
 

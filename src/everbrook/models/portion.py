@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from operator import is_
 from typing import Any, Generic, TypeVar
@@ -110,6 +110,15 @@ class LastPortion(Generic[AnswerT]):
             return np.array([places[id(query)] for query in queries], np.int64), answer
         except KeyError:
             return None
+
+    def answer_or(self, queries: Sequence[Query], find: Callable[[Portion, I32, I64], AnswerT]) -> tuple[I64, AnswerT]:
+        """The same, found where it is not known; `find` is asked for no proposals: (B, 0) rows, (B,) how many."""
+        kept = self.answer(queries)
+        if kept is None:
+            portion = portion_of(queries)
+            none, counts = np.empty((len(portion), 0), np.int32), np.empty(len(portion), np.int64)
+            kept = self.put(portion, find(portion, none, counts))
+        return kept
 
     def put(self, portion: Portion, answer: AnswerT) -> tuple[I64, AnswerT]:
         """Keep the answer to a portion in place of the one before."""

@@ -74,11 +74,7 @@ class Repeats:
 
     def score_all(self, queries: Sequence[Query], rows: I32, starts: Sequence[int], mass: F32, rest: F32) -> None:
         """The same for several queries; see `Popularity.score_all`."""
-        kept = self._last.answer(queries)
-        if kept is None:
-            portion = portion_of(queries)
-            none, counts = np.empty((len(portion), 0), np.int32), np.empty(len(portion), np.int64)
-            kept = self._last.put(portion, self._find(portion, none, counts))
+        kept = self._last.answer_or(queries, self._find)
         known, out = some_rows(rows, mass)
         kernels.look_up_all(kept[0], known, starts_of(queries, starts), kept[1], out, rest)
 

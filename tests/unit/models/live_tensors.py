@@ -12,7 +12,17 @@ from torch.nn import functional
 from everbrook.models.live_forward import NO_DROPS, Drops
 from everbrook.models.live_network import LiveNetwork
 from everbrook.models.live_windows import Windows
+from everbrook.settings.live import LiveSettings
 from everbrook.types import F32, Arrays
+
+
+def network_of(settings: LiveSettings, seed: int) -> LiveNetwork:
+    """Weights as they may be after learning, none of them 0."""
+    network, rng = LiveNetwork(settings), np.random.default_rng(seed)
+    network.load({
+        name: array + rng.normal(0.0, 0.3, array.shape).astype(np.float32) for name, array in network.arrays().items()
+    })  # fmt: skip
+    return network
 
 
 def as_tensors(arrays: Arrays) -> dict[str, Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from live_tensors import as_tensors, states
+from live_tensors import as_tensors, network_of, states
 
 from everbrook.learn.asking import log_probabilities
 from everbrook.learn.dense_steps import DenseSteps
@@ -15,20 +15,10 @@ from everbrook.learn.live_losses import NO_WISH, loss_of
 from everbrook.learn.live_weights import LiveWeights
 from everbrook.learn.reservoir import NEVER, Questions
 from everbrook.models.live_forward import NO_DROPS, Drops, forward
-from everbrook.models.live_network import LiveNetwork
 from everbrook.models.live_windows import Windows
 from everbrook.settings.live import LiveSettings
 
 SETTINGS = LiveSettings(width=8, history=5, kinds=3, time_buckets=6)
-
-
-def network_of(settings: LiveSettings, seed: int) -> LiveNetwork:
-    """Weights as they may be after learning, none of them 0."""
-    network, rng = LiveNetwork(settings), np.random.default_rng(seed)
-    network.load({
-        name: array + rng.normal(0.0, 0.3, array.shape).astype(np.float32) for name, array in network.arrays().items()
-    })  # fmt: skip
-    return network
 
 
 def windows_made(count: int, settings: LiveSettings, items: int, seed: int = 0) -> Windows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from live_tensors import states_as_plain
+from live_tensors import network_of, states_as_plain
 from msgspec.structs import replace
 
 from everbrook.models.live_kernels import scored
@@ -23,15 +23,6 @@ from everbrook.types import F32, I32, Query
 
 Plain = tuple[F32, I32, F32]
 NOTHING = np.empty(0, np.int32)
-
-
-def network_of(settings: LiveSettings, seed: int) -> LiveNetwork:
-    """Weights as they may be after learning, none of them 0."""
-    network, rng = LiveNetwork(settings), np.random.default_rng(seed)
-    network.load({
-        name: array + rng.normal(0.0, 0.3, array.shape).astype(np.float32) for name, array in network.arrays().items()
-    })  # fmt: skip
-    return network
 
 
 @pytest.mark.parametrize("history", [5, 16, 37])
