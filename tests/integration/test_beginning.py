@@ -45,7 +45,7 @@ with Recommender.open(sys.argv[1], settings, FakeClock({NOW_MS}), beside=True) a
 print(json.dumps(told))
 """
 
-LOOK = f"""
+LOADED = """
 import sys
 from numba.core.dispatcher import Dispatcher
 from everbrook import Recommender
@@ -54,10 +54,13 @@ from everbrook.settings import load_settings
 from everbrook.testing.clock import FakeClock
 
 def loaded():
-    modules = [module for name, module in list(sys.modules.items()) if name.startswith("everbrook.models.")]
+    parts = "everbrook.models.", "everbrook.rank."
+    modules = [module for name, module in list(sys.modules.items()) if name.startswith(parts)]
     kernels = [one for module in modules for one in vars(module).values() if isinstance(one, Dispatcher)]
-    return {{(one.__module__, one.__name__, str(types)) for one in kernels for types in one.signatures}}
+    return {(one.__module__, one.__name__, str(types)) for one in kernels for types in one.signatures}
+"""
 
+LOOK = f"""{LOADED}
 settings = load_settings(environment={{}}, assignments={list(ASSIGNMENTS)!r}).settings
 warm_up(settings)
 before = loaded()
@@ -65,6 +68,25 @@ with Recommender.open(sys.argv[1], settings, FakeClock({NOW_MS}), beside=True) a
     assert shop.status()["live"]["stage"] == "live"
     for user in {ASKED!r}:
         shop.recommend(user=user, k=5)
+    shop.forgo_checkpoint()
+print(sorted(loaded() - before))
+"""
+
+USE = f"""{LOADED}
+settings = load_settings(environment={{}}, assignments=["learner.mode=off"]).settings
+warm_up(settings)
+before = loaded()
+with Recommender.open(sys.argv[1], settings, FakeClock({NOW_MS})) as shop:
+    for n in range(8):
+        shop.put_items([{{"id": f"i{{n}}", "title": f"A {{n}}", "categories": ["a"], "properties": {{"year": n}}}}])
+    for n in range(40):
+        shop.ingest([{{"user": f"u{{(n + k) % 7}}", "item": f"i{{(n * k) % 7}}"}} for k in range(1 + n % 9)])
+    for wish in ({{}}, {{"item": "i7"}}, {{"k": 5}}, {{"diversity": 0.5}}, {{"candidates": ["i7"]}}):
+        for user in ("u1", "u2", "stranger"):
+            shop.recommend(user=user, **wish)
+    shop.similar("i7", k=3)
+    shop.explain(user="u1", item="i2")
+    shop.trending(k=3)
     shop.forgo_checkpoint()
 print(sorted(loaded() - before))
 """
@@ -242,9 +264,32 @@ def test_a_server_is_ready_at_once_only_where_its_first_list_needed_nothing_comp
         compiling.count = compiled  # whether this machine's cache had all of it is not the test's to say
         with Beginning(shop, compiling) as beginning:
             assert shop.is_ready() is (not compiled)
-            beginning.start()
+            told: list[bool] = []
+            beginning.start(lambda: told.append(shop.is_ready()))
+            assert (told == []) is bool(compiled)
             assert beginning.wait(300.0)
+            assert (told, shop.is_ready()) == ([True], True)
+
+
+def test_a_server_that_is_ready_stays_so_while_more_is_compiled(made: tuple[Path, list[Any]], tmp_path: Path) -> None:
+    shutil.copytree(made[0], tmp_path / "data")
+    compiling = Compiling()
+    with Recommender.open(tmp_path / "data", OFF, FakeClock(NOW_MS), beside=True) as shop:
+        compiling.count = 0
+        with Beginning(shop, compiling):
+            compiling.count = 1
             assert shop.is_ready()
+
+
+def test_an_engine_that_learned_and_made_no_list_is_not_ready_by_that(
+    made: tuple[Path, list[Any]], tmp_path: Path
+) -> None:
+    shutil.copytree(made[0], tmp_path / "data")
+    compiling = Compiling()
+    with Recommender.open(tmp_path / "data", OFF, FakeClock(NOW_MS), beside=True) as shop:
+        compiling.count = 0
+        with Beginning(shop, compiling, has_made_list=False):
+            assert not shop.is_ready()
 
 
 def test_an_empty_server_is_ready_when_an_event_will_be_answered_soon(tmp_path: Path) -> None:
@@ -258,6 +303,14 @@ def test_an_empty_server_is_ready_when_an_event_will_be_answered_soon(tmp_path: 
         shop.recommend(user="u1")
         compiling.close()
         assert compiling.count == 0
+
+
+def test_nothing_is_left_to_be_loaded_for_what_a_small_shop_asks_for(tmp_path: Path) -> None:
+    """On a machine where nothing was ever compiled each of them would stop everybody for seconds."""
+    done = subprocess.run(
+        [sys.executable, "-c", USE, str(tmp_path / "data")], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert (done.stderr, done.stdout) == ("", "[]\n")
 
 
 @pytest.mark.parametrize("items", [12, 9_000])

@@ -409,6 +409,30 @@ def test_a_disk_that_refuses_is_told_to_all_who_wait(door: Door, monkeypatch: py
     assert line.read()[0] == 200
 
 
+def test_while_code_is_compiled_events_and_lists_are_refused_and_the_rest_is_answered(
+    door: Door, begun: list[direct.Exchange], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is let in would wait for minutes, and all others behind it."""
+    line, end = door.connect(), door.engine.log.end
+    with monkeypatch.context() as patched:
+        patched.setattr(door.engine, "is_warm", lambda: False)
+        for path, body in (("/v1/events", view(1)), ("/v1/recommend", {"user": "u1"})):
+            for extra in ((), ("Origin: http://localhost",)):
+                line.send(post(body, *extra, path=path))
+                status, headers, answer = line.read()
+                assert (status, answer["error"]["type"], headers["retry-after"]) == (503, "not_ready", "1")
+        line.send(post(b"", path="/v1/trending", method="GET"))
+        assert line.read()[0] == 503
+        line.send(post(b"", path="/readyz", method="GET"))
+        assert line.read()[0] == 503
+        for path in ("/healthz", "/v1/status"):
+            line.send(post(b"", path=path, method="GET"))
+            assert line.read()[0] == 200, path
+    assert (len(begun), door.engine.log.end) == (2, end)
+    line.send(post(view(1)))
+    assert line.read()[0] == 200
+
+
 def test_answers_are_counted_and_have_their_line(door: Door, caplog: pytest.LogCaptureFixture) -> None:
     line = door.connect()
     before = _counted(line)

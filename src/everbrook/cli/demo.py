@@ -8,6 +8,9 @@ from __future__ import annotations
 import argparse
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +23,7 @@ from everbrook.cli.serving import configure as configure_serving
 
 if TYPE_CHECKING:
     from everbrook.cli.story import Story
+    from everbrook.engine.beginning import Beginning
     from everbrook.engine.recommender import Recommender
     from everbrook.events.columns import EventColumns
     from everbrook.settings import Settings
@@ -40,43 +44,60 @@ def run(arguments: argparse.Namespace) -> int:
     path = Path(arguments.data or DEFAULT_DATA)
 
     from everbrook.cli.story import Story
+    from everbrook.engine.beginning import Beginning
+    from everbrook.engine.compiling import Compiling
     from everbrook.engine.recommender import Recommender
     from everbrook.http.guard import check_address
     from everbrook.http.server import bind
 
     check_address(settings.serve)
     bind(settings.serve).close()  # a taken port is told before a minute of learning
-    story = Story.read(path)
+    story, compiling = Story.read(path), Compiling()
     if story is not None and story.finished:
         _say(f"{story.told}, as stored in {path}.")
         started = time.perf_counter()
         with Recommender.open(path, settings, beside=True) as engine:
             _say(f"Opened in {time.perf_counter() - started:.1f} s.")
-            _serve(engine, settings, story)
+            _serve(engine, settings, story, Beginning(engine, compiling))
         return 0
     if story is not None:  # begun and not ended: what is there is ours and only half
         shutil.rmtree(path, ignore_errors=True)
     folder = None if arguments.made else _movielens(path)
     with Recommender.open(path, settings, beside=True) as engine:
-        told = _learn(engine, path, settings, folder)
-        _serve(engine, settings, told)
+        with _compiling_aside(settings):
+            told = _learn(engine, path, settings, folder)
+        _serve(engine, settings, told, Beginning(engine, compiling, has_made_list=False))
     return 0
 
 
-def _serve(engine: Recommender, settings: Settings, story: Story) -> None:
+@contextmanager
+def _compiling_aside(settings: Settings) -> Iterator[None]:
+    """Meanwhile another process compiles what lists need, where this machine has none of it yet."""
+    from everbrook.engine.beginning import warm_up
+
+    process = get_context("spawn").Process(target=warm_up, args=(settings,), daemon=True)
+    process.start()
+    try:
+        yield
+        process.join()
+    finally:
+        process.kill()
+
+
+def _serve(engine: Recommender, settings: Settings, story: Story, beginning: Beginning) -> None:
     """Answer, let the live model learn beside it, and the large model be fitted where there is none yet."""
-    from everbrook.engine.beginning import Beginning
     from everbrook.http.server import serve
 
     if engine.status()["version"]["name"].startswith("counts-") and settings.engine.refit_every_s:
         _say("The large model is fitted in the background and joins the lists when it is ready (everbrook status).")
-    with Beginning(engine) as beginning:
+    with beginning:
 
-        def ready(address: str) -> None:
-            beginning.start()
-            _say(story.to_try(address))
+        def listens(address: str) -> None:
+            beginning.start(lambda: _say(story.to_try(address)))
+            if not engine.is_warm():
+                _say("Getting ready; what was never compiled on this machine is, once, and that takes minutes …")
 
-        serve(engine, settings, ready)
+        serve(engine, settings, listens)
 
 
 def _movielens(path: Path) -> Path | None:

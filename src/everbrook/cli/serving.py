@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     gc.disable()  # what is imported stays: to look at it again and again meanwhile takes a tenth of the start
 
     from everbrook.engine.beginning import Beginning
-    from everbrook.engine.compiling import Compiling
+    from everbrook.engine.compiling import Compiling, at_first
     from everbrook.engine.freed_memory import hold_large_apart
     from everbrook.engine.log_lines import say, write_lines
     from everbrook.engine.recommender import Recommender
@@ -52,18 +52,21 @@ def run(arguments: argparse.Namespace) -> int:
     start_spans(settings.serve, "server")
     has_keys = bool(read_keys(data_path(arguments) / KEYS_FILE))
     check_address(settings.serve, has_keys)  # before the log is read, which may take a while
-    began_s, compiling = time.perf_counter(), Compiling()
+    began_s = time.perf_counter()
+    compiling = Compiling(at_first(lambda: say(_log, "Compiling for this machine: once, and that takes minutes.")))
 
-    def ready(address: str) -> None:
-        beginning.start()
-        say(_log, "Ready.", took_s=round(time.perf_counter() - began_s, 2))
-        print(f"Everbrook answers on {address} (docs: {address}/docs)", flush=True)
+    def listens(address: str) -> None:
+        def ready() -> None:
+            say(_log, "Ready.", took_s=round(time.perf_counter() - began_s, 2))
+            print(f"Everbrook answers on {address} (docs: {address}/docs)", flush=True)
+
+        beginning.start(ready)
 
     with (
         Recommender.open(data_path(arguments), settings, beside=True) as engine,
         Beginning(engine, compiling) as beginning,
     ):
-        serve(engine, settings, ready)
+        serve(engine, settings, listens)
         say(_log, "Stopping: what was accepted is answered.")
     end_spans()
     say(_log, "Stopped.")

@@ -11,19 +11,22 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from everbrook.engine.compiling import Compiling
 from everbrook.engine.log_lines import say
 from everbrook.engine.rehearsing import FEW, MORE, first_delta, has_live, rehearsed
+from everbrook.events.text_table import Texts, TextTable
 from everbrook.settings import Settings
 
 if TYPE_CHECKING:
     from everbrook.engine.recommender import Recommender
 
 FIRST_LISTS_S = 0.5
+KNOWN = 4  # items with records
+MANY = 64  # new names in one batch: more than are taken in one by one
 _log = logging.getLogger("everbrook.engine")
 
 
@@ -31,23 +34,37 @@ class Beginning:
     """Begins beside the lists what a server needs; use it with `with`, around the serving.
 
     Until compiled code is loaded the engine is not ready, unless it took in a log and made a list of it on opening and
-    nothing had to be compiled for that: then there is nothing to wait for.
+    nothing had to be compiled for that: then there is nothing to wait for. Once ready it stays so.
 
     Args:
         engine: an engine that was opened with `beside`.
         compiling: watches since before it was opened.
+        has_made_list: whether it made a list on opening; what the log says where None.
     """
 
-    def __init__(self, engine: Recommender, compiling: Compiling | None = None) -> None:
+    def __init__(
+        self, engine: Recommender, compiling: Compiling | None = None, *, has_made_list: bool | None = None
+    ) -> None:
         self._engine, self._compiling = engine, compiling or Compiling()
-        self._has_made_list = engine.log.end > 0
-        self._is_warm = False
+        if has_made_list is None:
+            has_made_list = engine.log.end > 0
+        self._is_warm = has_made_list and not self._compiling.count
+        self._told: Callable[[], None] = lambda: None
         self._ended = threading.Event()
         engine.is_warm = self.is_warm
         self._thread = threading.Thread(target=self._run, name="everbrook-beginning", daemon=True)
 
-    def start(self) -> None:
-        """Begin; the server listens."""
+    def start(self, told: Callable[[], None] = lambda: None) -> None:
+        """Begin; the server listens.
+
+        Args:
+            told: called once, as soon as nothing has to be compiled before a request is answered: now, or later in
+                another thread.
+        """
+        if self._is_warm:
+            told()
+        else:
+            self._told = told
         self._thread.start()
 
     def wait(self, timeout_s: float | None = None) -> bool:
@@ -57,7 +74,7 @@ class Beginning:
 
     def is_warm(self) -> bool:
         """Whether requests are answered without anything being compiled first, as far as is known."""
-        return self._is_warm or (self._has_made_list and not self._compiling.count)
+        return self._is_warm
 
     def __enter__(self) -> Beginning:
         return self
@@ -71,12 +88,13 @@ class Beginning:
 
     def _run(self) -> None:
         engine = self._engine
-        if engine.log.end:  # who waited for the start has the processor for a first list
+        if self._is_warm:  # who waited for the start has the processor for a first list
             self._ended.wait(FIRST_LISTS_S)
         self._do("The learner was not started", engine.start_learner)
         self._do("Compiled code was not loaded beforehand", lambda: warm_up(engine.settings))
         self._is_warm = True
         self._compiling.close()
+        self._do("It could not be told that requests are answered", self._told)
         self._do("The large model was not loaded", engine.load_model)
         self._do("Fits in the background were not started", engine.start_refits)
 
@@ -109,14 +127,39 @@ def warm_up(settings: Settings) -> None:
         tempfile.TemporaryDirectory(prefix="everbrook-") as folder,
         Recommender.open(Path(folder) / "data", alone) as engine,
     ):
-        engine.put_items([{"id": f"i{n}", "title": f"Item {n}", "categories": ["a"], "tags": ["b"]} for n in range(3)])
+        engine.put_items([_item(n) for n in range(KNOWN)])
         for n in range(4):
             engine.ingest([{"user": f"u{user}", "item": f"i{(n + user) % 3}"} for user in range(n % 2 + 1)])
+        engine.ingest([{"user": f"u{n // 2}", "item": f"i{n % 2}"} for n in range(MANY)])
         _look(engine)
+        _look_closer(engine)
         if has_live(settings):
             _rehearse(engine, alone)
         engine.forgo_checkpoint()
     say(_log, "Compiled code is loaded.", level=logging.DEBUG)
+
+
+def _item(n: int) -> dict[str, Any]:
+    """A record that says something of each sort."""
+    return {
+        "id": f"i{n}", "title": f"Item {n}", "text": "One of them.", "categories": ["a"], "tags": ["b"],
+        "properties": {"price": n},
+    }  # fmt: skip
+
+
+def _look_closer(engine: Recommender) -> None:
+    """Ask for what people ask for more rarely."""
+    engine.recommend(user="u0", k=2, diversity=0.5)
+    engine.recommend(user="u0", k=2, pin=[{"item": "i1", "position": 1}])
+    engine.recommend(user="u0", candidates=["i1"])
+    engine.similar("i0", k=2)
+    engine.explain(user="u0", item="i1")
+    engine.ingest([{"user": "follower", "item": "i0"}])
+    engine.recommend(user="follower", k=2)
+    engine.recommend(user="follower", candidates=["i3"])  # of which only its record tells
+    names = TextTable()
+    names.add(Texts.of(["u0"]))
+    names.find("u0")
 
 
 def _look(engine: Recommender) -> None:
@@ -129,7 +172,7 @@ def _look(engine: Recommender) -> None:
 
 def _rehearse(engine: Recommender, settings: Settings) -> None:
     """Make lists as they will be made from what a learner's process sends, for catalogues of any size."""
-    known = 3
+    known = KNOWN
     for items in (known, FEW, MORE):
         if items > known:
             engine.put_items([{"id": f"i{n}"} for n in range(known, items)])

@@ -38,6 +38,17 @@ class Compiling(numba_event.Listener):
         """It is compiled."""
 
 
+def at_first(what: Callable[[], None]) -> Callable[[], None]:
+    """The same the first time it is called, and nothing from then on."""
+    waiting = [what]
+
+    def called() -> None:
+        if waiting:
+            waiting.pop()()
+
+    return called
+
+
 def in_main_thread(what: Callable[[], None]) -> Callable[[], None]:
     """The same where the main thread calls it, and nothing where another does."""
 

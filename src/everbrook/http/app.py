@@ -12,16 +12,18 @@ from starlette.routing import Route
 
 from everbrook.engine.spans import is_on
 from everbrook.errors import EverbrookError
-from everbrook.http.direct import Direct
+from everbrook.http.direct import Answer, Call, Direct
 from everbrook.http.direct import Route as DirectRoute
 from everbrook.http.failures import from_everbrook, from_router
-from everbrook.http.gate import Gate
-from everbrook.http.guard import Guard, locked
+from everbrook.http.gate import Gate, check_warm
+from everbrook.http.guard import Endpoint, Guard, locked, once_warm
 from everbrook.http.keys import Keyring
 from everbrook.http.made_traffic import MadeTraffic
+from everbrook.http.operation import Operation
 from everbrook.http.origins import ALLOWED, REMEMBERED_S, SENT, SHOWN, Origins
 from everbrook.http.page import PageFiles, open_paths
 from everbrook.http.request_lines import RequestLines
+from everbrook.http.room import Room
 from everbrook.http.rooms import ROOMS, operations
 from everbrook.http.shortcuts import Shortcuts
 from everbrook.http.traces import Traces
@@ -41,6 +43,23 @@ class AnyText(PathConvertor):
 register_url_convertor("text", AnyText())
 
 
+def _endpoint(room: Room, one: Operation) -> Endpoint:
+    answer: Endpoint = getattr(room, one.call)
+    return locked(one, once_warm(lambda: room.engine.is_warm(), answer) if room.is_computing else answer)
+
+
+def _call(room: Room, one: Operation) -> Call:
+    """The same for a whole body that is answered without a task."""
+    answer: Call = getattr(room, one.direct)
+    engine = room.engine
+
+    def call(body: bytes, outcome: Answer) -> None:
+        check_warm(engine.is_warm)
+        answer(body, outcome)
+
+    return call if room.is_computing else answer
+
+
 def build_app(engine: Recommender, settings: Settings, keyring: Keyring | None = None) -> Starlette:
     """Put the door together.
 
@@ -54,7 +73,7 @@ def build_app(engine: Recommender, settings: Settings, keyring: Keyring | None =
     made = next(room for room in rooms if isinstance(room, MadeTraffic))
     made.playing.took, watching.stream.more["made"] = watching.lately.took, made.playing.status
     routes = [
-        Route(one.path.replace("{id}", "{id:text}"), locked(one, getattr(room, one.call)), methods=[one.method.upper()])
+        Route(one.path.replace("{id}", "{id:text}"), _endpoint(room, one), methods=[one.method.upper()])
         for room in rooms for one in room.operations
     ]
     routes.sort(key=lambda route: route.path.endswith("}"))  # an id takes any text: what stands behind one comes first
@@ -63,7 +82,7 @@ def build_app(engine: Recommender, settings: Settings, keyring: Keyring | None =
     gate = Gate(settings.serve, keyring, opened, watchers)
     middleware = [Middleware(Guard, gate=gate)]
     shortcuts = {
-        (one.method.upper(), one.path): locked(one, getattr(room, one.call))
+        (one.method.upper(), one.path): _endpoint(room, one)
         for room in rooms for one in room.operations if "{" not in one.path
     }
     middleware += [Middleware(Shortcuts, endpoints=shortcuts), Middleware(PageFiles)]
@@ -86,7 +105,7 @@ def build_app(engine: Recommender, settings: Settings, keyring: Keyring | None =
 
     app.state.close, app.state.gate = close, gate
     directly = {
-        (one.method.upper(), one.path): DirectRoute(one, getattr(room, one.direct))
+        (one.method.upper(), one.path): DirectRoute(one, _call(room, one))
         for room in rooms for one in room.operations if one.direct
     }
     app.state.direct = None if is_on() else Direct(gate, directly, settings.serve.body_limit_bytes)

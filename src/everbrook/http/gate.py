@@ -9,10 +9,10 @@ import ipaddress
 import itertools
 import os
 import time
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any, Protocol
 
-from everbrook.errors import OverloadedError, SettingError
+from everbrook.errors import NotReadyError, OverloadedError, SettingError
 from everbrook.http.failures import OPERATION, KeyRefusedError, ScopeRefusedError
 from everbrook.http.keys import Key, Keyring
 from everbrook.http.operation import Operation
@@ -181,6 +181,19 @@ class Gate:
         route, method = (operation.path, operation.method) if operation is not None else ("none", "none")
         for answered in self._answered:
             answered(method, route, status, took_s, request_id)
+
+
+def check_warm(is_warm: Callable[[], bool]) -> None:
+    """Refuse a request while the code that it needs is compiled, or loaded.
+
+    Raises:
+        NotReadyError: it is.
+    """
+    if not is_warm():
+        raise NotReadyError(
+            "The engine is not ready: it loads or compiles code for this machine, the latter once and for minutes.",
+            "Send it again when /readyz answers 200.",
+        )
 
 
 def check_scope(operation: Operation, scope: Scope) -> None:

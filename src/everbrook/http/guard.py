@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from everbrook.errors import EverbrookError, UnknownNameError
 from everbrook.http.failures import EncodedError, TooLargeError, from_everbrook, from_the_unexpected
-from everbrook.http.gate import BODIES, REQUEST_ID, Bodies, Gate, check_address, check_scope, request_id_of
+from everbrook.http.gate import BODIES, REQUEST_ID, Bodies, Gate, check_address, check_scope, check_warm, request_id_of
 from everbrook.http.operation import Operation
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -77,6 +77,16 @@ def locked(operation: Operation, endpoint: Endpoint) -> Endpoint:
     return behind
 
 
+def once_warm(is_warm: Callable[[], bool], endpoint: Endpoint) -> Endpoint:
+    """A route's endpoint, refusing while what it needs is compiled: it would hold up all others behind it."""
+
+    async def behind(request: Request) -> Response:
+        check_warm(is_warm)
+        return await endpoint(request)
+
+    return behind
+
+
 async def read_body(request: Request, limit_bytes: int) -> bytes:
     """The whole body of a request.
 
@@ -112,4 +122,4 @@ def _too_large(got: str, limit_bytes: int) -> TooLargeError:
     )
 
 
-__all__ = ["Bodies", "Endpoint", "Guard", "check_address", "locked", "read_body"]
+__all__ = ["Bodies", "Endpoint", "Guard", "check_address", "locked", "once_warm", "read_body"]

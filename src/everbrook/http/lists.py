@@ -51,6 +51,7 @@ class AskExplain(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 class Lists(Room):
     """What is shown to users, and why."""
 
+    is_computing = True
     operations = (
         Operation(
             "post", "/v1/recommend", "post_recommend", "A list for a user, a session, an item's page or a stranger.",
@@ -59,15 +60,15 @@ class Lists(Room):
         ),
         Operation(
             "get", "/v1/items/{id}/similar", "get_similar", "Items like one, whoever asks, and where they are like it.",
-            "read", asks=AskSimilar, gives=Similar, errors=(400, 404),
+            "read", asks=AskSimilar, gives=Similar, errors=(400, 404, 503),
         ),
         Operation(
             "get", "/v1/trending", "get_trending", "What happens most lately, everywhere or in a scenario.",
-            "read", asks=AskTrending, gives=Trending, errors=(400,),
+            "read", asks=AskTrending, gives=Trending, errors=(400, 503),
         ),
         Operation(
             "get", "/v1/explain", "get_explain", "Why an item stands where it stands in a list, or what holds it back.",
-            "read", asks=AskExplain, gives=Explained, errors=(400, 404),
+            "read", asks=AskExplain, gives=Explained, errors=(400, 404, 503),
         ),
     )  # fmt: skip
 

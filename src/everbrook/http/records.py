@@ -57,6 +57,7 @@ class Removed(msgspec.Struct, frozen=True):
 class Records(Room):
     """What callers tell, and what is known from it."""
 
+    is_computing = True
     operations = (
         Operation(
             "post", "/v1/events", "post_events",
@@ -79,7 +80,7 @@ class Records(Room):
         ),
         Operation(
             "get", "/v1/items/{id}", "get_item", "What is known of an item.", "read", gives=dict[str, Any],
-            errors=(400, 404),
+            errors=(400, 404, 503),
         ),
         Operation(
             "patch", "/v1/items/{id}", "patch_item", "Change an item that is known.", "write", takes=ItemFields,
@@ -93,7 +94,7 @@ class Records(Room):
         ),
         Operation(
             "get", "/v1/users/{id}", "get_user", "What is known of a user: properties, sessions and the last events.",
-            "read", errors=(400, 404),
+            "read", errors=(400, 404, 503),
         ),
         Operation(
             "patch", "/v1/users/{id}", "patch_user", "Change a user who is known.", "write", takes=UserFields,

@@ -32,6 +32,7 @@ class Room:
     """
 
     operations: ClassVar[tuple[Operation, ...]] = ()
+    is_computing: ClassVar[bool] = False  # whether its routes are refused while what computes their answers is compiled
 
     def __init__(self, engine: Recommender, settings: Settings) -> None:
         self.engine, self.settings = engine, settings

@@ -32,7 +32,7 @@ SWITCH_S = 0.0002  # after so long a thread lets others have the interpreter: a 
 OWN_FILES = 512  # that are no connections
 
 OnReady = Callable[[str], None]
-"""Told the address once requests are answered."""
+"""Told the address once connections are taken; whether requests are answered the engine says (`is_warm`)."""
 
 
 class _Server(uvicorn.Server):

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import pytest
 
+from everbrook import Recommender
 from everbrook.engine.wishes import wish_of
 from everbrook.errors import UnknownNameError
 from everbrook.http.app import build_app
 from everbrook.http.openapi import document
 from everbrook.http.rooms import operations
 from everbrook.rank.unknown_fields import unknown_field
-from everbrook.settings import Settings
+from everbrook.settings import load_settings
 
 GETS = [path for path, methods in document()["paths"].items() if "get" in methods]
 ROUTES = [path for path in GETS if path.startswith("/v1/")]
@@ -21,9 +23,11 @@ KNOWN = {one.path: one.asks.__struct_fields__ for one in operations() if one.met
 
 
 @pytest.fixture(scope="module")
-def client(asgi_client: Any) -> Any:
-    """A door with nothing behind it: what is refused gets no further."""
-    return asgi_client(build_app(None, Settings()))  # type: ignore[arg-type]
+def client(asgi_client: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A door with an empty engine behind it: what is refused gets no further."""
+    settings = load_settings(environment={}, assignments=["learner.mode=off"]).settings
+    with Recommender.open(tmp_path_factory.mktemp("door") / "data", settings) as engine:
+        yield asgi_client(build_app(engine, settings))
 
 
 def _refused(answer: Any) -> str:
