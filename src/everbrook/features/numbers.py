@@ -8,11 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numba import njit
 
 from everbrook.state import texts
 from everbrook.types import F32, F64, Arrays, Bool
 
 _LARGEST = 1e150  # beyond it a square is not finite
+DRIFT = 0.01
+"""Deviations by which the scale may be off before all rows are brought onto another one."""
+MOST_MOVED = 4096
+"""Rows that are followed one by one; when more change, all are looked at."""
 
 
 @dataclass(slots=True)
@@ -64,7 +69,10 @@ class Numbers:
         self.refused = 0
         """Numbers passed over because there were enough names."""
         self._held: F64 = np.full((0, 0), np.nan)  # (N, names) as given, NaN where there is none
-        self._table: tuple[F32, Bool] | None = None
+        self._kept: F64 = np.zeros((0, 2))  # (names, 2) mean and deviation of the scale that holds
+        self._table: tuple[F32, Bool] = np.empty((0, 0), np.float32), np.empty((0, 0), np.bool_)
+        self._moved: set[int] = set()  # rows that are not in the table as they are
+        self._rescaled: set[int] = set()  # columns, likewise
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -88,29 +96,52 @@ class Numbers:
             if not math.isnan(after):
                 spread.add(after)
             self._held[row, column] = after
-        self._table = None
+            self._follow(column, spread)
+        self._moved.add(row)
+        if len(self._moved) > MOST_MOVED:
+            self._rescaled.update(range(len(self.spreads)))
+            self._moved.clear()
+
+    def _follow(self, column: int, spread: Spread) -> None:
+        """Let the scale of a column be another one where it is off by too much."""
+        mean, deviation = self._kept[column].tolist()
+        off = max(abs(spread.mean - mean), abs(spread.deviation - deviation))
+        if off > DRIFT * deviation:
+            self._kept[column] = spread.mean, spread.deviation
+            self._rescaled.add(column)
 
     def table(self) -> tuple[F32, Bool]:
         """All rows on one scale.
 
         Returns:
             (names, N) deviations from the mean, cut off at `clip`, 0 where a row has no such number; and (names, N)
-            whether it has. Rows beyond the last that ever had one are left out.
+            whether it has. Rows beyond the last that ever had one are left out. Mean and deviation are those of what is
+            held now, or off by `DRIFT` deviations at most: a change would else move all rows. What changed since the
+            last call is written into the same arrays.
         """
-        if self._table is None:
-            mean = np.array([spread.mean for spread in self.spreads.values()])
-            deviation = np.array([spread.deviation for spread in self.spreads.values()])
-            known = ~np.isnan(self._held)
-            scaled = np.clip((self._held - mean) / deviation, -self.clip, self.clip)
-            table = np.where(known, scaled, 0.0).astype(np.float32)
-            self._table = np.ascontiguousarray(table.T), np.ascontiguousarray(known.T)
+        shape = self._held.shape[::-1]
+        if self._table[0].shape != shape:
+            self._table = np.empty(shape, np.float32), np.empty(shape, np.bool_)
+            self._rescaled.update(range(shape[0]))
+        for column in self._rescaled:
+            _scale(self._held, self._kept, self.clip, column, *self._table)
+        if self._moved and len(self._rescaled) < shape[0]:
+            rows = np.fromiter(self._moved, np.int64, len(self._moved))
+            held, M = self._held[rows], len(rows)
+            table, known = np.empty((shape[0], M), np.float32), np.empty((shape[0], M), np.bool_)
+            for column in range(shape[0]):
+                _scale(held, self._kept, self.clip, column, table, known)
+            self._table[0][:, rows], self._table[1][:, rows] = table, known
+        self._rescaled.clear()
+        self._moved.clear()
         return self._table
 
     def arrays(self) -> Arrays:
         """All numbers and how they spread."""
         spreads = [(spread.n, spread.mean, spread.squares) for spread in self.spreads.values()]
         names = texts.under("names", texts.pack(name.encode() for name in self.spreads))
-        return {"held": self._held, "spreads": np.array(spreads, np.float64).reshape(-1, 3), **names}
+        kept = {"held": self._held, "kept": self._kept, "spreads": np.array(spreads, np.float64).reshape(-1, 3)}
+        return {**kept, **names}
 
     def load(self, arrays: Arrays) -> None:
         """Take over what `arrays` gave."""
@@ -119,7 +150,10 @@ class Numbers:
         kept = zip(names, spreads, strict=True)
         self.spreads = {name: Spread(int(n), mean, squares) for name, (n, mean, squares) in kept}
         self._held = np.array(arrays["held"])
-        self._table = None
+        now = np.array([(spread.mean, spread.deviation) for spread in self.spreads.values()]).reshape(-1, 2)
+        self._kept = np.array(arrays["kept"]) if "kept" in arrays else now
+        self._moved.clear()
+        self._rescaled = set(range(len(self.spreads)))
 
     def _widen(self, rows: int) -> None:
         """Make room for rows, by half as many again where there is too little, and for the names there are."""
@@ -129,7 +163,19 @@ class Numbers:
             wider = np.full((size, len(self.spreads)), np.nan)
             wider[:had, :columns] = self._held
             self._held = wider
+            unknown = np.tile((0.0, 0.0), (len(self.spreads) - columns, 1))  # any mean is too far from that
+            self._kept = np.concatenate((self._kept, unknown))
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
+
+
+@njit(cache=True)
+def _scale(held: F64, kept: F64, clip: float, column: int, table: F32, known: Bool) -> None:
+    """Bring a column of (N, names) `held` onto one scale, in (names, N) `table` and `known`; see `Numbers.table`."""
+    for row in range(held.shape[0]):
+        number = held[row, column]
+        scaled = min(max((number - kept[column, 0]) / kept[column, 1], -clip), clip)
+        known[column, row] = number == number
+        table[column, row] = scaled if number == number else 0.0

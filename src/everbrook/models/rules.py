@@ -150,10 +150,11 @@ class Rules:
             one.load({name.removeprefix(part): array for name, array in arrays.items() if name.startswith(part)})
 
     def _count(self, step: Step) -> None:
-        if _note_births(step.ts_ms, step.item, self._born_ms):
+        born = _note_births(step.ts_ms, step.item, self._born_ms)
+        if len(born):
             self._found.clear()
             for one in self._lists:
-                one.forget_order()
+                one.move(born)
         for one in self._lists:
             one.count(step, self._known.kind_row)
 
@@ -210,17 +211,17 @@ class Rules:
 
 
 @njit(cache=True)
-def _note_births(ts_ms: I64, item: I32, born_ms: I64) -> bool:
-    """Note the earliest of the times of items that nobody knew before the run, in place; whether there are any."""
+def _note_births(ts_ms: I64, item: I32, born_ms: I64) -> I32:
+    """Note the earliest of the times of items that nobody knew before the run, in place; gives them, some twice."""
     found = False
     for b in range(len(item)):
         found = found or born_ms[item[b]] == UNBORN_MS
     if not found:
-        return False
+        return np.empty(0, np.int32)
     new = np.empty(len(item), np.bool_)
     for b in range(len(item)):
         new[b] = born_ms[item[b]] == UNBORN_MS
     for b in range(len(item)):
         if new[b]:
             born_ms[item[b]] = min(born_ms[item[b]], ts_ms[b])
-    return True
+    return item[new]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numba import njit
 
 from everbrook.events.records import ItemChange
 from everbrook.settings.rules import Rule
@@ -12,6 +13,7 @@ from everbrook.types import F64, I32, I64, NO_ROW, Arrays, Bool, Step
 
 UNKNOWN, OUT, IN = 0, 1, 2  # an item without a record, one that the filter refuses, one that it lets in
 LARGE = 40.0  # doublings of what an event adds, after which all counts are divided again
+FEW = 64  # of so many items at most one may have moved for the others to be left where they are
 
 
 class RuleList:
@@ -25,6 +27,8 @@ class RuleList:
         self._settled: F64 = np.zeros(0)  # the counts at the last refresh
         self._clock: I64 = np.zeros(3, np.int64)  # whether it runs, when an event adds 1, the latest time; ms
         self._order: I32 | None = None
+        self._key: F64 = np.zeros(0)  # by which the order was found, the least first; NaN for who is not in it
+        self._moved: list[I32] = []  # whose place is to be found anew
 
     def grow(self, items: int) -> None:
         """Make room for item rows below `items`."""
@@ -33,14 +37,13 @@ class RuleList:
         self._value = np.concatenate((self._value, np.full(more, np.nan)))
         self._counts = np.concatenate((self._counts, np.zeros(more)))
         self._settled = np.concatenate((self._settled, np.zeros(more)))
-        self.forget_order()
 
     def put(self, row: int, record: ItemChange | None) -> None:
         """Judge an item's record; None hides it."""
         self._member[row] = IN if record is not None and self._lets_in(record) else OUT
         value = (record.properties or {}).get(self.rule.property) if record is not None and record.properties else None
         self._value[row] = float(value) if isinstance(value, int | float) else np.nan
-        self.forget_order()
+        self.move(np.array([row], np.int32))
 
     def count(self, step: Step, kind_row: Callable[[str], int]) -> None:
         """Count events for 'popular'."""
@@ -61,8 +64,13 @@ class RuleList:
         return True
 
     def forget_order(self) -> None:
-        """Something changed: find the order anew when it is wanted."""
-        self._order = None
+        """Everything changed: find the order anew when it is wanted."""
+        self._order, self._moved = None, []
+
+    def move(self, rows: I32) -> None:
+        """Something of these items changed: find their places anew when the order is wanted."""
+        if self._order is not None:
+            self._moved.append(rows)
 
     def ordered(self, born_ms: I64, item_row: Callable[[str], int]) -> I32:
         """All members, first one first; equal ones in row order."""
@@ -70,6 +78,9 @@ class RuleList:
             rows = [row for row in map(item_row, self.rule.items) if 0 <= row < len(self._member)]
             unique = np.array(list(dict.fromkeys(rows)), np.int32)
             return unique[self._member[unique] != OUT]
+        if self._moved:
+            self._order = self._placed(np.unique(np.concatenate(self._moved)), born_ms)
+            self._moved = []
         if self._order is None:
             self._order = self._sorted(born_ms)
         return self._order
@@ -95,20 +106,42 @@ class RuleList:
         return all(not names or bool(set(names) & set(has or ())) for names, has in wanted)
 
     def _sorted(self, born_ms: I64) -> I32:
+        """The order, found anew from all items."""
+        self._key = self._keys(slice(None), born_ms)
+        members = np.flatnonzero(~np.isnan(self._key))
+        return members[np.argsort(self._key[members], kind="stable")].astype(np.int32)
+
+    def _placed(self, rows: I32, born_ms: I64) -> I32 | None:
+        """The order with these distinct rows where they belong by now; None where it is better found from all items."""
+        order, size = self._order, len(self._member)
+        if order is None or FEW * len(rows) > size:
+            return None
+        if len(self._key) < size:  # rows that came since have no place yet
+            self._key = np.concatenate((self._key, np.full(size - len(self._key), np.nan)))
+        before = rows[~np.isnan(self._key[rows])]
+        if len(before):
+            order = np.delete(order, _places(order, self._key, before))
+        self._key[rows] = self._keys(rows, born_ms)
+        entering = rows[~np.isnan(self._key[rows])]
+        entering = entering[np.argsort(self._key[entering], kind="stable")]
+        return np.insert(order, _places(order, self._key, entering), entering)
+
+    def _keys(self, rows: I32 | slice, born_ms: I64) -> F64:
+        """By what some items are ordered, the least first; NaN for those who have no place."""
         key: F64
         if self.rule.order == "newest":
-            known = born_ms != np.iinfo(np.int64).max
-            key = np.where(known, -born_ms.astype(np.float64), np.nan)
+            born = born_ms[rows]
+            key = np.where(born != np.iinfo(np.int64).max, -born.astype(np.float64), np.nan)
         elif self.rule.order == "popular":
-            key = np.where(self._settled > 0, -self._settled, np.nan)
+            settled = self._settled[rows]
+            key = np.where(settled > 0, -settled, np.nan)
         else:
-            key = self._value if self.rule.order == "lowest" else -self._value
-        members = np.flatnonzero(self._members() & ~np.isnan(key))
-        return members[np.argsort(key[members], kind="stable")].astype(np.int32)
+            key = self._value[rows] if self.rule.order == "lowest" else -self._value[rows]
+        return np.where(self._members(rows), key, np.nan)
 
-    def _members(self) -> Bool:
+    def _members(self, rows: I32 | slice) -> Bool:
         filtered = self.rule.categories or self.rule.tags
-        return self._member == IN if filtered else self._member != OUT
+        return self._member[rows] == IN if filtered else self._member[rows] != OUT
 
     def _units(self, ts_ms: I64) -> F64:
         """What each event adds: more the later it comes, so that earlier ones fade."""
@@ -125,3 +158,20 @@ class RuleList:
             doublings = doublings - doublings[-1]
         units: F64 = np.exp2(doublings)
         return units
+
+
+@njit(cache=True)
+def _places(order: I32, key: F64, rows: I32) -> I64:
+    """(M,) how many of an order stand before each row: smaller keys, and among equal ones smaller rows."""
+    out = np.empty(len(rows), np.int64)
+    for m in range(len(rows)):
+        row, low, high = rows[m], 0, len(order)
+        while low < high:
+            middle = (low + high) // 2
+            other = order[middle]
+            if key[other] < key[row] or (key[other] == key[row] and other < row):
+                low = middle + 1
+            else:
+                high = middle
+        out[m] = low
+    return out

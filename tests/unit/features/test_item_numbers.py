@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from everbrook.features.numbers import Numbers
+from everbrook.features.numbers import DRIFT, Numbers
 from everbrook.features.vectors import GivenVectors
 
 
@@ -21,7 +21,33 @@ def test_numbers_are_deviations_from_the_mean_of_what_is_held_now() -> None:
             known = name in held.get(row, {})
             assert has[column, row] == known
             expected = (held[row][name] - values.mean()) / values.std() if known else 0.0
-            np.testing.assert_allclose(found[column, row], expected, rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(found[column, row], expected, rtol=2 * DRIFT, atol=2 * DRIFT)
+
+
+def test_a_change_moves_its_row_at_once_and_the_others_only_when_the_scale_is_off() -> None:
+    rng, numbers, held = np.random.default_rng(1), Numbers(clip=1e9, names=9), np.full((3000, 2), np.nan)
+
+    def put(row: int, *values: float) -> None:
+        held[row] = values
+        numbers.put(row, {name: value for name, value in zip("ab", values, strict=True) if not np.isnan(value)})
+
+    for row in range(3000):
+        put(row, rng.normal(10, 3), rng.normal(0, 1))
+    whole = 0
+    for turn in range(400):
+        before = numbers.table()[0].copy()
+        row = int(rng.integers(0, 3000))
+        put(row, rng.normal(10 + turn / 50, 3), np.nan if turn % 3 else rng.normal(0, 1))
+        found, has = numbers.table()
+        expected = np.nan_to_num((held - np.nanmean(held, 0)) / np.nanstd(held, 0))
+        np.testing.assert_allclose(found[:, :3000], expected.T, rtol=2 * DRIFT, atol=2 * DRIFT)
+        np.testing.assert_array_equal(has[:, :3000], ~np.isnan(held.T))
+        others = np.arange(3000) != row
+        whole += bool((found[:, :3000] != before[:, :3000])[:, others].any())
+    assert 0 < whole < 40
+    again = Numbers(clip=1e9, names=9)
+    again.load(numbers.arrays())
+    np.testing.assert_array_equal(again.table()[0], numbers.table()[0])
 
 
 def test_numbers_far_out_are_cut_off() -> None:

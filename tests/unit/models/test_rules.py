@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 
@@ -160,3 +162,36 @@ def test_events_of_known_items_leave_what_is_given_as_it_is_until_counts_settle(
         rules.observe(step, np.empty((1, 5), np.float32), np.empty((1, 5), np.float32))
         assert (rules._listed(query) is before) == (n < 15)
         assert order(rules, "hits", query) == ([] if n < 15 else [4])
+
+
+@pytest.mark.parametrize(
+    ("order_by", "tags"), [("newest", ()), ("newest", ("t",)), ("highest", ()), ("lowest", ("t",)), ("popular", ("t",))]
+)
+def test_an_order_that_was_changed_in_places_is_the_one_found_from_all_items(order_by, tags):
+    """Equal keys too: what is told about items one by one and in runs, hidden and shown again, born and grown."""
+    rng, items = np.random.default_rng(3), 700
+    rule = Rule(name="one", order=order_by, tags=tags, property="price", limit=10_000, half_life_s=0.0)
+    changed = Rules(RulesSettings(rules=(rule,), refresh_events=1), NAMES)
+    placed = 0
+    for turn in range(60):
+        rows = rng.choice(items, rng.integers(1, 6) if turn else 500, replace=False).astype(np.int32)
+        if turn % 3:
+            records = [
+                None if rng.random() < 0.2 else ItemChange(
+                    id=f"i{row}", ts=int(rng.integers(0, 40)), tags=["t"] * int(rng.integers(0, 2)),
+                    properties={"price": int(rng.integers(0, 9))} if rng.random() < 0.8 else {},
+                )
+                for row in rows
+            ]  # fmt: skip
+            changed.put(rows, records)
+        else:
+            step = fold_step(np.full(len(rows), 1_000 + turn), np.zeros(len(rows), np.int32), rows)
+            changed.grow(int(rows.max()) + 1, 0)
+            changed.observe(step, np.empty((len(step), 1), np.float32), np.empty((len(step), 1), np.float32))
+        one = changed._lists[0]
+        placed += one._order is not None
+        found, anew = one.ordered(changed._born_ms, NAMES.item_row), copy.deepcopy(one)
+        anew.forget_order()
+        assert found.tolist() == anew.ordered(changed._born_ms, NAMES.item_row).tolist(), turn
+        items += turn % 7 == 0
+    assert placed >= 39
