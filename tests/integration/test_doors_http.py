@@ -152,3 +152,20 @@ def test_a_stopped_disk_is_told_as_503(tmp_path: Path, asgi_client: Any) -> None
     answer = client.post("/v1/events", json={"events": [_view("u1", "i1")]})
     assert answer.status_code in (500, 503)
     assert set(answer.json()["error"]) == {"type", "message", "hint"}
+
+
+def test_vectors_that_nothing_could_be_made_of_are_refused(client: Any, engine: Recommender) -> None:
+    def put(*vectors: dict[str, Any]) -> Any:
+        return client.post("/v1/items", json={"items": [{"id": f"i{n}", "vectors": v} for n, v in enumerate(vectors)]})
+
+    assert put({"image": [1.0, 0.0, 2.0]}, {"text": [3.0, 4.0]}, {"image": None}).status_code == 200
+    end = engine.log.end
+    told = _refused(put({"text": [1.0, 1.0]}, {"image": [1.0, 2.0]}), 422, "bad_record")
+    assert told.startswith("Record 1: Vector 'image' must have 3 numbers, as the first of that name; got 2.")
+    assert _refused(put({"other": [1.0]}, {"other": [1.0, 2.0]}), 422, "bad_record").startswith("Record 1: Vector 'oth")
+    assert "must have a direction" in _refused(put({"text": [0.0, 0.0]}), 422, "bad_record")
+    assert "must have a direction" in _refused(put({"text": [1e-200, 0.0]}), 422, "bad_record")
+    changed = client.request("PATCH", "/v1/items/i0", json={"vectors": {"text": [1.0]}})
+    assert _refused(changed, 400, "bad_input").startswith("Vector 'text' must have 2 numbers")
+    assert engine.log.end == end
+    assert client.request("PATCH", "/v1/items/i0", json={"vectors": {"text": [1.0, -1.0]}}).status_code == 200

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ from everbrook.engine.keeping import FOLDER
 from everbrook.engine.living import Living
 from everbrook.engine.log_lines import say
 from everbrook.engine.starting_over import NOTHING, start_over
+from everbrook.engine.vector_widths import check_vectors
 from everbrook.errors import EverbrookError, InputError, NotFoundError, RecordError, StorageError
 from everbrook.events.erasing import Intents
 from everbrook.events.log import Log
@@ -96,6 +97,16 @@ class People:
 
     # -- changing ------------------------------------------------------------------------------------------------
 
+    def _checked_items(self, items: Sequence[ItemChange | Mapping[str, Any]]) -> list[ItemChange]:
+        """Changes of items that may be taken in: by the rules of records, and with vectors that fit.
+
+        Raises:
+            RecordError: one of them is wrong; its position is named.
+        """
+        checked = check_items(items)
+        check_vectors(checked, self._core)
+        return checked
+
     def change_item(self, item_id: str, fields: dict[str, Any]) -> ItemChange:
         """Change an item that is known: fields left out stay as they are, None removes.
 
@@ -104,7 +115,7 @@ class People:
             InputError: a field is wrong.
         """
         self.item(item_id)
-        stop = self.log.append(_checked(check_items, item_id, fields)).stop
+        stop = self.log.append(_checked(self._checked_items, item_id, fields)).stop
         self.update(stop)
         return self.item(item_id)
 

@@ -32,7 +32,7 @@ from everbrook.engine.wall_clock import WallClock
 from everbrook.engine.wishes import read_wishes
 from everbrook.events.columns import EventColumns
 from everbrook.events.log import Appended
-from everbrook.events.log_intake import check_events, check_items, check_users
+from everbrook.events.log_intake import check_events, check_users
 from everbrook.events.records import Event, ItemChange, UserChange, Version, VersionAction
 from everbrook.events.sqlite_log import SqliteLog
 from everbrook.models.live_expert import LiveExpert
@@ -166,7 +166,7 @@ class Recommender(Taking, Listing, People, Browsing):
 
     def put_items(self, items: Sequence[ItemChange | Mapping[str, Any]]) -> Receipt:
         """Insert or change items; fields left out stay as they are, None removes."""
-        return self._taken(self.log.append(check_items(items)))
+        return self._taken(self.log.append(self._checked_items(items)))
 
     def put_users(self, users: Sequence[UserChange | Mapping[str, Any]]) -> Receipt:
         """Insert or change users; fields left out stay as they are, None removes."""

@@ -47,4 +47,4 @@ class Operation:
     @property
     def is_strict(self) -> bool:
         """Whether what it does not know behind the '?' is refused; probes and pages take anything."""
-        return self.method == "get" and self.path.startswith("/v1/")
+        return self.path.startswith("/v1/")

@@ -65,6 +65,10 @@ class Content:
         self._lately: Lately[tuple[Part, ...]] = Lately()
         self._is_empty = True  # nothing is known of any item, so that nothing is like anything
 
+    def vector_width(self, name: str) -> int:
+        """How many numbers the given vectors of a name have; 0 where there is none yet."""
+        return self._vectors.width(name)
+
     def put(self, rows: I32, records: Sequence[ItemChange | None]) -> None:
         """Say what items are about, in place of what was known; None takes it away."""
         rows = np.ascontiguousarray(rows, np.int32)

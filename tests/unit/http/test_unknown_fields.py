@@ -42,6 +42,10 @@ def test_all_routes_that_are_read_were_found() -> None:
     assert KNOWN.keys() < set(ROUTES)
 
 
+def test_a_field_behind_the_question_mark_of_a_body_s_route_is_refused(client: Any) -> None:
+    assert _refused(client.post("/v1/events?usr=u1", json={"events": []})).startswith("Unknown field 'usr'.")
+
+
 @pytest.mark.parametrize("path", ROUTES)
 def test_a_field_that_a_route_does_not_know_is_refused_behind_the_question_mark(client: Any, path: str) -> None:
     known = ", ".join(sorted(KNOWN.get(path, ()))) or "none"
