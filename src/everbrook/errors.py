@@ -78,7 +78,7 @@ class DataError(EverbrookError):
 
     type = "bad_data"
     exit_code = 3
-    http_status = 400
+    http_status = 500
 
 
 class BusyError(EverbrookError):

@@ -226,6 +226,13 @@ def test_lists_go_on_without_experiments_where_their_file_is_damaged(shop: Recom
     assert told[0].startswith("No experiment runs: '")
 
 
+def test_a_damaged_file_is_not_the_caller_s_fault(shop: Recommender, asgi_client: Any) -> None:
+    (shop.path / FILE).write_text('{"x')
+    shop.__dict__.pop("_experiments", None)  # as on a start
+    answer = asgi_client(build_app(shop, SETTINGS)).get("/v1/experiments")
+    assert (answer.status_code, answer.json()["error"]["type"]) == (500, "bad_data")
+
+
 def test_http_says_what_the_library_says(shop: Recommender, asgi_client: Any) -> None:
     client = asgi_client(build_app(shop, SETTINGS))
     begun = client.post("/v1/experiments", json={"name": "web", "variants": HALVES})
