@@ -10,6 +10,7 @@ import select
 import socket
 import struct
 import threading
+import time
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -82,6 +83,20 @@ class Link:
         """Send what the socket takes now."""
         with self._lock:
             self._push()
+
+    def drain(self, limit_s: float) -> None:
+        """Send what waits as the other side takes it; what it has not taken after so long goes on waiting.
+
+        Without it a side that is busy gives the socket no more than that holds at a time, once a turn.
+        """
+        if not self._outbox:
+            return
+        until, poll = time.monotonic() + limit_s, select.poll()
+        poll.register(self._socket, select.POLLOUT)
+        self.flush()
+        while self._outbox and (left_s := until - time.monotonic()) > 0.0:
+            poll.poll(max(1, int(1000 * left_s)))
+            self.flush()
 
     def _push(self) -> None:
         while self._outbox:

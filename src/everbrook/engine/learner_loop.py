@@ -26,6 +26,7 @@ SLICE_S = 0.005  # longest sleep in which no message is heard
 LOOK_S = 0.005  # between two looks at the log while the server has not told its end
 TOLD_LOOK_S = 0.1  # once it has
 ACK_S = 0.001  # between two looks for what the server took
+DRAIN_S = 2.0  # longest wait for the server to read what was sent
 CALM_S = 5.0  # longest wait for the server to take what a checkpoint counts as published
 MOST_REST_S = 0.25
 LATER_S = 30.0  # before the next try where a checkpoint could not be made
@@ -130,6 +131,7 @@ class LearnerLoop:
     # -- one turn ------------------------------------------------------------------------------------------------
 
     def _turn(self) -> None:
+        self._link.drain(DRAIN_S)  # or signs of life wait behind what is published
         if self._now() >= self._beat_at:
             self._beat()
         self._look()

@@ -53,8 +53,8 @@ class Portions:
 
     def take(self, stop: int) -> list[Run]:
         """Take the waiting records below an offset, up to which the log is read first."""
-        while self.read < stop:
-            self.look(stop, self.waiting + READ_RECORDS)
+        while self.read < stop:  # on and on in one piece: to begin in a segment takes all of its names
+            self.look(max(stop, self._log.end), self.waiting + READ_RECORDS)
         taken: list[Run] = []
         while self._runs and int(self._runs[0].offsets[0]) < stop:
             run = self._runs.popleft()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from everbrook.engine.learner_link import Kind, Link
+from everbrook.engine.learner_link import Kind, Link, Message
 from everbrook.errors import DataError
 
 
@@ -87,3 +88,36 @@ def test_what_is_no_message_is_refused(ends: tuple[Link, Link]) -> None:
     with pytest.raises(DataError) as raised:
         there.receive(1.0)
     assert str(raised.value) == "A message must have at most 2147483648 bytes; got 4294967295."
+
+
+def test_draining_sends_all_to_a_side_that_reads_and_waits_no_longer_for_one_that_does_not(
+    ends: tuple[Link, Link],
+) -> None:
+    one, other = ends
+    body, found = bytes(8 << 20), list[Message]()
+
+    def read() -> None:
+        while not found:
+            found.extend(other.receive(0.01))
+            time.sleep(0.001)
+
+    reader = threading.Thread(target=read)
+    one.send(Kind.FRAME, body)
+    assert one.waiting_bytes > len(body) // 2
+    began_s = time.monotonic()
+    one.drain(0.05)
+    assert time.monotonic() - began_s < 5.0
+    assert one.waiting_bytes > len(body) // 2
+    reader.start()
+    one.drain(60.0)
+    assert one.waiting_bytes == 0
+    reader.join(60.0)
+    assert [len(message.body) for message in found] == [len(body)]
+
+
+def test_draining_ends_where_the_other_side_is_gone(ends: tuple[Link, Link]) -> None:
+    one, other = ends
+    one.send(Kind.FRAME, bytes(8 << 20))
+    other.close()
+    one.drain(60.0)
+    assert one.waiting_bytes == 0
