@@ -27,6 +27,7 @@ LOOK_S = 0.005  # between two looks at the log while the server has not told its
 TOLD_LOOK_S = 0.1  # once it has
 ACK_S = 0.001  # between two looks for what the server took
 DRAIN_S = 2.0  # longest wait for the server to read what was sent
+LATE_TIMES = 5  # as long between what is published while far behind: to encode it took as long as to learn it
 CALM_S = 5.0  # longest wait for the server to take what a checkpoint counts as published
 MOST_REST_S = 0.25
 LATER_S = 30.0  # before the next try where a checkpoint could not be made
@@ -198,7 +199,8 @@ class LearnerLoop:
         self._serial += 1
         for frame in frames(delta, self._serial, self._settings.frame_bytes):
             self._link.send(Kind.FRAME, frame)
-        self._publish_at = now + self._settings.publish_ms / 1000.0
+        rarer = LATE_TIMES if self._behind > self._settings.behind_events else 1
+        self._publish_at = now + rarer * self._settings.publish_ms / 1000.0
 
     def _wait_s(self) -> float:
         now = self._now()
