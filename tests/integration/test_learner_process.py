@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -206,6 +207,31 @@ def test_a_process_that_hangs_is_replaced(tmp_path: Path) -> None:
         status = server.supervisor.status()
         assert (status["hangs"], status["starts"]) == (1, 2)
         assert "gave no sign of life for" in status["last_errors"][0]
+        assert_exact(server)
+
+
+def test_a_process_that_sends_much_while_it_learns_slowly_is_not_taken_for_one_that_hangs(tmp_path: Path) -> None:
+    """The server is busy: it reads what the socket holds now and then, as it does while it makes lists."""
+    done = threading.Event()
+
+    def be_busy() -> None:
+        while not done.is_set():
+            pass
+
+    with running(tmp_path / "data", hang_s=2.0, frame_bytes=1 << 20, checkpoint_events=100_000) as server:
+        server.send(20)
+        server.wait_for_all()
+        server.send(15, item="large")
+        server.send(320, item="slow")  # some 20 portions of a fifth of a second
+        busy = threading.Thread(target=be_busy)
+        busy.start()
+        try:
+            server.wait_for_all()
+        finally:
+            done.set()
+            busy.join()
+        status = server.supervisor.status()
+        assert (status["hangs"], status["starts"]) == (0, 1)
         assert_exact(server)
 
 

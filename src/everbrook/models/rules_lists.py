@@ -29,6 +29,7 @@ class RuleList:
         self._order: I32 | None = None
         self._key: F64 = np.zeros(0)  # by which the order was found, the least first; NaN for who is not in it
         self._moved: list[I32] = []  # whose place is to be found anew
+        self._n_moved = 0
 
     def grow(self, items: int) -> None:
         """Make room for item rows below `items`."""
@@ -65,12 +66,16 @@ class RuleList:
 
     def forget_order(self) -> None:
         """Everything changed: find the order anew when it is wanted."""
-        self._order, self._moved = None, []
+        self._order, self._moved, self._n_moved = None, [], 0
 
     def move(self, rows: I32) -> None:
-        """Something of these items changed: find their places anew when the order is wanted."""
-        if self._order is not None:
-            self._moved.append(rows)
+        """Something of these items changed: find their places anew when the order is wanted, or all where many did."""
+        if self._order is None:
+            return
+        self._moved.append(rows)
+        self._n_moved += len(rows)
+        if FEW * self._n_moved > len(self._member):
+            self.forget_order()
 
     def ordered(self, born_ms: I64, item_row: Callable[[str], int]) -> I32:
         """All members, first one first; equal ones in row order."""
@@ -80,7 +85,7 @@ class RuleList:
             return unique[self._member[unique] != OUT]
         if self._moved:
             self._order = self._placed(np.unique(np.concatenate(self._moved)), born_ms)
-            self._moved = []
+            self._moved, self._n_moved = [], 0
         if self._order is None:
             self._order = self._sorted(born_ms)
         return self._order
@@ -111,11 +116,10 @@ class RuleList:
         members = np.flatnonzero(~np.isnan(self._key))
         return members[np.argsort(self._key[members], kind="stable")].astype(np.int32)
 
-    def _placed(self, rows: I32, born_ms: I64) -> I32 | None:
-        """The order with these distinct rows where they belong by now; None where it is better found from all items."""
+    def _placed(self, rows: I32, born_ms: I64) -> I32:
+        """The order with these distinct rows where they belong by now."""
         order, size = self._order, len(self._member)
-        if order is None or FEW * len(rows) > size:
-            return None
+        assert order is not None  # or nothing would have moved in it
         if len(self._key) < size:  # rows that came since have no place yet
             self._key = np.concatenate((self._key, np.full(size - len(self._key), np.nan)))
         before = rows[~np.isnan(self._key[rows])]

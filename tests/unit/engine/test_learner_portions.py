@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from everbrook.engine.learner_portions import Portions
+from everbrook.events.columns import EventColumns
 from everbrook.events.log_follower import LogFollower
 from everbrook.events.records import Event, Impression, ItemChange, Record
+from everbrook.events.segments import Segment
 from everbrook.events.sqlite_log import SqliteLog
 from everbrook.settings.log import LogSettings
 
@@ -92,3 +96,24 @@ def test_records_that_came_in_many_batches_are_one_run(tmp_path: Path) -> None:
         np.testing.assert_array_equal(run.offsets, [0, 2, 4, 6, 8])
         assert run.events is not None
         assert len(run.events) == 5
+
+
+def test_a_segment_is_decoded_once_for_all_the_portions_that_are_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its names are as many as the segment has, however small the portion is."""
+    decoded, columns = [0], Segment.columns
+
+    def counted(self: Segment, *given: Any) -> EventColumns:
+        decoded[0] += 1
+        return columns(self, *given)
+
+    with SqliteLog.open(tmp_path / "data", LogSettings(seal_events=0)) as log:
+        log.append([Event(user=f"u{n}", item=f"i{n}", ts=n) for n in range(60)])
+        log.seal()
+        monkeypatch.setattr(Segment, "columns", counted)
+        with LogFollower(tmp_path / "data") as follower:
+            portions = Portions(follower, 0, TYPES)
+            found = [offset for stop in range(5, 61, 5) for run in portions.take(stop) for offset in run.offsets]
+    assert found == list(range(60))
+    assert decoded == [1]
