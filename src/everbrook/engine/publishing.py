@@ -60,6 +60,7 @@ def apply(delta: Delta, expert: LiveExpert) -> None:
     """
     items = max(int(delta.notes["items"]), int(delta.rows.max(initial=-1)) + 1)
     expert.grow(items, 0)
+    expert.heads.beside = True  # when a delta comes has to do with the clock already
     delta.check_fits(expert.rows.table)
     told, codes = delta.notes["anchor"], expert.codes
     if told in ("whole", "more"):
@@ -108,6 +109,7 @@ def take_over(earlier: LiveExpert, expert: LiveExpert) -> None:
         expert: forgets the weights that it had.
     """
     expert.begin()
+    expert.heads.beside = earlier.heads.beside
     expert.share(earlier.rows, earlier.network, earlier.anchor_network)
     expert.anchor = earlier.anchor
     expert.grow(earlier.items, 0)

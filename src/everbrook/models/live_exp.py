@@ -1,4 +1,4 @@
-"""exp of many numbers of 32 bits at a time, none above 0: to a relative 5e-6, near 0 to 1e-6; and roughly, for sums."""
+"""exp of numbers of 32 bits, none above 0: to a relative 5e-6, near 0 to 1e-6; and roughly, for sums of many."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SUMS = {"contract", "reassoc"}  # what lets the compiler add several numbers at
 
 @njit(cache=True, fastmath=_SUMS)
 def exp_below(below: np.float32) -> np.float32:
-    """exp(-below) for below >= 0: a power of 2, by its bits, times a polynomial. No branches: loops vectorise."""
+    """exp(-below) for below >= 0 (above 80 as of 80): a power of 2, by its bits, times a polynomial. No branches."""
     steps = min(below, np.float32(FAINT)) * _PER_NAT
     whole = np.int32(steps + np.float32(0.5))
     rest = steps - np.float32(whole)
@@ -46,13 +46,6 @@ def rough_exp_below(below: np.float32) -> np.float32:
     mantissa: np.float32 = np.int32((bits & np.int32(0x7FFFFF)) | np.int32(0x3F800000)).view(np.float32)
     power: np.float32 = bits.view(np.float32)
     return power * (_ROUGH[0] + mantissa * (_ROUGH[1] + mantissa * (_ROUGH[2] + mantissa * _ROUGH[3])))
-
-
-@njit(cache=True, fastmath=_SUMS)
-def exp_all(values: F32, out: F32) -> None:
-    """exp of numbers that are not above 0; of those below -80 as of -80."""
-    for i in range(len(values)):
-        out[i] = exp_below(-values[i])
 
 
 @njit(cache=True, fastmath=_SUMS)

@@ -46,7 +46,7 @@ class LiveExpert:
         self.items = 0
         self.begin()
         self._limit = 0
-        self._heads = Heads(settings)
+        self.heads = Heads(settings)
         if popularity is not None:
             self.stand_on(popularity)
 
@@ -68,7 +68,7 @@ class LiveExpert:
     def stand_on(self, popularity: Popularity) -> None:
         """Let the prior be made of these counts; whoever owns them lets them observe."""
         self.prior = LivePrior(popularity, self.settings.prior_rate)
-        self._heads.clear()
+        self.heads.clear()
 
     def share(self, rows: LiveRows, network: Numbers, anchor_network: Numbers) -> None:
         """Answer from weights that are written elsewhere in this process; `changed` says when they were."""
@@ -265,7 +265,7 @@ class LiveExpert:
     ) -> int:
         """Answers to some of the queries, of one moment and scenario, by the same weights; how many have a history."""
         assert self.prior is not None  # else nobody answers
-        s, head, plain = self.settings, self._heads.of(queries[places[0]], self.prior, self.items), self._plain(anchor)
+        s, head, plain = self.settings, self.heads.of(queries[places[0]], self.prior, self.items), self._plain(anchor)
         codes, ready = self.codes.anchor if anchor else self.codes.live, None
         if len(head.rows) >= LEAST_ROWS:
             codes.keep_up(plain[0], plain[1:], self.items, self.rows.origin)

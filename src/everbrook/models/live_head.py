@@ -8,19 +8,23 @@ estimate without bias; Bengio & Senecal 2003). Rows outside are still scored exa
 from __future__ import annotations
 
 import math
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
 
 from everbrook.models import live_kernels as kernels
-from everbrook.models.live_exp import exp_all
 from everbrook.models.live_prior import LivePrior
 from everbrook.models.sequence_kernels import best_rows
 from everbrook.settings.live import LiveSettings
 from everbrook.types import F32, F64, I32, Query
 
+LARGE = 200_000
+"""Of fewer items the likely ones are found in a few milliseconds."""
 _MOST_KEPT = 8  # scenarios whose likely items are kept
+_TURN = np.int64(0x7FFFFFFF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +60,21 @@ class Head:
         return float(np.logaddexp(log_all, mean + self.log_rest))
 
 
-def head_of(log_prior: F32, limit: int, sampled: int, seed: int) -> Head:
+def head_of(prior: F32, limit: int, sampled: int, seed: int) -> Head:
     """The likely items.
 
     Args:
-        log_prior: (N,)
+        prior: (N,) above 0; written over.
         limit: H, how many are scored at the most.
         sampled: T, how many stand for the rest.
         seed: of what is drawn.
     """
-    N = len(log_prior)
+    N = len(prior)
     if limit >= N:
-        return Head(np.arange(N, dtype=np.int32), log_prior, np.empty(0, np.int32), -math.inf)
-    rows = _likeliest(log_prior, limit)
-    draws = np.sort(np.random.default_rng(seed).random(sampled))
-    others, rest = _drawn(log_prior, rows, draws)
-    return Head(rows, log_prior[rows], others, math.log(max(rest, 1e-300)))
+        return Head(np.arange(N, dtype=np.int32), np.log(prior), np.empty(0, np.int32), -math.inf)
+    rows, likely, others = np.empty(limit, np.int32), np.empty(limit, np.float32), np.empty(sampled, np.int32)
+    rest = _divided(prior, rows, likely, np.sort(np.random.default_rng(seed).random(sampled)), others)
+    return Head(rows, np.log(likely), others, math.log(max(rest, 1e-300)))
 
 
 class Heads:
@@ -84,6 +87,9 @@ class Heads:
     def __init__(self, settings: LiveSettings) -> None:
         self._settings = settings
         self._kept: dict[int, tuple[int, int, Head]] = {}
+        self._renewing: threading.Thread | None = None
+        self.beside = False
+        """Whether those of large catalogues are renewed in a thread, while lists go on from ones up to twice as old."""
 
     def clear(self) -> None:
         """Keep none of them."""
@@ -99,29 +105,67 @@ class Heads:
         """
         s, kept = self._settings, self._kept.get(query.scenario)
         if kept is not None and (kept[1] == items or len(kept[2].others)):
-            age_ms = query.now_ms - kept[0]
-            if 0 <= age_ms <= 1000 * s.prior_refresh_s:
+            age_s = (query.now_ms - kept[0]) / 1000.0
+            if 0.0 <= age_s <= s.prior_refresh_s:
                 return kept[2]
-        log_prior = prior.logs_of_all(query.scenario, query.now_ms, items)
-        head = head_of(log_prior, s.scored, s.sampled, s.seed)
+            if self.beside and items >= LARGE and 0.0 <= age_s <= 2.0 * s.prior_refresh_s:
+                self._renew(query, prior, items)
+                return kept[2]
+        made = self._make(query.now_ms, prior.of_all(query.scenario, query.now_ms, items))
         if query.scenario not in self._kept and len(self._kept) >= _MOST_KEPT:
-            del self._kept[next(iter(self._kept))]
-        self._kept[query.scenario] = (query.now_ms, items, head)
-        return head
+            del self._kept[list(self._kept)[0]]  # noqa: RUF015  at once: a thread may write meanwhile
+        self._kept[query.scenario] = made
+        return made[2]
+
+    def _renew(self, query: Query, prior: LivePrior, items: int) -> None:
+        if self._renewing is not None and self._renewing.is_alive():
+            return
+        kept, scenario, now_ms = self._kept, query.scenario, query.now_ms
+        found = prior.of_all(scenario, now_ms, items)
+
+        def renew() -> None:
+            made = self._make(now_ms, found)
+            if scenario in kept:
+                kept[scenario] = made
+
+        self._renewing = threading.Thread(target=renew, name="everbrook-likely", daemon=True)
+        self._renewing.start()
+
+    def _make(self, now_ms: int, found: Callable[[], F32]) -> tuple[int, int, Head]:
+        s, prior = self._settings, found()
+        return now_ms, len(prior), head_of(prior, s.scored, s.sampled, s.seed)
+
+
+@njit(cache=True, nogil=True)
+def _divided(prior: F32, rows: I32, likely: F32, draws: F64, others: I32) -> float:
+    """The likely rows and their probabilities, and rows drawn from the others; gives what the others are together.
+
+    Args:
+        prior: (N,) of all rows; of the likely ones it becomes 0.
+        rows: (H,), out: ascending.
+        likely: (H,), out.
+        draws: (T,) numbers from 0 to 1, ascending.
+        others: (T,), out: ascending, with repeats.
+    """
+    _likeliest(prior, rows)
+    for i in range(len(rows)):
+        likely[i] = prior[rows[i]]
+        prior[rows[i]] = np.float32(0.0)
+    return _drawn(prior, draws, others)
 
 
 @njit(cache=True)
-def _likeliest(log_prior: F32, limit: int) -> I32:
-    """(limit,) the rows of the highest logarithms below 0, ascending; of equal ones the first.
+def _likeliest(prior: F32, rows: I32) -> None:
+    """The rows of the highest numbers above 0, ascending, into (H,) `rows`; of equal ones the first.
 
-    Bits of negative numbers rise as they fall: two ways through all rows count the halves of these bits, and a third
-    takes the rows. Source: Knuth, 'The art of computer programming' volume 3, 5.2.5 (sorting by distribution).
+    Bits of such numbers rise with them: two ways through all rows count the halves of these bits, turned round, and a
+    third takes the rows. Source: Knuth, 'The art of computer programming' volume 3, 5.2.5 (sorting by distribution).
     """
-    shift, mask, prefix, left = np.int64(16), np.int64(0xFFFF), np.int64(0), limit
+    shift, mask, prefix, left = np.int64(16), np.int64(0xFFFF), np.int64(0), len(rows)
     for _ in range(2):
         counts = np.zeros(65536, np.int64)
-        for i in range(len(log_prior)):
-            bits = np.int64(np.float32(log_prior[i]).view(np.int32)) & np.int64(0x7FFFFFFF)
+        for i in range(len(prior)):
+            bits = _TURN - np.int64(np.float32(prior[i]).view(np.int32))
             if shift == 16 or bits >> 16 == prefix:
                 counts[(bits >> shift) & mask] += 1
         part = np.int64(0)
@@ -129,33 +173,29 @@ def _likeliest(log_prior: F32, limit: int) -> I32:
             left -= counts[part]
             part += 1
         prefix, shift = (prefix << 16) | part, np.int64(0)
-    rows, count = np.empty(limit, np.int32), 0
-    for i in range(len(log_prior)):
-        bits = np.int64(np.float32(log_prior[i]).view(np.int32)) & np.int64(0x7FFFFFFF)
+    count = 0
+    for i in range(len(prior)):
+        bits = _TURN - np.int64(np.float32(prior[i]).view(np.int32))
         if bits < prefix or (bits == prefix and left > 0):
             left -= bits == prefix
             rows[count] = i
             count += 1
-    return rows
 
 
 @njit(cache=True)
-def _drawn(log_prior: F32, rows: I32, draws: F64) -> tuple[I32, float]:
-    """Rows drawn from those that are not among `rows`, by their probabilities, and what these are together.
+def _drawn(prior: F32, draws: F64, out: I32) -> float:
+    """Rows drawn by their probabilities, and what these are together.
 
     Args:
-        log_prior: (N,)
-        rows: ascending.
+        prior: (N,)
         draws: (T,) numbers from 0 to 1, ascending.
+        out: (T,)
     """
-    N, size = len(log_prior), 1024
-    prior, blocks = np.empty(N, np.float32), np.zeros((N + size - 1) // size)
-    exp_all(log_prior, prior)
-    prior[rows] = 0.0
+    N, size = len(prior), 1024
+    blocks = np.zeros((N + size - 1) // size)
     for block in range(len(blocks)):
-        blocks[block] = np.sum(prior[block * size : (block + 1) * size].astype(np.float64))
-    total, summed, i = np.sum(blocks), 0.0, 0
-    last, out = int(np.argmax(prior)), np.empty(len(draws), np.int32)
+        blocks[block] = _sum(prior[block * size : (block + 1) * size])
+    total, summed, i, last = np.sum(blocks), 0.0, 0, 0
     for t in range(len(draws)):
         wanted = draws[t] * total
         while i < N and summed <= wanted:
@@ -167,4 +207,12 @@ def _drawn(log_prior: F32, rows: I32, draws: F64) -> tuple[I32, float]:
             last = i if prior[i] > 0.0 else last
             i += 1
         out[t] = last
-    return out, total
+    return total
+
+
+@njit(cache=True, fastmath={"reassoc"})
+def _sum(values: F32) -> float:
+    total = 0.0
+    for i in range(len(values)):
+        total += np.float64(values[i])
+    return total

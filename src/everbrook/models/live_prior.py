@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from everbrook.models.pooling import soft_bayes_run
@@ -79,14 +81,19 @@ class LivePrior:
         self.popularity.score(query, rows, whole[:, : len(rows)].T, rest)
         return whole, rest, self.weights
 
-    def logs_of_all(self, scenario: int, now_ms: int, items: int) -> F32:
-        """(N,) the same for all items, by one way through the counts.
+    def of_all(self, scenario: int, now_ms: int, items: int) -> Callable[[], F32]:
+        """What gives (N,) the probabilities of all items, by one way through the counts: here, or in another thread.
 
         Args:
             scenario: see `of`.
             now_ms: see `of`.
             items: N.
         """
-        out = np.empty(items, np.float32)
-        out += np.float32(self.popularity.pool(now_ms, scenario, self.weights, out) / max(items, 1))
-        return np.log(out, out=out)
+        pool = self.popularity.pooling(now_ms, scenario, self.weights)
+
+        def found() -> F32:
+            out = np.empty(items, np.float32)
+            out += np.float32(pool(out) / max(items, 1))
+            return out
+
+        return found

@@ -6,7 +6,7 @@ has 1.7 to 3.3 slots for each pair of scenario and item that occurred; and what 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -198,31 +198,39 @@ class Popularity:
         self._said = None
         return 0
 
-    def pool(self, now_ms: int, scenario: int, weights: F64, out: F32) -> float:
-        """What a pool of the columns gives all rows, (M,) `out` for the first M; and what it leaves to the base.
+    def pooling(self, now_ms: int, scenario: int, weights: F64) -> Callable[[F32], float]:
+        """What pools the columns over all rows; it may be called in another thread while this one goes on to count.
 
         Args:
             now_ms: the moment.
             scenario: row of the scenario; NO_ROW for none: then its columns are asleep.
             weights: (K,) of the columns; those asleep do not count.
-            out: of rows that there is room for.
+
+        Returns:
+            Called with an array that there is room for: writes what the pool gives its M first rows into it, (M,), and
+            gives what it leaves to the base. Counts may be some events newer than the call.
         """
         K, a, w, kappa = len(self._rates), self._all, self._within, self.settings.kappa
         shares = weights.copy()
         if scenario < 0:
             shares[K:] = 0.0
         shares /= shares.sum()
-        left = kernels.pool_all(
-            now_ms, a["counts"], a["last"], a["totals"], a["clock"], self._rates, kappa, shares[:K], out
-        )
-        if scenario < 0 or not len(self._scenario_rates):
-            return float(left)
-        if scenario >= len(w["totals"]):
-            return float(left + shares[K:].sum())
-        return float(left + kernels.pool_scenario(
-            now_ms, scenario, w["keys"], w["counts"], w["last"], w["totals"], w["total_last"], self._scenario_rates,
-            kappa, shares[K:], out,
-        ))  # fmt: skip
+        over = a["counts"], a["last"], a["totals"], a["clock"], self._rates, kappa, shares[:K]
+        asleep = scenario < 0 or not len(self._scenario_rates)
+        unknown = not asleep and scenario >= len(w["totals"])
+        within = (
+            w["keys"], w["counts"], w["last"], w["totals"], w["total_last"], self._scenario_rates, kappa, shares[K:]
+        )  # fmt: skip
+
+        def pool(out: F32) -> float:
+            left = float(kernels.pool_all(now_ms, *over, out))
+            if asleep:
+                return left
+            if unknown:
+                return left + float(shares[K:].sum())
+            return left + float(kernels.pool_scenario(now_ms, scenario, *within, out))
+
+        return pool
 
     def because(self, query: Query, rows: I32) -> I32:
         """Popularity owes nothing to the history."""

@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 
 from everbrook.models.decay import fade, fade_all
+from everbrook.models.live_exp import exp_below
 from everbrook.models.portion import NOW_MS
 from everbrook.models.prefetch import prefetch
 from everbrook.models.runs import write
@@ -177,27 +178,39 @@ def _call(rows: I32, counts: F64, last: I64) -> None:
         prefetch(flat, row * K + K - 1)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
 def pool_all(
     now: int, counts: F64, last: I64, totals: F64, clock: I64, rates: F64, kappa: float, weights: F64, out: F32
 ) -> float:
-    """What a pool of the columns over everybody gives the first rows, (M,) `out`; and what it leaves to the base."""
-    K = rates.shape[0]
+    """What a pool of the columns over everybody gives the first rows, (M,) `out`; and what it leaves to the base.
+
+    To a relative 1e-5: numbers of 32 bits, column by column over some rows at a time, so that several are computed at
+    once.
+    """
+    K, size = rates.shape[0], 2 * BLOCK
     seen = max(now, clock[CLOCK])
-    shares, left = np.empty(K), 0.0
+    shares, nats, left = np.empty(K, np.float32), np.empty(K, np.float32), 0.0
     for k in range(K):
-        shares[k] = weights[k] / (totals[k] * fade(float(seen - clock[CLOCK]) * rates[k]) + kappa)
-        left += kappa * shares[k]
-    for i in range(out.shape[0]):
-        dt, p = float(seen - last[i]), 0.0
-        if last[i] != 0:
+        share = weights[k] / (totals[k] * fade(float(seen - clock[CLOCK]) * rates[k]) + kappa)
+        shares[k], nats[k] = share, rates[k] * math.log(2.0)
+        left += kappa * share
+    ages, turned, sums = np.empty(size, np.float32), np.empty((K, size), np.float32), np.empty(size, np.float32)
+    for begin in range(0, out.shape[0], size):
+        n = min(size, out.shape[0] - begin)
+        for i in range(n):
+            ages[i] = np.float32(seen - last[begin + i])
+            sums[i] = np.float32(0.0)
             for k in range(K):
-                p += counts[i, k] * fade(dt * rates[k]) * shares[k]
-        out[i] = p
+                turned[k, i] = np.float32(counts[begin + i, k])
+        for k in range(K):
+            nat, share, column = nats[k], shares[k], turned[k]
+            for i in range(n):
+                sums[i] += exp_below(max(ages[i] * nat, np.float32(0.0))) * (column[i] * share)
+        out[begin : begin + n] = sums[:n]
     return left
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def pool_scenario(
     now: int, scenario: int, keys: I64, counts: F64, last: I64, totals: F64, total_last: I64, rates: F64, kappa: float,
     weights: F64, out: F32,

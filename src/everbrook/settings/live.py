@@ -71,8 +71,9 @@ class LiveSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         int, Meta(description="Events between two steps of the network.", ge=1, extra={"unit": "events"})
     ] = 128
     prior_refresh_s: Annotated[
-        float, Meta(description="How old the prior over all items may be from which lists are proposed.", ge=0,
-                    extra={"unit": "s"})
+        float, Meta(description="How old the prior over all items may be from which lists are proposed; beside a "
+                    "learner's process up to twice that, where there are 200,000 items or more.",
+                    ge=0, extra={"unit": "s"})
     ] = 2.0
     state_s: Annotated[
         float, Meta(description="How old the weights may be under which an actor's state was computed; 0: never old.",

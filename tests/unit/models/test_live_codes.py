@@ -85,7 +85,7 @@ def test_rows_with_other_values_and_a_part_of_the_rows() -> None:
     values = np.repeat((state / 5.0)[None], 3, axis=0)
     place = NOTHING.copy()
     place[rows] = np.arange(3)
-    head = head_of(log_prior, 9_000, 2_048, 0)
+    head = head_of(np.exp(log_prior), 9_000, 2_048, 0)
     codes = RowCodes(64)
     codes.keep_up(table, (place, values), N)
     likely = (head.rows, head.log_prior, 30, head.others, head.log_rest)

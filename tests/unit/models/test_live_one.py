@@ -117,7 +117,7 @@ def test_of_more_actors_than_there_is_room_for_each_gets_its_own_state() -> None
         np.testing.assert_array_equal(states(queries, (table, NOTHING, table), network, settings, kept), wanted)
 
 
-def test_the_logarithms_of_the_prior_are_those_of_its_probabilities() -> None:
+def test_the_prior_of_all_items_is_that_of_each_of_them() -> None:
     state, popularity = State(), Popularity()
     step = state.fold(World(preset("shop")).all_events().slice(0, 600))
     popularity.grow(state.n_items, 0)
@@ -129,7 +129,7 @@ def test_the_logarithms_of_the_prior_are_those_of_its_probabilities() -> None:
     nothing = np.zeros((N, 8), np.float32)
     for scenario in (-1, int(step.scenario.max()), int(step.scenario.max()) + 7):
         plain = prior.of(rows, scenario, now_ms, N)
-        np.testing.assert_allclose(prior.logs_of_all(scenario, now_ms, N), np.log(plain), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(prior.of_all(scenario, now_ms, N)(), plain, rtol=1e-5)
         found = np.empty(N, np.float32)  # under weights that lift nothing
         scored(
             (nothing, NOTHING, nothing), nothing[:1], np.zeros(1), rows, np.array([0, N]),
