@@ -63,6 +63,27 @@ def test_what_the_library_does_the_client_does(url: str) -> None:
         assert shop.versions()["published"]["name"] == "counts-0"
 
 
+def test_a_key_from_a_file_has_an_end_of_line_and_one_that_is_none_is_not_told(url: str) -> None:
+    with Client(url, KEY + "\n") as shop:
+        assert shop.status()["ready"]
+    for kind in (Client, AsyncClient):
+        with pytest.raises(InputError, match="one line of printable") as refused:
+            kind(url, "ek_SEC\nRET")
+        assert "SEC" not in str(refused.value)
+
+
+def test_that_a_person_was_removed_is_waited_for_longer(url: str) -> None:
+    patience: dict[str, float] = {}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        patience[request.url.path] = request.extensions["timeout"]["read"]
+        return httpx.Response(200, json={})
+
+    with Client("http://localhost", timeout_s=5.0, transport=httpx.MockTransport(answer)) as shop:
+        shop.delete_user("u"), shop.delete_item("i"), shop.status()
+    assert patience == {"/v1/users/u": 600.0, "/v1/items/i": 5.0, "/v1/status": 5.0}
+
+
 def test_errors_are_the_houses_with_the_servers_sentence(url: str) -> None:
     with Client(url, KEY) as shop:
         with pytest.raises(NotFoundError, match=r"^Item 'nothing' must have been sent before; it was not\.$"):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from everbrook.cli.opening import data_path, loaded_settings, opened
 from everbrook.errors import BusyError, EverbrookError, NotReadyError
+from everbrook.http.bearer import bearer
 
 if TYPE_CHECKING:
     from everbrook.rank.requests import Explained, Recommend, Recommendation, Similar, Trending
@@ -96,8 +97,14 @@ class Server:
         Args:
             url: its address, such as http://127.0.0.1:8000.
             key: that it asks for; None where it asks for none.
+
+        Raises:
+            InputError: no header can hold the key.
         """
-        self._url, self._key = url.rstrip("/"), key
+        self._url = url.rstrip("/")
+        self._headers = {"Content-Type": "application/json"}
+        if key is not None:
+            self._headers["Authorization"] = bearer(key)
 
     def status(self) -> dict[str, Any]:
         """Where everything stands."""
@@ -174,12 +181,9 @@ class Server:
     ) -> dict[str, Any]:
         given = {name: _asked(value) for name, value in (asks or {}).items() if value is not None}
         question = "?" + urllib.parse.urlencode(given) if given else ""
-        headers = {"Content-Type": "application/json"}
-        if self._key is not None:
-            headers["Authorization"] = f"Bearer {self._key}"
         data = None if body is None else json.dumps(body).encode()
         try:
-            request = urllib.request.Request(f"{self._url}/v1/{route}{question}", data=data, headers=headers)
+            request = urllib.request.Request(f"{self._url}/v1/{route}{question}", data=data, headers=self._headers)
             with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
                 told = json.load(answer)
         except urllib.error.HTTPError as error:

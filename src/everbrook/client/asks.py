@@ -18,6 +18,9 @@ AnswerT = TypeVar("AnswerT")
 Told = Mapping[str, Any]
 
 
+ERASING_S = 600.0  # a person is removed from every file, after those who were to be removed before
+
+
 class Receipt(msgspec.Struct, frozen=True):
     """That records are durable and in the next list."""
 
@@ -36,6 +39,7 @@ class Ask(Generic[AnswerT]):
         gives: type of the answer.
         body: JSON; None where there is none.
         again: whether it may be sent again when nobody knows whether it arrived.
+        patience_s: how long its answer is waited for at least.
     """
 
     method: str
@@ -43,6 +47,7 @@ class Ask(Generic[AnswerT]):
     gives: type[AnswerT]
     body: bytes | None = None
     again: bool = True
+    patience_s: float = 0.0
 
 
 def events(given: Sequence[Event | Told]) -> Ask[Receipt]:
@@ -101,7 +106,8 @@ def change(what: str, id_: str, fields: Told) -> Ask[dict[str, Any]]:
 
 def delete(what: str, id_: str) -> Ask[dict[str, Any]]:
     """That an item or user is forgotten."""
-    return Ask("DELETE", _path((what, id_)), dict[str, Any], again=what == "users")
+    patience_s = ERASING_S if what == "users" else 0.0
+    return Ask("DELETE", _path((what, id_)), dict[str, Any], again=what == "users", patience_s=patience_s)
 
 
 def steer(what: str, **fields: object) -> Ask[dict[str, Any]]:

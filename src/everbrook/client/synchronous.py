@@ -16,6 +16,7 @@ from everbrook.client.replies import UnreachableError, value_of, wait_s
 from everbrook.client.waiting import Waiting
 from everbrook.errors import EverbrookError
 from everbrook.events.records import Event, ItemChange, UserChange
+from everbrook.http.bearer import bearer
 from everbrook.rank.requests import Recommendation
 
 AnswerT = TypeVar("AnswerT")
@@ -27,18 +28,21 @@ class Client:
     Args:
         url: its address, such as http://127.0.0.1:8000.
         key: that it asks for; None where it asks for none.
-        timeout_s: longest wait for an answer.
+        timeout_s: longest wait for an answer; that a person was removed is waited for longer.
         retries: how often what may be sent again is sent again.
         transport: of httpx; its own where None.
+
+    Raises:
+        InputError: no header can hold the key.
     """
 
     def __init__(
         self, url: str, key: str | None = None, *, timeout_s: float = 30.0, retries: int = 4,
         transport: httpx.BaseTransport | None = None,
     ) -> None:  # fmt: skip
-        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+        headers = {"Content-Type": "application/json"} | ({"Authorization": bearer(key)} if key else {})
         self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout_s, transport=transport)
-        self._url, self._retries = url, retries
+        self._url, self._retries, self._timeout_s = url, retries, timeout_s
 
     def __enter__(self) -> Client:
         return self
@@ -52,6 +56,9 @@ class Client:
         """Let go of the connections."""
         self._http.close()
 
+    def _limits(self, ask: Ask[Any]) -> httpx.Timeout:
+        return httpx.Timeout(self._timeout_s, read=max(self._timeout_s, ask.patience_s))
+
     def send(self, ask: Ask[AnswerT]) -> AnswerT:
         """Ask, and again where that is right.
 
@@ -62,7 +69,7 @@ class Client:
         for attempt in range(self._retries + 1):
             reply, why, never_sent = None, "", False
             try:
-                reply = self._http.request(ask.method, ask.path, content=ask.body)
+                reply = self._http.request(ask.method, ask.path, content=ask.body, timeout=self._limits(ask))
             except httpx.RequestError as error:
                 why, never_sent = str(error) or type(error).__name__, isinstance(error, httpx.ConnectError)
             again_s = wait_s(ask, attempt, reply, never_sent)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from everbrook.errors import DataError, InputError, NotFoundError
+from everbrook.errors import DataError, InputError, NotFoundError, SettingError
 from everbrook.events.log_files import write_durably
 
 log = logging.getLogger("everbrook.http")
@@ -27,7 +27,8 @@ SCOPES = ("read", "write", "admin")
 PREFIX = "ek_"
 LOOK_S = 1.0  # between two looks at the file: a key that was taken away is refused after that
 _SCOPE = f"(?:{'|'.join(SCOPES)})"
-_WRITTEN = re.compile(rf"(?:({_SCOPE}(?:\+{_SCOPE})*):)?(?:sha256:([0-9a-f]{{64}})|(.+))", re.DOTALL)
+_WRITTEN = re.compile(rf"(?:({_SCOPE}(?:\+{_SCOPE})*):)?(?:sha256:([0-9a-fA-F]{{64}})|(.+))", re.DOTALL)
+_MEANT = re.compile(rf"sha256:|:{PREFIX}")  # what stands in no key: a hash, or scopes before one, that were mistyped
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -50,10 +51,20 @@ def hashed(secret: bytes) -> str:
 
 
 def as_key(written: str) -> Key:
-    """A key as settings write it, [SCOPE[+SCOPE]:]KEY or [SCOPE[+SCOPE]:]sha256:HASH; without scopes it may all."""
+    """A key as settings write it, [SCOPE[+SCOPE]:]KEY or [SCOPE[+SCOPE]:]sha256:HASH; without scopes it may all.
+
+    Raises:
+        SettingError: it looks like a hash, or a key with scopes, and is none; else its text would be a key for all.
+    """
     found = _WRITTEN.fullmatch(written)
     scopes, digest, secret = found.groups() if found else (None, None, written)
-    kept = digest or hashed(secret.encode())
+    if digest is None and _MEANT.search(secret):
+        raise SettingError(
+            f"A key in setting 'serve.keys' must be [SCOPE[+SCOPE]:]KEY or [SCOPE[+SCOPE]:]sha256:HASH, with scopes of "
+            f"{', '.join(SCOPES)} and a hash of 64 hexadecimal digits; one is not (it is not shown here).",
+            "'everbrook keys new' prints a line that fits.",
+        )
+    kept = digest.lower() if digest else hashed(secret.encode())
     return Key(id=kept[:8], scopes=tuple(scopes.split("+")) if scopes else ("admin",), sha256=kept)
 
 
@@ -144,6 +155,13 @@ class Keyring:
             if hmac.compare_digest(key.sha256, digest):
                 found = key
         return found
+
+    def admits(self, key: Key | None) -> bool:
+        """Whether who came in with a key, or without one where None, would still be let in."""
+        if not self.locked:
+            return True
+        known = (*self._given, *self._kept)
+        return key is not None and any(hmac.compare_digest(one.sha256, key.sha256) for one in known)
 
     def _look(self) -> None:
         if self._file is None or time.monotonic() < self._look_s:

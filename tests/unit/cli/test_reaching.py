@@ -51,6 +51,15 @@ def url() -> Iterator[str]:
         thread.join()
 
 
+def test_a_key_that_no_header_can_hold_is_told_without_it(url: str) -> None:
+    Server(url, "ek_secret\r\n").status()
+    assert _Answers.asked[-1][3] == "Bearer ek_secret"
+    for key in ("ek_SEC\rRET", "ek_SECRET\x00", " "):
+        with pytest.raises(InputError, match="one line of printable") as refused:
+            Server(url, key).status()
+        assert "SEC" not in str(refused.value)
+
+
 def test_each_wish_goes_to_its_route_with_the_key(url: str) -> None:
     server = Server(url + "/", "a-long-key")
     server.status(), server.versions(), server.pause(), server.resume(), server.refit()
