@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+import httpx
 import msgspec
 import pytest
 
@@ -122,6 +127,52 @@ def test_items_are_changed_field_by_field_and_can_be_read(client: Any) -> None:
     got = client.get("/v1/items/a%2Fb%20%C3%BC").json()
     assert got == {"id": "a/b ü", "tags": ["x"], "properties": {"price": 1}, "hidden": True}
     _refused(client.get("/v1/items/nothing"), 404, "not_found")
+
+
+def test_ids_that_end_as_routes_do_are_ids(client: Any) -> None:
+    ids = ["a/similar", "a/look", "a/similar/similar"]
+    assert client.post("/v1/items", json={"items": [{"id": one} for one in ids]}).status_code == 200
+    for one in ids:
+        assert client.get(f"/v1/items/{quote(one, safe='')}").json() == {"id": one}
+        assert "items" in client.get(f"/v1/items/{quote(one, safe='')}/similar").json()
+
+
+def test_a_method_that_a_route_does_not_take_is_told_with_all_that_it_takes(client: Any) -> None:
+    for path, wanted in {
+        "/v1/items/x": {"GET", "HEAD", "PATCH", "DELETE"}, "/v1/experiments": {"GET", "HEAD", "POST"},
+        "/v1/recommend": {"POST"},
+    }.items():  # fmt: skip
+        answer = client.request("PUT", path)
+        _refused(answer, 405, "method_not_allowed")
+        assert set(answer.headers["allow"].split(", ")) == wanted
+        assert answer.json()["error"]["hint"] == f"It takes {answer.headers['allow']}."
+
+
+def test_deletions_that_take_long_keep_nobody_else_waiting(
+    client: Any, engine: Recommender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, began = threading.Event(), threading.Event()
+
+    def delete(_: str) -> dict[str, Any]:
+        began.set()
+        assert ended.wait(60)
+        return {"removed": {}}
+
+    monkeypatch.setattr(engine, "delete_user", delete)
+
+    async def asked() -> list[int]:
+        transport = httpx.ASGITransport(app=build_app(engine, SETTINGS))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as shop:
+            count = min(32, (os.cpu_count() or 1) + 4) + 2  # more than the loop has threads
+            waiting = [asyncio.create_task(shop.delete(f"/v1/users/u{n}")) for n in range(count)]
+            await asyncio.to_thread(began.wait, 60)
+            others = [shop.get("/readyz"), shop.get("/metrics"), shop.get("/v1/status")]
+            others.append(shop.post("/v1/items", json={"items": [{"id": "i"}]}))
+            told = await asyncio.wait_for(asyncio.gather(*others), 30)
+            ended.set()
+            return [one.status_code for one in [*told, *await asyncio.gather(*waiting)]]
+
+    assert set(asyncio.run(asked())) == {200}
 
 
 def test_users_can_be_changed(client: Any) -> None:

@@ -8,7 +8,8 @@ from starlette.applications import Starlette
 from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.routing import Route
+from starlette.routing import Match, Route
+from starlette.types import Scope
 
 from everbrook.engine.spans import is_on
 from everbrook.errors import EverbrookError
@@ -43,6 +44,17 @@ class AnyText(PathConvertor):
 register_url_convertor("text", AnyText())
 
 
+class Tailed(Route):
+    """A route that goes on behind an id. Where the address has its end encoded, it is the end of an id."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Whether an address is of this route."""
+        tail = self.path.partition("{id:text}")[2].encode()
+        if not scope.get("raw_path", tail).endswith(tail):
+            return Match.NONE, {}
+        return super().matches(scope)
+
+
 def _endpoint(room: Room, one: Operation) -> Endpoint:
     answer: Endpoint = getattr(room, one.call)
     return locked(one, once_warm(lambda: room.engine.is_warm(), answer) if room.is_computing else answer)
@@ -73,13 +85,14 @@ def build_app(engine: Recommender, settings: Settings, keyring: Keyring | None =
     made = next(room for room in rooms if isinstance(room, MadeTraffic))
     made.playing.took, watching.stream.more["made"] = watching.lately.took, made.playing.status
     routes = [
-        Route(one.path.replace("{id}", "{id:text}"), _endpoint(room, one), methods=[one.method.upper()])
+        Tailed(one.path.replace("{id}", "{id:text}"), _endpoint(room, one), methods=[one.method.upper()])
         for room in rooms for one in room.operations
     ]
     routes.sort(key=lambda route: route.path.endswith("}"))  # an id takes any text: what stands behind one comes first
     opened = frozenset(one.path for one in operations() if one.scope == "open") | open_paths()
     watchers = (watching.meter, watching.lately, RequestLines(settings.serve))
     gate = Gate(settings.serve, keyring, opened, watchers)
+    watching.stream.admits = gate.admits
     middleware = [Middleware(Guard, gate=gate)]
     shortcuts = {
         (one.method.upper(), one.path): _endpoint(room, one)

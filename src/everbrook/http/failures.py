@@ -11,6 +11,7 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from everbrook.engine.log_lines import say
 from everbrook.errors import EverbrookError, InputError, RecordError
@@ -90,13 +91,22 @@ def from_router(request: Request, error: Exception) -> Response:
         404: f"No route '{_shown(request)}'. The routes are listed at /docs and /openapi.json.",
         405: f"Route '{_shown(request)}' does not take {request.method}.",
     }
-    allowed = (error.headers or {}).get("Allow")
+    headers = dict(error.headers or {})
+    if error.status_code == 405:  # the router names the methods of one route; a path may have several
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
+    allowed = headers.get("Allow")
     failure = Failure(
         type=names.get(error.status_code, "bad_request"),
         message=messages.get(error.status_code, HTTPStatus(error.status_code).phrase + "."),
         hint=f"It takes {allowed}." if allowed else None,
     )
-    return json_response(ErrorBody(error=failure), error.status_code, dict(error.headers or {}))
+    return json_response(ErrorBody(error=failure), error.status_code, headers)
+
+
+def _methods(request: Request) -> set[str]:
+    """What the routes of a path take."""
+    routes = [one for one in request.app.routes if one.matches(request.scope)[0] is not Match.NONE]
+    return {method for one in routes for method in getattr(one, "methods", None) or ()}
 
 
 def _shown(request: Request) -> str:

@@ -172,6 +172,10 @@ class Gate:
         scheme, _, secret = header.partition(b" ")
         return self._keyring.find(secret.strip()) if scheme.lower() == b"bearer" else None
 
+    def admits(self, key: Key | None) -> bool:
+        """Whether who came in with a key, or without one, would still be let in."""
+        return self._keyring.admits(key)
+
     def note(self, scope: Scope, status: int, took_s: float, request_id: str) -> None:
         """Tell the watchers of an answer."""
         self.told(scope.get(OPERATION), status, took_s, request_id)

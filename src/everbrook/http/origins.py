@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
@@ -13,7 +15,6 @@ ALLOWED = ("GET", "POST", "PATCH", "DELETE")
 SENT = ("Authorization", "Content-Type", "X-Request-Id")
 SHOWN = ("X-Request-Id", "Retry-After")
 REMEMBERED_S = 600
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class OriginRefusedError(EverbrookError):
@@ -47,7 +48,7 @@ def check_page(headers: dict[bytes, bytes], allowed: tuple[str, ...]) -> None:
         OriginRefusedError: a page of another site asks, or asks under a name that is not this machine's.
     """
     host = headers.get(b"host", b"").decode("latin-1")
-    if host and _name(host) not in LOOPBACK_NAMES and not _name(host).startswith("127."):
+    if host and not _is_this_machine(_name(host)):
         raise OriginRefusedError(
             "Without keys a server must be spoken to as localhost or 127.0.0.1; got another name in 'Host'.",
             "Set keys (everbrook keys new) to be reached under other names.",
@@ -57,6 +58,14 @@ def check_page(headers: dict[bytes, bytes], allowed: tuple[str, ...]) -> None:
         raise OriginRefusedError(
             "A page that asks must be of this server or of a site in 'serve.cors_origins'; got another.",
         )
+
+
+def _is_this_machine(name: str) -> bool:
+    """Whether a name is loopback's: one of its addresses, which 127.example.com is not, or its name."""
+    try:
+        return name.lower() == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def _name(host: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from typing import Annotated, Any, get_type_hints
 
@@ -166,4 +167,11 @@ class Records(Room):
 
     async def delete_user(self, request: Request) -> Response:
         """Remove a person."""
-        return json_response(await self.aside(self.engine.delete_user, self.id_of(request)))
+        return json_response(
+            await self.aside(self.engine.delete_user, self.id_of(request), threads=self._forgetting)
+        )
+
+    @cached_property
+    def _forgetting(self) -> ThreadPoolExecutor:
+        """A thread for deletions, which take seconds and turns: nobody else waits for a thread behind them."""
+        return ThreadPoolExecutor(1, "everbrook-erasing")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -80,9 +81,14 @@ class Room:
         if count > limit:
             raise InputError(f"A batch must hold at most {limit} records; got {count}.", "Send smaller batches.")
 
-    async def aside(self, call: Any, *arguments: Any) -> Any:
-        """Wait for the disk or the learner on another thread, so that lists go on being made."""
-        return await asyncio.get_running_loop().run_in_executor(None, carried(partial(call, *arguments)))
+    async def aside(self, call: Any, *arguments: Any, threads: ThreadPoolExecutor | None = None) -> Any:
+        """Wait for the disk or the learner on another thread, so that lists go on being made.
+
+        Args:
+            call: what takes its time, called with the arguments.
+            threads: on which; the loop's own where None. They are few: what may take long has others.
+        """
+        return await asyncio.get_running_loop().run_in_executor(threads, carried(partial(call, *arguments)))
 
 
 def decoded(decoder: msgspec.json.Decoder[StructT], body: bytes, what: str) -> StructT:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from everbrook.errors import NotReadyError
+from everbrook.http.keys import Key
 
 log = logging.getLogger("everbrook.http")
 
@@ -32,7 +33,8 @@ class Stream:
     def __init__(self, status: Callable[[], dict[str, Any]], more: dict[str, Callable[[], Any]] | None = None) -> None:
         self._status = status
         self.more = more or {}
-        self._clients: set[asyncio.Queue[bytes]] = set()
+        self.admits: Callable[[Key | None], bool] = lambda _: True  # whether a key may still look; asked each time
+        self._clients: dict[asyncio.Queue[bytes], Key | None] = {}
         self._teller: asyncio.Task[None] | None = None
         self._before: dict[str, Any] | None = None
         self._closed = False
@@ -40,8 +42,11 @@ class Stream:
     def __len__(self) -> int:
         return len(self._clients)
 
-    def join(self) -> AsyncIterator[bytes]:
-        """Digests from now on, until the client goes or is too slow.
+    def join(self, key: Key | None = None) -> AsyncIterator[bytes]:
+        """Digests from now on, until the client goes, is too slow, or its key is taken away.
+
+        Args:
+            key: with which it came.
 
         Raises:
             NotReadyError: too many look already, or the server stops.
@@ -49,7 +54,7 @@ class Stream:
         if self._closed or len(self._clients) >= CLIENTS:
             raise NotReadyError(f"At most {CLIENTS} clients must look at the stream at once; no place is free.")
         queue: asyncio.Queue[bytes] = asyncio.Queue(WAITING)
-        self._clients.add(queue)
+        self._clients[queue] = key
         if self._teller is None or self._teller.done():
             self._teller = asyncio.create_task(self._tell())
         return self._given(queue)
@@ -60,7 +65,7 @@ class Stream:
             while (digest := await queue.get()) is not END:
                 yield b"event: status\ndata: %b\n\n" % digest
         finally:
-            self._clients.discard(queue)
+            self._clients.pop(queue, None)
 
     async def _tell(self) -> None:
         loop = asyncio.get_running_loop()
@@ -78,14 +83,14 @@ class Stream:
         return digested(self._status(), self._before) | {name: told() for name, told in self.more.items()}
 
     def _put(self, body: bytes) -> None:
-        for queue in list(self._clients):
-            if queue.full():
+        for queue, key in list(self._clients.items()):
+            if queue.full() or not self.admits(key):
                 self._let_go(queue)
             else:
                 queue.put_nowait(body)
 
     def _let_go(self, queue: asyncio.Queue[bytes]) -> None:
-        self._clients.discard(queue)
+        self._clients.pop(queue, None)
         while not queue.empty():
             queue.get_nowait()
         queue.put_nowait(END)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Iterator
@@ -13,13 +14,14 @@ import pytest
 
 from everbrook import Recommender
 from everbrook.cli.main import main
-from everbrook.errors import DataError, InputError, NotFoundError
+from everbrook.errors import DataError, InputError, NotFoundError, SettingError
 from everbrook.http import keys as keys_module
 from everbrook.http.app import build_app
-from everbrook.http.keys import Keyring, add_key, as_key, hashed, new_key, read_keys
+from everbrook.http.keys import Keyring, add_key, as_key, hashed, new_key, read_keys, remove_key
 from everbrook.http.operation import Operation
 from everbrook.http.rates import Rates, TooManyError
 from everbrook.http.rooms import operations
+from everbrook.http.stream import Stream
 from everbrook.settings import Settings, load_settings
 
 SECRETS = {"read": "read-secret-1", "write": "write-secret-2", "admin": "admin-secret-3"}
@@ -183,6 +185,47 @@ def test_keys_are_kept_as_hashes_and_written_in_three_ways() -> None:
     assert "a-long-secret" not in repr(vars(ring))
 
 
+@pytest.mark.parametrize("written", [
+    f"raed:sha256:{'ab' * 32}", f"read,write:sha256:{'ab' * 32}", f"read:sha256:{'ab' * 31}", f"sha256:{'xy' * 32}",
+    "reader:ek_abcdefgh", "read,write:ek_abcdefgh",
+])  # fmt: skip
+def test_a_mistyped_hash_or_scope_is_refused_and_becomes_no_key(written: str) -> None:
+    with pytest.raises(SettingError, match=r"must be \[SCOPE") as refused:
+        as_key(written)
+    assert written not in str(refused.value)
+
+
+def test_a_hash_may_be_in_capitals() -> None:
+    digest = hashed(b"a-long-secret")
+    assert as_key(f"read:sha256:{digest.upper()}") == as_key(f"read:sha256:{digest}")
+
+
+def test_who_looks_at_the_stream_is_let_go_when_the_key_is_taken_away(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    secret, key = new_key(["read"], 0)
+    ring = Keyring([], file)
+    assert ring.admits(None)
+    add_key(file, key)
+    ring._look_s = 0.0
+    assert not ring.admits(None)
+    found = ring.find(secret.encode())
+    stream = Stream(lambda: {})
+    stream.admits = ring.admits
+
+    async def looked() -> tuple[int, int]:
+        stream._teller = asyncio.create_task(asyncio.sleep(60))  # digests are put in by hand
+        stream.join(found)
+        stream._put(b"{}")
+        before = len(stream)
+        remove_key(file, key.id)
+        ring._look_s = 0.0
+        stream._put(b"{}")
+        stream._teller.cancel()
+        return before, len(stream)
+
+    assert asyncio.run(looked()) == (1, 0)
+
+
 def test_a_key_is_told_once_and_let_in_and_taken_away_while_the_server_runs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,6 +319,11 @@ def test_pages_of_other_sites_are_let_in_only_where_the_settings_name_them(asgi_
     assert closed.get("/healthz", headers={"Origin": "http://localhost"}).status_code == 200
     rebound = closed.get("/healthz", headers={"Host": "evil.example"})
     assert (rebound.status_code, rebound.json()["error"]["type"]) == (403, "origin_refused")
+    for host in ("127.evil.example:8000", "127.0.0.1.evil.example", "localhost.evil.example", "[::2]:80"):
+        own = closed.get("/healthz", headers={"Host": host, "Origin": f"http://{host}"})
+        assert (own.status_code, own.json()["error"]["type"]) == (403, "origin_refused")
+    for host in ("127.0.0.1:8000", "127.8.0.1", "[::1]:8000", "LocalHost:1"):
+        assert closed.get("/healthz", headers={"Host": host, "Origin": f"http://{host}"}).status_code == 200
     opened = asgi_client(build_app(None, load_settings(  # type: ignore[arg-type]
         environment={}, assignments=[f'serve.cors_origins=["{SITE}"]', 'serve.keys=["a-long-secret"]']
     ).settings))
