@@ -113,7 +113,65 @@ def test_what_is_no_request_is_answered_in_the_house_form(connected: Callable[[]
     status = int(told.split()[1])
     assert 400 <= status < 500, told
     assert set(json.loads(told.partition(b"\r\n\r\n")[2])["error"]) == {"type", "message", "hint"}
+    assert b"\r\nx-request-id: " in told.lower()
     _others_are_served(connected)
+
+
+H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
+"""What clients send that would speak HTTP/2 too; who does not answers as if it were not there."""
+
+
+def test_who_offers_http2_is_answered_in_http1_and_goes_on(connected: Callable[[], socket.socket]) -> None:
+    one, body = connected(), b'{"events": [{"user": "h2c", "item": "i", "id": "Upgrade: h2c"}]}'
+    for _ in range(2):
+        one.sendall(b"POST /v1/events HTTP/1.1\r\nHost: localhost\r\n%sContent-Length: %d\r\n\r\n" % (H2C, len(body)))
+        time.sleep(0.01)
+        one.sendall(body)
+        status, told = _answer(one)
+        assert (status, told["accepted"] + told["duplicates"]) == (200, 1)
+    one.sendall(b"GET /v1/users/h2c HTTP/1.1\r\n%sHost: localhost\r\n\r\n" % H2C)
+    status, told = _answer(one)
+    assert (status, len(told["events"])) == (200, 1)
+
+
+@pytest.mark.parametrize("protocol", [b"websocket", b"h2c, websocket", b"HTTP/2.0"])
+def test_nothing_of_a_request_for_another_protocol_is_done(
+    connected: Callable[[], socket.socket], protocol: bytes
+) -> None:
+    one, body = connected(), b'{"events": [{"user": "stays", "item": "i"}]}'
+    one.sendall(b"POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+    assert _answer(one)[0] == 200
+    wish = b"DELETE /v1/users/stays HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n" % protocol
+    one.sendall(wish)
+    status, told = _answer(one)
+    assert (status, told["error"]["type"]) == (400, "bad_request")
+    other = connected()
+    other.sendall(b"GET /v1/users/stays HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert _answer(other)[0] == 200
+
+
+@pytest.mark.parametrize("what", [b"events", b"items"], ids=["direct", "ordinary"])
+def test_what_came_whole_is_answered_though_no_request_comes_behind_it(
+    connected: Callable[[], socket.socket], what: bytes
+) -> None:
+    one = connected()
+    body = {b"events": b'{"events": [{"user": "u", "item": "i"}]}', b"items": b'{"items": [{"id": "i"}]}'}[what]
+    head = b"POST /v1/%s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % (what, len(body))
+    one.sendall(head + body + b"\x16\x03\x01 no request\r\n\r\n")
+    assert _answer(one)[0] == 200
+    behind = _read(one)
+    assert not behind or behind.startswith(b"HTTP/1.1 400 ")
+
+
+def test_the_head_of_the_stream_ends(connected: Callable[[], socket.socket]) -> None:
+    one = connected()
+    one.sendall(b"HEAD /v1/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    told = b""
+    while b"\r\n\r\n" not in told:
+        told += one.recv(65536)
+    assert b"content-type: text/event-stream" in told
+    one.sendall(PING)
+    assert _answer(one) == (200, {"status": "ok"})
 
 
 def test_a_head_without_end_is_refused(connected: Callable[[], socket.socket]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 import struct
 from http import HTTPStatus
@@ -22,16 +23,22 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from everbrook.http.direct import Direct, Exchange
 from everbrook.http.failures import ErrorBody, Failure
+from everbrook.http.gate import new_id
 from everbrook.settings.serve import ServeSettings
 
 CLOSING_S = 5.0  # how long an answer that closes its connection may lie unsent
 BEHIND = 16  # requests that may wait on one connection before reading pauses
 NO_LINGERING = struct.pack("ii", 1, 0)
 EVICTED = 16  # one in so many connections goes where there are too many
+_OFFER = re.compile(rb"\r\nupgrade:[ \t]*h2c[ \t]*(?=\r\n)", re.IGNORECASE)  # to speak HTTP/2 from here on
 
 
 class _HeadTooLargeError(Exception):
     """Ends the reading of bytes in which a head is too large."""
+
+
+class _UpgradeError(Exception):
+    """Ends the reading of bytes in which a request wants to go on in another protocol, before anything is done."""
 
 
 class Listening(uvicorn.Config):
@@ -67,6 +74,7 @@ class PatientProtocol(HttpToolsProtocol):
         self._answered: Any = None  # the request that is being answered, which need not be the last that was read
         self._unread_s: float | None = None  # since when the client leaves an answer unread
         self._closing_s: float | None = None
+        self._is_deaf = False  # nothing more is read: the connection closes once what was asked whole is answered
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has come; where there are too many, those that do nothing go."""
@@ -89,7 +97,7 @@ class PatientProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come."""
-        if self.transport.is_closing() or (not self._arriving and self._is_known(data)):
+        if self.transport.is_closing() or self._is_deaf or (not self._arriving and self._is_known(data)):
             return
         self._is_first, is_new, before = True, not self._arriving, self.cycle
         if is_new:
@@ -97,13 +105,15 @@ class PatientProtocol(HttpToolsProtocol):
             self._in_head = True
         self._part_bytes = len(data)
         self._head_bytes += self._part_bytes
+        if self._in_head and b"h2c" in data:
+            data = _without_offer(data)
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self.refuse(400, "bad_request", "A request must speak HTTP to its end; got a wish for another protocol.")
         except (httptools.HttpParserError, UnicodeDecodeError) as error:
             if isinstance(error.__context__, _HeadTooLargeError):
                 self._refuse_head()
+            elif isinstance(error.__context__, _UpgradeError):
+                self.refuse(400, "bad_request", "A request must be in HTTP/1.1 to its end; got a wish for another.")
             else:
                 self.refuse(400, "bad_request", "A request must be HTTP/1.1; got bytes that are not.")
         else:
@@ -151,10 +161,13 @@ class PatientProtocol(HttpToolsProtocol):
 
         Raises:
             _HeadTooLargeError: it is.
+            _UpgradeError: another protocol is wanted.
         """
-        self._in_head = False
         if self._head_bytes > self.config.serve.head_limit_bytes < self._counted_bytes():
             raise _HeadTooLargeError
+        if self.parser.should_upgrade():
+            raise _UpgradeError
+        self._in_head = False
         exchange = self._exchange()
         self._is_first = False
         if exchange is None:
@@ -269,16 +282,35 @@ class PatientProtocol(HttpToolsProtocol):
         self.transport.abort()
 
     def refuse(self, status: int, kind: str, message: str) -> None:
-        """Answer a connection that cannot go on, unless an answer has begun, and close it."""
+        """Answer a connection that cannot go on, unless an answer has begun, and close it.
+
+        Where a request that came whole is being answered, the connection closes behind that answer, and this one is not
+        told: it would be taken for the answer to that request.
+        """
+        waiting, is_whole = self._answered, self._in_head or not self._arriving or self._answered is not self.cycle
+        if waiting is not None and is_whole and not (waiting.response_complete or waiting.response_started):
+            waiting.keep_alive, self._is_deaf, self._arriving = False, True, False
+            self.pipeline.clear()
+            return
         if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
             body = msgspec.json.encode(ErrorBody(error=Failure(type=kind, message=message)))
+            again = "retry-after: 1\r\n" if status == 503 else ""
             head = (
-                f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n"
-                f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+                f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n{again}"
+                f"x-request-id: {new_id().decode()}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
             )
             self.transport.write(head.encode("ascii") + body)
         self._arriving = False
         self.transport.close()
+
+
+def _without_offer(data: bytes) -> bytes:
+    """Bytes with which a head begins or goes on, without the offer to speak HTTP/2: who reads HTTP/1.1 ignores it.
+
+    Source: RFC 9110, 7.8. Clients that would speak either make it with their first request.
+    """
+    head, end, rest = data.partition(b"\r\n\r\n")
+    return _OFFER.sub(b"", head + end[:2]) + end[2:] + rest
 
 
 def look_at_all(connections: Any, now_s: float) -> None:
