@@ -15,11 +15,13 @@ import pytest
 
 from everbrook import Recommender
 from everbrook.cli.main import main
+from everbrook.engine import checkup
 from everbrook.engine.checkup import is_healthy, look_over
 from everbrook.engine.learner_journal import Journal
 from everbrook.events.columns import EventColumns
 from everbrook.events.log_checkup import log_troubles
 from everbrook.events.records import Event
+from everbrook.learn.checkpoints import check_folder
 from everbrook.settings import load_settings
 
 SETTINGS = load_settings(
@@ -236,3 +238,15 @@ def test_for_machines_it_is_json_and_the_exit_code_tells(data: Path, capsys: pyt
     assert [one["check"] for one in told["findings"] if one["level"] == "wrong"] == ["segments"]
     assert main(["doctor", str(data / "nowhere")]) == 3
     assert "there is no 'everbrook.json' in it" in capsys.readouterr().out
+
+
+def test_a_checkpoint_that_the_server_removes_meanwhile_is_no_trouble(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(path: Path) -> dict[str, Any]:
+        shutil.rmtree(path)
+        return check_folder(path)
+
+    monkeypatch.setattr(checkup, "check_folder", gone)
+    monkeypatch.setattr(checkup, "holder_of", lambda _: 4321)
+    assert is_healthy(look_over(data, SETTINGS))

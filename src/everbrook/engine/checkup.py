@@ -108,13 +108,15 @@ def _checkpoints(patient: Patient) -> Iterator[Finding]:
             try:
                 index = check_folder(path)
             except EverbrookError as error:
+                if patient.pid is not None and not path.exists():
+                    continue  # the server has newer ones, and removed it while it was looked at
                 yield Finding(
                     "wrong", "checkpoints", f"A checkpoint of the {whose} is damaged: {error.message}",
                     f"Remove the folder '{path}': everything in it can be learned from the log again.",
                 )  # fmt: skip
                 continue
             usable += index["notes"].get("settings") == digest
-        if paths and not usable:
+        if paths and not usable and any(path.exists() for path in paths):
             yield Finding(
                 "note", "checkpoints",
                 f"No checkpoint of the {whose} was made under these settings: {dearer}.",

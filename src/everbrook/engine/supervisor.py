@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
 
@@ -173,19 +174,22 @@ class Supervisor:
     def _run(self) -> None:
         while self._stop_at is None:
             started = time.monotonic()
-            code = self._one_life()
+            how = self._one_life()
             if self._stop_at is not None:
                 break
             self._deaths = 1 if time.monotonic() - started > HEALTHY_S else self._deaths + 1
             wait_s = _wait_s(self._settings.learner, self._deaths)
             self._state = "waiting"
-            self._note(f"The learner's process ended with {_words(code)}; it is started again in {wait_s:g} s.")
+            self._note(f"The learner's process {how}; it is started again in {wait_s:g} s.")
             self._wake.wait(wait_s)
         self._state = "stopped"
 
-    def _one_life(self) -> int:
-        """Start a process and serve it until it is gone; gives its exit code."""
-        link, process = self._begin()
+    def _one_life(self) -> str:
+        """Start a process and serve it until it is gone; gives how it ended."""
+        try:
+            link, process = self._begin()
+        except OSError as error:  # no memory, no process or no file is left
+            return f"could not be started: {error}"
         try:
             while process.poll() is None:
                 is_silent = not self._serve(link, LOOK_S)  # not while what it sent takes us long
@@ -202,7 +206,7 @@ class Supervisor:
                 self._link, self._process, self._is_ready = None, None, False
             link.close()
             self._answers.give_up()
-        return process.returncode
+        return f"ended with {_words(process.returncode)}"
 
     def _begin(self) -> tuple[Link, subprocess.Popen[bytes]]:
         link, process = _spawn()
@@ -287,12 +291,7 @@ class Supervisor:
     def _note_beat(self, beat: dict[str, Any]) -> None:
         self._beat, self._beat_at = beat, time.monotonic()
         self._deadline = self._beat_at + self._settings.learner.hang_s + beat["allowed_s"]
-        if beat.get("is_recovering"):
-            self._state = "recovering"
-        elif beat["behind"] > self._settings.learner.behind_events:
-            self._state = "catching_up"
-        else:
-            self._state = "learning"
+        self._state = _state_of(beat, self._settings.learner.behind_events)
 
     def _note(self, text: str) -> None:
         _log.warning(text)
@@ -369,14 +368,22 @@ def _first_message(path: Path, settings: Settings, factory: str, failed: tuple[i
     )
 
 
+def _state_of(beat: dict[str, Any], behind_events: int) -> StateName:
+    if beat.get("is_recovering"):
+        return "recovering"
+    return "catching_up" if beat["behind"] > behind_events else "learning"
+
+
 def _spawn() -> tuple[Link, subprocess.Popen[bytes]]:
     """Start a process that waits for its first message."""
     ours, theirs = socket.socketpair()
-    with theirs:
+    with theirs, ExitStack() as otherwise:
+        otherwise.callback(ours.close)
         process = subprocess.Popen(
             [sys.executable, "-m", "everbrook.engine.learner_process", str(theirs.fileno())],
             pass_fds=[theirs.fileno()], env=os.environ | dict.fromkeys(THREADS, "1"), stdin=subprocess.DEVNULL,
         )  # fmt: skip
+        otherwise.pop_all()
     return Link(ours), process
 
 

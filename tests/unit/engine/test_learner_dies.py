@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import re
 import socket
 import subprocess
@@ -86,6 +88,45 @@ def test_a_learner_that_dies_in_a_loop_is_started_later_and_later(
     assert (status["state"], status["pid"]) == ("stopped", None)
     assert status["starts"] >= 5
     assert sum("exit code 3" in record.getMessage() for record in caplog.records) >= 5
+
+
+def test_a_learner_that_cannot_be_started_is_tried_again_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = 0
+
+    def spawn() -> tuple[Link, subprocess.Popen[bytes]]:
+        nonlocal tries
+        tries += 1
+        if tries <= 2:
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+        return _dying()
+
+    monkeypatch.setattr(supervising, "_spawn", spawn)
+    learner = msgspec.structs.replace(Settings().learner, restart_backoff_s=0.01, restart_backoff_max_s=0.02)
+    watched = Supervisor(tmp_path, msgspec.structs.replace(Settings(), learner=learner), on_delta=lambda _: None)
+    watched.start(0)
+    until = time.monotonic() + 60.0
+    while len(watched.errors) < 3:
+        assert time.monotonic() < until
+        time.sleep(0.005)
+    watched.stop()
+    first, second, third = watched.errors[:3]
+    assert "could not be started: [Errno 11]" in first
+    assert "could not be started" in second
+    assert "ended with exit code 3" in third
+
+
+def test_no_file_is_left_open_where_no_process_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(subprocess, "Popen", none_left)
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        with pytest.raises(OSError, match="memory"):
+            supervising._spawn()
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 @pytest.mark.parametrize("wish", ["pause", "resume"])
