@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from conftest import Seen, Shop
 
@@ -57,6 +58,32 @@ def test_the_page_comes_without_a_key_and_nothing_else_does(locked: Shop) -> Non
         urllib.request.urlopen(f"{locked.address}/v1/catalogue", timeout=30)
     assert refused.value.code == 401
     refused.value.close()
+
+
+def test_the_description_shows_and_sends_what_stands_behind_the_question_mark(locked: Shop, browser: Browser) -> None:
+    page = browser.new_page()
+    page.goto(f"{locked.address}/docs")
+    page.locator("#key").fill(KEYS["read"])
+
+    def opened(path: str) -> Locator:
+        route = page.locator("details").filter(has=page.locator("summary > code", has_text=re.compile(f"^{path}$")))
+        route.locator("summary").click()
+        return route
+
+    explain = opened("/v1/explain")
+    expect(explain.locator("td", has_text=re.compile("^item$")).first).to_be_visible()
+    explain.get_by_role("button", name="Send").click()
+    expect(explain.locator("pre")).to_contain_text("400")
+    explain.locator("input[name=item]").fill("nothing & more")
+    explain.get_by_role("button", name="Send").click()
+    expect(explain.locator("pre")).to_contain_text("404")
+    trending = opened("/v1/trending")
+    trending.locator("input[name=k]").fill("3")
+    trending.get_by_role("button", name="Send").click()
+    expect(trending.locator("pre")).to_contain_text("200")
+    stream = opened("/v1/stream")
+    expect(stream.get_by_role("button", name="Send")).to_have_count(0)
+    page.close()
 
 
 def test_a_key_is_asked_for_kept_in_the_tab_alone_and_not_enough_for_more(locked: Shop, visit: Visit) -> None:

@@ -17,6 +17,7 @@ NESTED = (
     "mixture", "kinds", "scenarios", "live", "refit", "decisions", "version", "last_errors", "log", "clock",
     "freshness",
 )
+MOST_S = 86400.0  # between two looks
 SHOWN_WEIGHTS = 5  # the largest, of each layer and scenario; --json tells all
 
 
@@ -25,7 +26,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     reaching.configure(parser)
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
     parser.add_argument("--watch", action="store_true", help="show it again and again until interrupted")
-    parser.add_argument("--every", type=float, default=1.0, metavar="SECONDS", help="how often, with --watch")
+    parser.add_argument("--every", type=_seconds, default=1.0, metavar="SECONDS", help="how often, with --watch")
+
+
+def _seconds(text: str) -> float:
+    """Seconds that can be waited for."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0.0 <= seconds <= MOST_S:
+        raise argparse.ArgumentTypeError(f"must be seconds from 0 to {MOST_S:g}; got {text!r}")
+    return seconds
 
 
 def run(arguments: argparse.Namespace) -> int:
