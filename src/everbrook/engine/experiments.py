@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from everbrook.engine.joined_wishes import check_boosts, joined
 from everbrook.errors import DataError, InputError, NotFoundError, unknown_name
 from everbrook.events.log_files import disk_errors, write_durably
 from everbrook.rank.requests import Boost, Recommend
@@ -84,7 +85,8 @@ def check(name: str, variants: Sequence[Variant]) -> None:
     """Refuse what is no experiment.
 
     Raises:
-        InputError: there are too few or too many variants, two of one name, shares beyond 1, or a number out of range.
+        InputError: there are too few or too many variants, two of one name, shares beyond 1, a number out of range, or
+            boosts that no list may have.
     """
     if not 2 <= len(variants) <= MOST_VARIANTS:
         raise InputError(f"Experiment '{name}' must have 2 to {MOST_VARIANTS} variants; got {len(variants)}.")
@@ -102,17 +104,16 @@ def check(name: str, variants: Sequence[Variant]) -> None:
                 raise InputError(
                     f"'{field}' of variant '{variant.name}' must be between {least:g} and 1; got {value:g}."
                 )
+        check_boosts(variant.wishes.boost, f" of variant '{variant.name}'")
 
 
 def applied(wish: Recommend, wishes: Wishes) -> Recommend:
     """A wish for a list as a variant has it."""
     numbers = (*_RANGES, "exclude_seen")
     changes: dict[str, Any] = {name: found for name in numbers if (found := getattr(wishes, name)) is not None}
-    if wishes.filter is not None:
-        changes["filter"] = wishes.filter if wish.filter is None else f"({wish.filter}) and ({wishes.filter})"
-    if wishes.boost:
-        changes["boost"] = (*wish.boost, *wishes.boost)
-    return msgspec.structs.replace(wish, **changes) if changes else wish
+    wish = msgspec.structs.replace(wish, **changes) if changes else wish
+    filters = () if wishes.filter is None else (wishes.filter,)
+    return joined(wish, filters, wishes.boost) if filters or wishes.boost else wish
 
 
 class Experiments:

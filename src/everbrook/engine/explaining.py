@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from everbrook.engine.core import Core
+from everbrook.engine.joined_wishes import filters_of
 from everbrook.engine.wishes import disliked_of, read_wish, seen_of
 from everbrook.events.log_intake import shown_ms
 from everbrook.models.members import among
@@ -87,6 +88,7 @@ def hindrances(core: Core, settings: RankSettings, wish: Recommend, asked: Wish,
     item_id = state.items.id(row)
     asked_about = {*wish.items} | ({wish.item} if wish.item is not None else set())
     gone_ms = record.expires if record is not None and isinstance(record.expires, int) else None
+    missed = [text for text in filters_of(wish) if not core.filters.mask(text, at_ms)[row]]
     told = {
         "hidden": (bool(state.catalogue.hidden(state.n_items)[row]), "It is hidden: its record says so."),
         "expired": (gone_ms is not None and gone_ms <= at_ms, f"It expired at {shown_ms(gone_ms or 0)}."),
@@ -102,8 +104,9 @@ def hindrances(core: Core, settings: RankSettings, wish: Recommend, asked: Wish,
             "It is in none of the request's categories.",
         ),
         "filtered": (
-            wish.filter is not None and not core.filters.mask(wish.filter, at_ms)[row],
-            "It does not match the request's filter.",
+            bool(missed),
+            "It does not match the request's filter." if wish.filter in missed else
+            "It does not match the filter that a variant of an experiment joins to the request's.",
         ),
         "unmatched": (asked.match is not None and row not in asked.match.rows, "The typed text does not match it."),
     }  # fmt: skip

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 
 from everbrook.engine.core import Core
+from everbrook.engine.joined_wishes import boosts_of, check_boosts
 from everbrook.errors import InputError
-from everbrook.rank.requests import Recommend
+from everbrook.rank.requests import Boost, Recommend
 from everbrook.rank.shaping import Freshness, Shaping
 from everbrook.rank.spaces import joined, spaces_of
 from everbrook.rank.variety import Mix, mix_of, no_mix
 from everbrook.settings.rank import RankSettings
 from everbrook.types import F32, I32, I64, NO_ROW, Bool, Query
 
-MOST_BY = 1000.0
-MOST_BOOSTS = 32
 MOST_DISLIKED = 16  # the latest, against which candidates are held
 _LEAST = {"diversity": 0.0, "calibration": 0.0, "explore": 0.0, "freshness": -1.0, "popularity": -1.0}
 _NO_PINS = (np.empty(0, np.int32), np.empty(0, np.int64))
@@ -39,8 +39,10 @@ def shaping_of(
         InputError: a number is out of range, or pins contradict each other.
         FilterError: a boost's filter cannot be read or does not fit the catalogue.
     """
+    check_boosts(wish.boost)
     asked = {name: _number(wish, settings, name) for name in _LEAST}
-    if not (wish.boost or wish.pin or len(disliked) or any(asked.values())):
+    boosts = boosts_of(wish)
+    if not (boosts or wish.pin or len(disliked) or any(asked.values())):
         return None
     pinned, positions = _pins(wish, core, query.now_ms) if wish.pin else _NO_PINS
     freshness = None
@@ -49,7 +51,7 @@ def shaping_of(
         born_ms = partial(_born_ms, core)
         freshness = Freshness(asked["freshness"], settings.fresh_factor, half_life_ms, born_ms, query.now_ms)
     return Shaping(
-        boosts=_boosts(wish, core, query.now_ms), pinned=pinned, positions=positions, freshness=freshness,
+        boosts=_masked(boosts, core, query.now_ms), pinned=pinned, positions=positions, freshness=freshness,
         popularity=asked["popularity"], disliked=disliked[-MOST_DISLIKED:], dislike=settings.dislike,
         diversity=asked["diversity"], calibration=asked["calibration"], pool=settings.pool, explore=asked["explore"],
         temperature=settings.explore_temperature, draws=draws or np.random.default_rng(),
@@ -66,13 +68,9 @@ def _number(wish: Recommend, settings: RankSettings, name: str) -> float:
     return float(given)
 
 
-def _boosts(wish: Recommend, core: Core, now_ms: int) -> tuple[tuple[Bool, float], ...]:
-    if len(wish.boost) > MOST_BOOSTS:
-        raise InputError(f"'boost' must have at most {MOST_BOOSTS} entries; got {len(wish.boost)}.")
-    for boost in wish.boost:
-        if not 0.0 <= boost.by <= MOST_BY:
-            raise InputError(f"'by' of a boost must be between 0 and {MOST_BY:g}; got {boost.by:g}.")
-    return tuple((core.filters.mask(boost.filter, now_ms), boost.by) for boost in wish.boost)
+def _masked(boosts: Sequence[Boost], core: Core, now_ms: int) -> tuple[tuple[Bool, float], ...]:
+    """(N,) which items each boost is for, and what it multiplies their probability by."""
+    return tuple((core.filters.mask(boost.filter, now_ms), boost.by) for boost in boosts)
 
 
 def _pins(wish: Recommend, core: Core, now_ms: int) -> tuple[I32, I64]:

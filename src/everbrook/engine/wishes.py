@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from everbrook.engine.core import Core
+from everbrook.engine.joined_wishes import filters_of
 from everbrook.engine.searching import matches, typed
 from everbrook.engine.shaping_wishes import shaping_of
 from everbrook.errors import EverbrookError, InputError, UnknownNameError
@@ -85,7 +86,7 @@ def _is_usual(wish: Recommend, most: int) -> bool:
     return not (
         wish.query is not None or wish.candidates is not None or wish.categories or wish.filter is not None
         or wish.boost or wish.pin or wish.diversity or wish.calibration or wish.freshness or wish.popularity
-        or wish.explore or wish.at is not None or not 1 <= wish.k <= most
+        or wish.__class__ is not Recommend or wish.explore or wish.at is not None or not 1 <= wish.k <= most
         or (user is not None and not 1 <= len(user) <= _SHORT_ID)
         or (session is not None and not 1 <= len(session) <= _SHORT_ID)
     )  # fmt: skip
@@ -151,15 +152,16 @@ def read_wish(
     allowed = state.visible(at_ms)
     if wish.categories:
         allowed = allowed & state.in_categories(wish.categories)
-    if wish.filter is not None:
-        allowed = allowed & core.filters.mask(wish.filter, at_ms)
+    filters = filters_of(wish)
+    for text in filters:
+        allowed = allowed & core.filters.mask(text, at_ms)
     only = None if wish.candidates is None else np.unique(_known(state, wish.candidates))
     disliked = disliked_of(state, query)
     left_out = _left_out(wish, state, query, settings, disliked)
     if len(disliked):
         query = without_disliked(query, disliked)
     shaping = shaping_of(wish, core, settings, query, disliked, draws)
-    narrow = bool(wish.categories) or wish.filter is not None
+    narrow = bool(wish.categories) or bool(filters)
     return Wish(query, wish.k, allowed, narrow, left_out, only, matches(core, query), shaping)
 
 

@@ -15,6 +15,7 @@ from everbrook import Recommender
 from everbrook.cli.experiments import lines, variant
 from everbrook.cli.main import main
 from everbrook.engine.experiments import FILE, Experiment, Experiments, Variant, Wishes, applied
+from everbrook.engine.joined_wishes import boosts_of, filters_of
 from everbrook.errors import DataError, InputError, NotFoundError
 from everbrook.http.app import build_app
 from everbrook.rank.requests import Boost, Recommend
@@ -94,9 +95,30 @@ def test_wishes_of_a_variant_join_those_that_are_asked_for() -> None:
     wish = Recommend(user="u", filter="price < 5", diversity=0.9, boost=(boost,))
     ours = Wishes(filter="not hidden", diversity=0.1, boost=(Boost(filter="age < 7d", by=1.5),), exclude_seen=True)
     found = applied(wish, ours)
-    assert (found.filter, found.diversity, found.exclude_seen) == ("(price < 5) and (not hidden)", 0.1, True)
-    assert [one.by for one in found.boost] == [2.0, 1.5]
+    assert (filters_of(found), found.diversity, found.exclude_seen) == (("price < 5", "not hidden"), 0.1, True)
+    assert [one.by for one in boosts_of(found)] == [2.0, 1.5]
+    twice = applied(found, ours)
+    assert (filters_of(twice)[1:], len(boosts_of(twice))) == (("not hidden", "not hidden"), 3)
     assert applied(wish, Wishes()) is wish
+
+
+def test_a_filter_of_a_variant_is_read_by_itself(shop: Recommender) -> None:
+    """Whoever asks meets their own filter as they wrote it, and cannot write one that lets go of the variant's."""
+    dear = [HALVES[0], {"name": "dear", "share": 0.5, "wishes": {"filter": "price > 3", "boost": CHEAP}}]
+    shop.start_experiment("dear", dear)
+    running = shop._experiments.running[0]
+    user = next(f"u{n}" for n in range(99) if running.variant_of(f"u{n}", None) == 1)
+    assert set(_ids(shop, user=user)) == {f"i{n}" for n in range(4, 10)}
+    assert set(_ids(shop, user=user, filter="price < 6")) == {"i4", "i5"}
+    assert set(_ids(shop, user=user, filter="price < 6 " + " " * 1990)) == {"i4", "i5"}
+    with pytest.raises(InputError) as wrong:
+        _ids(shop, user=user, filter="prise < 5")
+    assert wrong.value.message.endswith("It stands at character 1.")
+    assert wrong.value.hint == "prise < 5\n^"
+    with pytest.raises(InputError, match=r"must have 'and', 'or' or its end at character 10; got '\)'"):
+        _ids(shop, user=user, filter="price < 3) or (price < 2")
+    own = tuple(Boost(filter="price < 5", by=1.0) for _ in range(32))  # as many as one may ask for
+    assert _ids(shop, user=user, boost=own) == _ids(shop, user=user)
 
 
 def _visit(shop: Recommender, user: str, takes: int | None, by_request: bool = True) -> None:
@@ -187,6 +209,14 @@ WRONG = [
     ({"variants": [HALVES[0], {"name": "b", "share": 0.5, "wishes": {"diversity": 2}}]}, r"'diversity' of variant 'b'"),
     ({"variants": [HALVES[0], HALVES[1] | {"wishes": {"divers": 1}}]}, r"Variants must have a name"),
     ({"variants": [HALVES[0], HALVES[1] | {"wishes": {"filter": "prise < 3"}}]}, r"Did you mean 'price'"),
+    (
+        {"variants": [HALVES[0], HALVES[1] | {"wishes": {"boost": [{"filter": "price < 5", "by": 5000}]}}]},
+        r"'by' of a boost of variant 'cheap' must be between 0 and 1000; got 5000",
+    ),
+    (
+        {"variants": [HALVES[0], HALVES[1] | {"wishes": {"boost": CHEAP * 33}}]},
+        r"'boost' of variant 'cheap' must have at most 32 entries; got 33",
+    ),
     ({"variants": HALVES, "scenario": "hom"}, r"Did you mean 'home'"),
 ]
 
