@@ -54,6 +54,7 @@ def lines(answer: Explained) -> list[str]:
     stands = "is in the list" if answer.shown else "is not in the list"
     ranked = f"ranked {answer.rank} of {answer.candidates}, probability {answer.probability:.3g}"
     told = [f"{answer.item} {stands}: {ranked}"]
+    told += [f"  made under  variant '{one}' of experiment '{name}'" for name, one in answer.variants.items()]
     told += [f"  held back  {one.text}" for one in answer.hindrances]
     told += [f"  {one.share:6.1%}  of it from {one.expert}" for one in answer.experts[:_MOST_EXPERTS]]
     told += [f"  {one.share:6.1%}  of what the history adds from {one.item}" for one in answer.history]

@@ -1,12 +1,14 @@
 """What came of an experiment, counted from the log: lists that were shown, and those from which something was taken.
 
 An event that carries the list's `request` takes from that list; one without takes from the latest list of the same
-person where its item stood there. A list is taken from once. Nothing is kept but counts by hashed id, in memory.
+person that was shown before it and has its item. A list is taken from once. Nothing is kept but counts by hashed id,
+and the latest lists, in memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,10 +21,19 @@ from everbrook.metrics.anytime import Rate, difference, rate_of
 
 WINDOW_MS = 86_400_000  # so long after it was shown a list may be taken from
 MOST_OPEN = 100_000  # lists that may be; beyond it the oldest are over
+MOST_OWN = 8  # lists of one person among which an event that names none looks for its item, the latest
 ALPHA = 0.05
 SALT = "tally"
 
-Shown = tuple[int, frozenset[str], int]  # whose, which items, when
+
+@dataclass(slots=True)
+class Shown:
+    """A list that may be taken from."""
+
+    whose: int
+    items: frozenset[str]
+    ts_ms: int
+    is_taken: bool = False  # kept all the same: what is said of its items later takes from no older list
 
 
 class Outcomes:
@@ -31,14 +42,15 @@ class Outcomes:
     Args:
         experiment: whose variants are counted.
         counts: whether an event of a kind takes something from a list.
+        tolerance_ms: how far an event that names no list may lie before the list it takes from: clocks differ.
     """
 
-    def __init__(self, experiment: Experiment, counts: Callable[[str], bool]) -> None:
-        self.experiment, self._counts = experiment, counts
+    def __init__(self, experiment: Experiment, counts: Callable[[str], bool], tolerance_ms: int) -> None:
+        self.experiment, self._counts, self._tolerance_ms = experiment, counts, tolerance_ms
         self.offset = experiment.offset  # up to which the log is counted
         self._people: dict[int, list[int]] = {}  # variant, lists, lists that were taken from
         self._open: dict[str, Shown] = {}
-        self._latest: dict[int, str] = {}
+        self._own: dict[int, list[str]] = {}  # of each person the latest requests, the last at the end
 
     def take(self, run: Run) -> None:
         """Count the next records of the log."""
@@ -59,15 +71,20 @@ class Outcomes:
             return
         whose = _whose(shown.user, shown.session)
         self._people.setdefault(whose, [variant, 0, 0])[1] += 1
-        self._open[shown.request] = (whose, frozenset(shown.items), shown.ts)
-        self._latest[whose] = shown.request
+        self._open[shown.request] = Shown(whose, frozenset(shown.items), shown.ts)
+        own = self._own.setdefault(whose, [])
+        own.append(shown.request)
+        del own[:-MOST_OWN]
         while len(self._open) > MOST_OPEN:
             self._close(next(iter(self._open)))
 
     def _close(self, request: str) -> None:
-        whose = self._open.pop(request)[0]
-        if self._latest.get(whose) == request:
-            del self._latest[whose]
+        whose = self._open.pop(request).whose
+        own = [one for one in self._own.get(whose, ()) if one != request]
+        if own:
+            self._own[whose] = own
+        else:
+            self._own.pop(whose, None)
 
     def _take_events(self, events: EventColumns) -> None:
         if not self._open:
@@ -76,12 +93,22 @@ class Outcomes:
         for b in np.flatnonzero(kinds[events.kind.codes]).tolist():
             item, ts_ms = _text(events.item, b), int(events.ts_ms[b])
             request = _text(events.request, b)
-            if request is None:
-                request = self._latest.get(_whose(_text(events.user, b), _text(events.session, b)))
-            shown = None if request is None else self._open.get(request)
-            if shown is not None and item in shown[1] and ts_ms - shown[2] <= WINDOW_MS:
-                self._people[shown[0]][2] += 1
-                self._close(str(request))
+            if request is not None:
+                shown = self._open.get(request)
+            else:
+                shown = self._latest(_whose(_text(events.user, b), _text(events.session, b)), item, ts_ms)
+            if shown is None or shown.is_taken or item not in shown.items or ts_ms - shown.ts_ms > WINDOW_MS:
+                continue
+            shown.is_taken = True
+            self._people[shown.whose][2] += 1
+
+    def _latest(self, whose: int, item: str | None, ts_ms: int) -> Shown | None:
+        """The latest list of a person that has an item and was shown before a moment."""
+        for request in reversed(self._own.get(whose, ())):
+            shown = self._open.get(request)
+            if shown is not None and item in shown.items and shown.ts_ms <= ts_ms + self._tolerance_ms:
+                return shown
+        return None
 
     def told(self) -> dict[str, Any]:
         """Counts and rates by variant, and how far each is from the first."""

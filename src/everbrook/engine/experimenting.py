@@ -135,7 +135,9 @@ class Experimenting:
         with self._counting:
             outcomes = self._outcomes.get(one.name)
             if outcomes is None:
-                outcomes = self._outcomes[one.name] = Outcomes(one, lambda kind: self._counts(one, kind))
+                outcomes = self._outcomes[one.name] = Outcomes(
+                    one, lambda kind: self._counts(one, kind), round(1000.0 * self.settings.log.future_tolerance_s)
+                )
             for run in self.log.runs(outcomes.offset, self.log.end, TYPES, limit=READ_RECORDS):
                 outcomes.take(run)
             return outcomes.told()

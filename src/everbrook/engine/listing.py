@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from everbrook.engine.answers import describe, impression_of
-from everbrook.engine.experimenting import Experimenting
 from everbrook.engine.looking import Looking
 from everbrook.engine.spans import span
 from everbrook.engine.times import Times
@@ -18,7 +17,7 @@ from everbrook.rank.lists import make_lists
 from everbrook.rank.requests import Recommend, Recommendation
 
 
-class Listing(Looking, Experimenting):
+class Listing(Looking):
     """The part of a recommender that makes lists."""
 
     list_waits: Times

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from everbrook.engine.experimenting import Experimenting
 from everbrook.engine.explaining import explained
 from everbrook.engine.keeping import Snapshot
 from everbrook.engine.living import LiveStamp
@@ -29,7 +30,7 @@ _LEAST_EVENTS = 0.01  # fewer are a window's edge
 _FILLED = 5  # proposals for each place, of which a filter that leaves fewer has more looked at
 
 
-class Looking(Steering):
+class Looking(Steering, Experimenting):
     """The part of a recommender that shows what it knows of items."""
 
     @cached_property
@@ -147,7 +148,7 @@ class Looking(Steering):
             )  # fmt: skip
 
     def explain(self, item: str, user: str | None = None, **fields: Any) -> Explained:
-        """Why an item would stand where it stands in a list, or what holds it back.
+        """Why an item would stand where it stands in a list, or what holds it back; experiments hold as for the list.
 
         Args:
             item: its id.
@@ -158,12 +159,14 @@ class Looking(Steering):
             NotFoundError: nobody has named the item.
             InputError: a field is wrong.
         """
-        wish = msgspec.structs.replace(wish_of({**fields, "user": user}), explore=0.0)
+        varied, variants = self.varied(wish_of({**fields, "user": user}))
+        wish = msgspec.structs.replace(varied, explore=0.0)
         now_ms = self.clock.now_ms()
         with self._lock:
             row = self._known_row(item)
             stamp = self._stamp(now_ms)
-            return explained(self._core, self.settings.rank, wish, (item, row), now_ms, stamp)
+            told = explained(self._core, self.settings.rank, wish, (item, row), now_ms, stamp)
+        return msgspec.structs.replace(told, variants=variants) if variants else told
 
     # -- inside --------------------------------------------------------------------------------------------------
 

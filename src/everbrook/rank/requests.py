@@ -162,3 +162,4 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True):
     history: tuple[Part, ...]  # by leaving each past item out
     hindrances: tuple[Hindrance, ...]
     model: ModelStamp
+    variants: Annotated[dict[str, str], Meta(description=VARIANTS)] = {}

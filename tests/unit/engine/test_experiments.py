@@ -13,7 +13,9 @@ import pytest
 
 from everbrook import Recommender
 from everbrook.cli.experiments import lines, variant
+from everbrook.cli.explain import lines as told_lines
 from everbrook.cli.main import main
+from everbrook.engine.experiment_outcomes import MOST_OWN
 from everbrook.engine.experiments import FILE, Experiment, Experiments, Variant, Wishes, applied
 from everbrook.engine.joined_wishes import boosts_of, filters_of
 from everbrook.errors import DataError, InputError, NotFoundError
@@ -180,6 +182,80 @@ def test_what_takes_nothing_from_a_list_counts_nothing(shop: Recommender, clock:
     clock.set_ms(clock.now_ms() + 2 * 86_400_000)
     shop.ingest([first | {"item": late.items[0].id, "request": late.request}])
     assert sum(one["clicked"] for one in shop.experiments()["experiments"][0]["variants"]) == 1
+
+
+def _clicked(shop: Recommender) -> int:
+    return sum(one["clicked"] for one in shop.experiments()["experiments"][0]["variants"])
+
+
+def test_what_happened_before_a_list_was_shown_takes_nothing_from_it(shop: Recommender, clock: FakeClock) -> None:
+    shop.start_experiment("patient", HALVES)
+    shown = shop.recommend(user="u1", k=3)
+    _written(shop)
+    event = {"user": "u1", "item": shown.items[0].id}
+    tolerance_ms = 1000 * int(SETTINGS.log.future_tolerance_s)
+    for before_ms in (30 * 86_400_000, tolerance_ms + 1):
+        shop.ingest([event | {"ts": clock.now_ms() - before_ms}])
+    assert _clicked(shop) == 0
+    shop.ingest([event | {"ts": clock.now_ms() - tolerance_ms}])  # a client's clock may be late
+    assert _clicked(shop) == 1
+    named = shop.recommend(user="u2", k=3)  # who names a list has seen it, whatever their clock says
+    _written(shop)
+    late = {"user": "u2", "item": named.items[0].id, "request": named.request, "ts": clock.now_ms() - 86_400_000}
+    shop.ingest([late])
+    assert _clicked(shop) == 2
+
+
+def test_an_event_that_names_no_list_takes_from_the_latest_that_has_its_item(
+    shop: Recommender, clock: FakeClock
+) -> None:
+    shop.start_experiment("several", HALVES)
+    for candidates in (("i1", "i2"), ("i1", "i3"), ("i5", "i6")):  # three lists on a page
+        shop.recommend(user="u1", candidates=candidates)
+        _written(shop)
+    clicked = []
+    for item in ("i1", "i1", "i2", "i9", "i6", "i5"):  # the second i1 is of the same list; the older one still has i2
+        shop.ingest([{"user": "u1", "item": item}])
+        clicked.append(_clicked(shop))
+    assert clicked == [1, 1, 2, 2, 3, 3]
+    shop.recommend(user="u2", candidates=("i1",))
+    for _ in range(MOST_OWN):
+        shop.recommend(user="u2", candidates=("i2",))
+    _written(shop)
+    shop.ingest([{"user": "u2", "item": "i1"}])  # further back nobody looks
+    assert _clicked(shop) == 3
+    clock.advance(600.0)
+    shop.recommend(user="u3", candidates=("i1",))
+    clock.advance(600.0)
+    shop.recommend(user="u3", candidates=("i1",))
+    _written(shop)
+    for n in range(2):  # of the time between both lists, and of now
+        shop.ingest([{"user": "u3", "item": "i1", "ts": clock.now_ms() - 400_000 * (1 - n)}])
+    assert _clicked(shop) == 5
+
+
+def test_an_explanation_is_of_the_list_as_the_variant_has_it(shop: Recommender) -> None:
+    dear = {"name": "dear", "share": 0.5, "wishes": {"filter": "price > 3", "exclude_seen": True, "explore": 1.0}}
+    shop.start_experiment("dear", [HALVES[0], dear])
+    running = shop._experiments.running[0]
+    plain, user = (next(f"u{n}" for n in range(99) if running.variant_of(f"u{n}", None) == place) for place in (0, 1))
+    shop.ingest([{"user": user, "item": "i5"}])
+
+    def held(item: str, **wish: Any) -> list[tuple[str, str]]:
+        told = shop.explain(item, user, **wish)
+        assert (told.shown, told.variants) == (item in _ids(shop, user=user, **wish), {"dear": "dear"})
+        return [(one.kind, one.text) for one in told.hindrances]
+
+    assert held("i1") == [
+        ("filtered", "It does not match the filter that a variant of an experiment joins to the request's.")
+    ]
+    assert held("i1", filter="price > 4") == [("filtered", "It does not match the request's filter.")]
+    assert [kind for kind, _ in held("i5")] == ["seen"]
+    assert held("i6") == []
+    told = shop.explain("i1", plain)
+    assert (told.shown, told.variants) == (True, {"dear": "as it is"})
+    assert "  made under  variant 'as it is' of experiment 'dear'" in told_lines(told)
+    assert shop.explain("i1").variants == {}  # who does not say who it is
 
 
 def test_a_person_who_is_forgotten_is_counted_no_more(shop: Recommender) -> None:
