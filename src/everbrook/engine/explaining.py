@@ -84,6 +84,7 @@ def hindrances(core: Core, settings: RankSettings, wish: Recommend, asked: Wish,
     state, at_ms = core.state, asked.query.now_ms
     record = state.catalogue.get(row)
     whole = state.query(now_ms=at_ms, user=wish.user, session=wish.session)
+    guest = state.guest_beside(whole.actor, wish.session)
     exclude_seen = settings.exclude_seen if wish.exclude_seen is None else wish.exclude_seen
     item_id = state.items.id(row)
     asked_about = {*wish.items} | ({wish.item} if wish.item is not None else set())
@@ -92,8 +93,12 @@ def hindrances(core: Core, settings: RankSettings, wish: Recommend, asked: Wish,
     told = {
         "hidden": (bool(state.catalogue.hidden(state.n_items)[row]), "It is hidden: its record says so."),
         "expired": (gone_ms is not None and gone_ms <= at_ms, f"It expired at {shown_ms(gone_ms or 0)}."),
-        "disliked": (row in disliked_of(state, whole), "The last thing that was heard of it is that it is not wanted."),
-        "seen": (exclude_seen and row in seen_of(state, whole, settings), "It counts as seen, and seen items are out."),
+        "disliked": (
+            row in disliked_of(state, whole, guest), "The last thing that was heard of it is that it is not wanted."
+        ),
+        "seen": (
+            exclude_seen and row in seen_of(state, whole, settings, guest), "It counts as seen, and seen items are out."
+        ),
         "excluded": (item_id in wish.exclude, "The request excludes it."),
         "asked": (item_id in asked_about, "It is what the request asks about."),
         "candidates": (

@@ -156,8 +156,9 @@ def read_wish(
     for text in filters:
         allowed = allowed & core.filters.mask(text, at_ms)
     only = None if wish.candidates is None else np.unique(_known(state, wish.candidates))
-    disliked = disliked_of(state, query)
-    left_out = _left_out(wish, state, query, settings, disliked)
+    guest = state.guest_beside(query.actor, wish.session)
+    disliked = disliked_of(state, query, guest)
+    left_out = _left_out(wish, state, query, settings, disliked, guest)
     if len(disliked):
         query = without_disliked(query, disliked)
     shaping = shaping_of(wish, core, settings, query, disliked, draws)
@@ -174,7 +175,9 @@ def _check_id(name: str, text: str | None) -> None:
         raise InputError(f"Field '{name}' must be text of 1 to {MAX_ID_BYTES} bytes; got {size} bytes.")
 
 
-def _left_out(wish: Recommend, state: State, query: Query, settings: RankSettings, disliked: I32) -> I32:
+def _left_out(
+    wish: Recommend, state: State, query: Query, settings: RankSettings, disliked: I32, guest: int = NO_ROW
+) -> I32:
     """The rows that may not be shown: what the asker does not want is among them."""
     exclude_seen = settings.exclude_seen if wish.exclude_seen is None else wish.exclude_seen
     own = (wish.item,) if wish.item is not None else ()  # the page's own item is no recommendation
@@ -182,15 +185,22 @@ def _left_out(wish: Recommend, state: State, query: Query, settings: RankSetting
     if len(disliked):
         parts.append(disliked)
     if exclude_seen:
-        parts.append(seen_of(state, query, settings))
+        parts.append(seen_of(state, query, settings, guest))
     if not parts:
         return _NO_ROWS
     return np.unique(np.concatenate(parts)).astype(np.int32)
 
 
-def seen_of(state: State, query: Query, settings: RankSettings) -> I32:
-    """What was met and still counts as seen, each kind for as long as the settings say; newest kept last."""
-    met = state.remembered.of(query.actor)
+def seen_of(state: State, query: Query, settings: RankSettings, guest: int = NO_ROW) -> I32:
+    """What was met and still counts as seen, each kind for as long as the settings say; newest kept last.
+
+    Args:
+        state: what is known.
+        query: whose list.
+        settings: of lists.
+        guest: whose history the query holds too; see `State.guest_beside`.
+    """
+    met = state.remembered.of(query.actor, guest)
     items: I32 = np.concatenate((query.items, met.items))
     if not settings.seen_s:
         return items
@@ -201,14 +211,20 @@ def seen_of(state: State, query: Query, settings: RankSettings) -> I32:
     return items[query.now_ms - times < lasts_ms[kinds]]
 
 
-def disliked_of(state: State, query: Query) -> I32:
+def disliked_of(state: State, query: Query, guest: int = NO_ROW) -> I32:
     """The items of which the last that was heard says that they are not wanted, latest last.
 
     The memory knows low ratings too, of which the history has only the kind; events that are only seen say nothing.
+
+    Args:
+        state: what is known.
+        query: whose list.
+        guest: whose history the query holds too; see `State.guest_beside`.
     """
-    if not state.remembered.has_unwanted(query.actor) and not state.kinds.negative()[query.kinds].any():
+    remembers = state.remembered.has_unwanted(query.actor) or state.remembered.has_unwanted(guest)
+    if not remembers and not state.kinds.negative()[query.kinds].any():
         return np.empty(0, np.int32)
-    met = state.remembered.of(query.actor)
+    met = state.remembered.of(query.actor, guest)
     judged = met.says != SEEN
     items: I32 = np.concatenate((query.items, met.items[judged]))
     unwanted = np.concatenate((state.kinds.negative()[query.kinds], met.says[judged] == UNWANTED))

@@ -194,6 +194,10 @@ class State:
             session_n = min(session_n + n, len(past))
         return Query(now_ms, actor, scenario_row, past.items, past.times, past.kinds, session_n, text)
 
+    def guest_beside(self, actor: int, session: str | None) -> int:
+        """The guest of a session whom the next event would join to an actor; NO_ROW where none."""
+        return NO_ROW if session is None else self.histories.guest_beside(actor, self.sessions.row(session))
+
     def _past(self, actor: int, session_row: int) -> Past:
         """The history, with that of a guest whom the next event would join to it."""
         past = self.histories.past(actor)

@@ -159,9 +159,14 @@ class Remembered:
         """Take over to whom each session leads, from histories that were loaded."""
         self._led = np.concatenate((led, np.full(16, NO_ROW, np.int32))).astype(np.int32)
 
-    def of(self, actor: int) -> Met:
-        """What an actor has met; nothing where nobody knows who it is."""
-        slots = self._of(actor)
+    def of(self, actor: int, guest: int = NO_ROW) -> Met:
+        """What an actor has met; nothing where nobody knows who it is.
+
+        Args:
+            actor: whose.
+            guest: whose entries come after, as they would when the next event joins both; NO_ROW where none.
+        """
+        slots = self._of(actor) if guest == NO_ROW else np.concatenate((self._of(actor), self._of(guest)))
         times, items = slots[:, 0], slots[:, 1]
         return Met(
             (items >> 32).astype(np.int32), times >> 16, (times & 0xFFFF).astype(np.int16),

@@ -155,3 +155,25 @@ def test_a_low_rating_and_a_dislike_leave_the_next_list_and_a_good_word_brings_b
         assert any(one.kind == "disliked" for one in shop.explain("i0", "ann").hindrances)
         shop.ingest([{"user": "ann", "item": "i0", "kind": "rate", "value": 4.0}])
         assert _ids(shop, user="ann") == {"i0", "i1", "i3"}
+
+
+def test_what_a_guest_saw_or_rated_low_holds_at_once_for_whom_they_log_in_as(tmp_path: Path) -> None:
+    """From the first list that names both, not from the next event on, which joins them."""
+    everything = {f"i{n}" for n in range(10)}
+    with _shop(tmp_path / "data", 'state.positive_from={"rate": 3}') as shop:
+        shop.put_items([{"id": item} for item in sorted(everything)])
+        shop.ingest([{"user": "ann", "item": "i0"}, {"user": "bob", "item": "i0", "kind": "rate", "value": 1.0}])
+        for item in ("i1", "i2", "i3"):
+            shop.ingest([{"session": "s", "item": item, "kind": "seen"}])
+        shop.ingest([{"session": "s", "item": "i4"}, {"session": "s", "item": "i5", "kind": "rate", "value": 1.0}])
+        guest, ann = _ids(shop, session="s"), {"user": "ann", "session": "s"}
+        assert guest == everything - {f"i{n}" for n in range(1, 6)}
+        assert _ids(shop, **ann) == guest - {"i0"}
+        assert _ids(shop, **ann, exclude_seen=False) == everything - {"i5"}
+        assert _ids(shop, user="ann") == everything - {"i0"}
+        held = {item: [one.kind for one in shop.explain(item, **ann).hindrances] for item in ("i1", "i5", "i6")}
+        assert held == {"i1": ["seen"], "i5": ["disliked", "seen"], "i6": []}
+        assert _ids(shop, user="bob", session="s", exclude_seen=False) == everything - {"i0", "i5"}
+        shop.ingest([{**ann, "item": "i4"}])
+        assert _ids(shop, **ann) == guest - {"i0"}
+        assert _ids(shop, **ann, exclude_seen=False) == everything - {"i5"}
