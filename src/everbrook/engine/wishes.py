@@ -19,7 +19,7 @@ from everbrook.events.records import MAX_ID_BYTES, MAX_TIME_MS, TIME_RULE
 from everbrook.rank.lists import Wish
 from everbrook.rank.requests import Recommend
 from everbrook.rank.unknown_fields import unknown_field
-from everbrook.settings.rank import RankSettings
+from everbrook.settings.rank import UNTOLD_S, RankSettings
 from everbrook.state import State
 from everbrook.state.asking import UNNAMED, queries_of
 from everbrook.state.remembered import SEEN, UNWANTED
@@ -202,13 +202,13 @@ def seen_of(state: State, query: Query, settings: RankSettings, guest: int = NO_
     """
     met = state.remembered.of(query.actor, guest)
     items: I32 = np.concatenate((query.items, met.items))
-    if not settings.seen_s:
-        return items
+    lasts_s = settings.seen_s
     lasts_ms = np.array(
-        [1000.0 * settings.seen_s.get(kind, np.inf) for kind in state.kinds.names.names()], np.float64
+        [1000.0 * lasts_s.get(kind, UNTOLD_S.get(kind, np.inf)) for kind in state.kinds.names.names()], np.float64
     )
     times, kinds = np.concatenate((query.times, met.times)), np.concatenate((query.kinds, met.kinds))
-    return items[query.now_ms - times < lasts_ms[kinds]]
+    lasts_ms = lasts_ms[kinds]
+    return items[(lasts_ms > 0.0) & (query.now_ms - times < lasts_ms)]  # at 0 not even what is still to come
 
 
 def disliked_of(state: State, query: Query, guest: int = NO_ROW) -> I32:

@@ -7,6 +7,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+UNTOLD_S = {"impression": 0.0}  # how long kinds count as seen of which `seen_s` says nothing; others: always
+
 
 class RankSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How candidates become a list."""
@@ -32,10 +34,10 @@ class RankSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         dict[str, float],
         Meta(
             description="How long an event of a kind counts as seen where seen items are left out, 0 not at all; "
-            "kinds without an entry count as long as they are remembered (state.seen_items).",
+            "kinds without an entry count as long as they are remembered (state.seen_items), impressions not at all.",
             extra={"unit": "s"},
         ),
-    ] = msgspec.field(default_factory=lambda: {"impression": 0.0})
+    ] = msgspec.field(default_factory=lambda: dict(UNTOLD_S))
     pool: Annotated[
         int,
         Meta(

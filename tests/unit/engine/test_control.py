@@ -169,6 +169,28 @@ def test_each_kind_counts_as_seen_for_its_own_time(shop: Recommender, clock: Fak
     assert {"i1", "i2", "i3"} <= set(ids(shop, **me, k=40))
 
 
+@pytest.mark.parametrize("seen_s", [{"impression": 0.0}, {"view": 30 * DAY_S}, {}])
+def test_what_was_shown_counts_as_seen_only_where_the_settings_name_it(
+    shop: Recommender, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, seen_s: dict[str, float]
+) -> None:
+    """Whenever it was shown: a client's clock may be ahead, and a list may be asked for as of before."""
+    for item, ahead_ms in (("i1", 20_000), ("i2", 0), ("i3", -DAY_S * 1000)):
+        ts = clock.now_ms() + int(ahead_ms)
+        shop.ingest([{"user": "me", "item": item, "kind": "impression", "ts": ts}])
+    shop.ingest([{"user": "me", "item": "i4", "kind": "view", "ts": clock.now_ms() + 20_000}])
+
+    def seen(**wish: Any) -> set[str]:
+        return {f"i{n}" for n in range(1, 5)} - set(ids(shop, user="me", k=40, exclude_seen=True, **wish))
+
+    def set_to(lasts_s: dict[str, float]) -> None:
+        monkeypatch.setattr(shop, "settings", msgspec.structs.replace(SETTINGS, rank=RankSettings(seen_s=lasts_s)))
+
+    set_to(seen_s)
+    assert seen() == seen(at=clock.now_ms() - 3_600_000) == {"i4"}
+    set_to(seen_s | {"impression": 3600.0})
+    assert seen() == {"i1", "i2", "i4"}
+
+
 def test_what_is_not_wanted_leaves_the_next_list_and_what_is_like_it_falls(shop: Recommender) -> None:
     before = scores(shop, user="u1", k=40)
     disliked = next(iter(before))
