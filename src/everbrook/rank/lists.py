@@ -157,12 +157,15 @@ def _shaped(mixture: Mixture, wish: Wish, shaping: Shaping, shown: I32) -> Steps
         final[:m] = of_both(final[:m], shown, wish.match)
     final *= shaping.factors(mixture, weighed)
     free = min(wish.k - len(pinned), m)
-    pool, _, _ = _picked(final, weighed.rows, m, max(free, shaping.pool))
+    most = max(free, shaping.pool)
+    best, _, _ = _picked(final, weighed.rows, m, max(most, 2 * free) if shaping.explore else most)
+    pool, below = best[:most], best[most:]  # variety chooses of the pool; each place needs something below to draw
     ranked, rest = pool[:free], pool[free:]
     if (shaping.diversity or shaping.calibration) and free > 0:
         ranked, rest = _varied(shaping, weighed.rows, final, pool, free)
     known = np.ones(len(ranked))
     if shaping.explore:
+        rest = np.concatenate((rest, below))
         ranked, known = explored(ranked, rest, final, shaping.explore, shaping.temperature, shaping.draws)
     places, known = _pinned(ranked, known, m + np.arange(len(pinned)), shaping.positions)
     return Listed(weighed.rows[places], final[places], weighed, places, known)
@@ -273,10 +276,11 @@ def _every(mixture: Mixture, wish: Wish, scan: int) -> I32 | None:
 
 
 def _filled(mixture: Mixture, wish: Wish, shown: I32) -> I32:
-    """What of proposals is allowed; with others where they do not fill the list."""
+    """What of proposals is allowed; with others where they do not fill the list, and what its places draw from."""
     shown = allowed_of(shown, wish.allowed, wish.left_out)
-    if len(shown) < (_FILLED * wish.k if wish.narrow else wish.k):
-        shown = np.concatenate((shown, _more(mixture, wish, shown)))
+    k = wish.k if wish.shaping is None or not wish.shaping.explore else 2 * wish.k
+    if len(shown) < (max(_FILLED * wish.k, k) if wish.narrow else k):
+        shown = np.concatenate((shown, _more(mixture, wish, shown, k)))
     return shown
 
 
@@ -293,17 +297,17 @@ def most_weighed(mixture: Mixture, scan: int, is_narrow: bool) -> int:
     return scan if is_narrow else min(scan, len(mixture.experts) * mixture.settings.candidates)
 
 
-def _more(mixture: Mixture, wish: Wish, shown: I32) -> I32:
-    """Popular items, then any, where the proposals do not fill the list."""
+def _more(mixture: Mixture, wish: Wish, shown: I32, k: int) -> I32:
+    """Popular items, then any, where the proposals are fewer than k."""
     rest = wish.allowed.copy()
     rest[wish.left_out] = False
     rest[shown] = False
     popular = mixture.experts[0].propose(wish.query, min(mixture.n_items, 20 * wish.k + len(shown)))
     popular = popular[rest[popular]]
-    if len(popular) >= wish.k - len(shown):
+    if len(popular) >= k - len(shown):
         return popular
     rest[popular] = False
-    return np.concatenate((popular, np.flatnonzero(rest)[: wish.k].astype(np.int32)))
+    return np.concatenate((popular, np.flatnonzero(rest)[:k].astype(np.int32)))
 
 
 __all__ = ["NO_ROW", "Listed", "Wish", "competing", "make_list", "make_lists", "most_weighed", "of_both"]

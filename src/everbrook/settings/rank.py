@@ -42,7 +42,7 @@ class RankSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         int,
         Meta(
             description="How many of the best candidates diversity and calibration choose from, and explored places "
-            "draw from.",
+            "draw from; they draw from twice the list where that is more.",
             ge=1, le=10_000, extra={"unit": "items"},
         ),
     ] = 200

@@ -285,6 +285,41 @@ def test_lists_that_explore_tell_how_probable_each_place_was(shared: Recommender
     assert all(item.propensity == 1.0 for item in shared.recommend(user="u1", k=5).items)
 
 
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recommender]:
+    """More items than are weighed together, of which each family proposes the same few; a short pool."""
+    settings = Settings(
+        mixture=MixtureSettings(experts=("popularity", "content"), candidates=60),
+        engine=EngineSettings(log_impressions=False), rank=RankSettings(explore_seed=5, pool=100),
+    )  # fmt: skip
+    with Recommender.open(tmp_path_factory.mktemp("wide"), settings, FakeClock()) as opened:
+        opened.put_items([{"id": f"i{n}", "categories": [f"c{n % 4}"]} for n in range(500)])
+        opened.ingest([{"user": f"u{n % 50}", "item": f"i{n % 130}"} for n in range(600)])
+        yield opened
+
+
+@pytest.mark.parametrize("more", [{}, {"filter": "not ('c1' in categories)"}, {"diversity": 0.3}])
+@pytest.mark.parametrize("k", [20, 60, 99, 130, 180])
+def test_every_place_of_a_long_list_may_be_drawn(wide: Recommender, k: int, more: dict[str, Any]) -> None:
+    """Longer than half of the pool and of what is proposed: what stands below it is found all the same."""
+    asked = {"k": k, "explain": False, **more}
+    plain, drawn = ids(wide, **asked), wide.recommend(explore=1.0, **asked).items
+    assert len(plain) == len(drawn) == k
+    assert len({item.id for item in drawn}) == k
+    assert all(item.id not in plain and item.propensity > 0.0 for item in drawn)
+    half = wide.recommend(explore=0.5, **asked).items
+    kept = [item.id in plain for item in half]
+    assert abs(sum(kept) - k / 2) < 2.5 * np.sqrt(k)
+    assert all(item.propensity == 0.5 for item, own in zip(half, kept, strict=True) if own)
+
+
+def test_a_list_of_all_there_is_has_nothing_to_draw(wide: Recommender) -> None:
+    listed = wide.recommend(k=400, explore=1.0, explain=False).items
+    assert sum(item.propensity < 1.0 for item in listed) <= 100
+    assert len({item.id for item in listed}) == 400
+    assert all(item.propensity == 1.0 for item in wide.recommend(k=500, explore=1.0, explain=False).items)
+
+
 def test_what_settings_say_holds_where_a_wish_does_not(tmp_path: Path, clock: FakeClock) -> None:
     rank = RankSettings(diversity=0.6, freshness=0.4, popularity=-0.3, calibration=0.2)
     with filled(tmp_path / "a", clock, msgspec.structs.replace(SETTINGS, rank=rank)) as shop:
