@@ -24,6 +24,7 @@ class Kinds:
         self._least: F32 = np.empty(0, np.float32)  # smallest positive value; NaN where the value does not matter
         self._events: I64 = np.zeros(64, np.int64)
         self._negative: Bool = np.empty(0, np.bool_)
+        self._positive: Bool = np.empty(0, np.bool_)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -72,8 +73,11 @@ class Kinds:
         return counted
 
     def common(self) -> int:
-        """The row of the commonest kind so far."""
-        return int(self._events.argmax())
+        """The row of the commonest kind of positive weight so far: the kind of items that a question names."""
+        if len(self._positive) != len(self.names):
+            self._positive = self.weights() > 0.0
+        counted = self._events[: len(self._positive)]
+        return int(((counted + 1) * self._positive[: len(counted)]).argmax())  # the first such one before any event
 
     def arrays(self) -> Arrays:
         """Names and counts."""
@@ -83,7 +87,7 @@ class Kinds:
         """Take over what `arrays` gave."""
         self.names.load(arrays)
         self._weights = np.empty(0, np.float32)
-        self._negative = np.empty(0, np.bool_)
+        self._negative = self._positive = np.empty(0, np.bool_)
         self._events = np.zeros(max(64, len(self.names)), np.int64)
         known = arrays["events"][: len(self.names)]
         self._events[: len(known)] = known

@@ -236,3 +236,20 @@ def test_events_of_many_kinds_are_counted_kind_by_kind() -> None:
     rows = state.kinds.names.rows([f"k{n}" for n in range(100)])
     expected = [2 + (n < 30) + (n == 0) for n in range(100)]
     assert state.kinds.events()[rows].tolist() == expected
+
+
+def test_items_named_in_a_question_are_of_the_commonest_kind_that_speaks_for_items() -> None:
+    def named(state: State) -> list[str]:
+        return state.kinds.names.ids(state.query(now_ms=T0, items=["a"]).kinds)
+
+    state = State(StateSettings(kinds={"seen": 0.0, "dislike": -1.0, "view": 1.0, "buy": 2.0}))
+    state.put_items([ItemChange(id="a")])
+    assert named(state) == ["view"]
+    for kind, size in (("dislike", 9), ("seen", 8), ("buy", 2), ("view", 1)):
+        state.fold(EventColumns.from_records([event("a", f"u{n}", n, kind=kind) for n in range(size)]))
+    assert named(state) == ["buy"]
+    again = State(StateSettings(kinds={"seen": 0.0, "dislike": -1.0, "view": 1.0, "buy": 2.0}))
+    again.load(state.arrays())
+    assert named(again) == ["buy"]
+    state.fold(EventColumns.from_records([event("a", kind="share")] * 3))  # of a kind that the settings do not name
+    assert named(state) == ["share"]
