@@ -192,15 +192,20 @@ class Catalogue:
         packed = pack(msgspec.json.encode(self._records[row]) for row in rows)
         gone = np.array(sorted(self._gone), np.int32)
         names = pack(name.encode("utf-8", "surrogatepass") for name in self.categories.names.names())
+        carried = pack(name.encode("utf-8", "surrogatepass") for name in self.properties.carried())
         return packed | {
             "rows": np.array(rows, np.int32), "gone": gone,
             "category_bytes": names["bytes"], "category_offsets": names["offsets"],
+            "property_bytes": carried["bytes"], "property_offsets": carried["offsets"],
         }
 
     def load(self, arrays: Arrays) -> None:
         """Take over what `arrays` gave."""
         self._clear()
         self.categories.names.load({"bytes": arrays["category_bytes"], "offsets": arrays["category_offsets"]})
+        if "property_bytes" in arrays:  # older checkpoints know only the properties that items have now
+            carried = unpack({"bytes": arrays["property_bytes"], "offsets": arrays["property_offsets"]})
+            self.properties.carry(name.decode("utf-8", "surrogatepass") for name in carried)
         decoder = msgspec.json.Decoder(ItemChange)
         for row, part in zip(arrays["rows"].tolist(), unpack(arrays), strict=True):
             whole = decoder.decode(part)

@@ -5,7 +5,7 @@ A name may carry values of several types over time; each has an array of its own
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -83,6 +83,11 @@ class ListColumn:
         return self.holding(_THERE, n_items)
 
 
+_MADE: dict[str, Callable[[], Any]] = {
+    NUMBER: NumberColumn, TEXT: TextColumn, BOOLEAN: BooleanColumn, LIST: ListColumn,
+}
+
+
 class PropertyColumns:
     """The columns of all properties by name."""
 
@@ -93,13 +98,22 @@ class PropertyColumns:
         self.texts: dict[str, TextColumn] = {}
         self.booleans: dict[str, BooleanColumn] = {}
         self.lists: dict[str, ListColumn] = {}
+        self._by_type: dict[str, dict[str, Any]] = {
+            NUMBER: self.numbers, TEXT: self.texts, BOOLEAN: self.booleans, LIST: self.lists,
+        }
 
     def types(self, name: str) -> set[str]:
         """Which types of values a name ever carried; none of an unknown one."""
-        known: dict[str, dict[str, Any]] = {
-            NUMBER: self.numbers, TEXT: self.texts, BOOLEAN: self.booleans, LIST: self.lists,
-        }
-        return {kind for kind, columns in known.items() if name in columns}
+        return {kind for kind, columns in self._by_type.items() if name in columns}
+
+    def carried(self) -> list[str]:
+        """Every name that any item ever carried with its type, as 'type:name'."""
+        return [f"{kind}:{name}" for kind, columns in self._by_type.items() for name in columns]
+
+    def carry(self, carried: Iterable[str]) -> None:
+        """Know what `carried` gave, before any item carries it again."""
+        for kind, _, name in (one.partition(":") for one in carried):
+            self._of(self._by_type[kind], name, _MADE[kind])
 
     def names(self) -> set[str]:
         """All names that any item ever carried."""
@@ -127,14 +141,7 @@ class PropertyColumns:
             self._put(row, name, type_of(value), value)
 
     def _put(self, row: int, name: str, kind: str, value: Any) -> None:
-        if kind == NUMBER:
-            self._of(self.numbers, name, NumberColumn).put(row, value)
-        elif kind == TEXT:
-            self._of(self.texts, name, TextColumn).put(row, value)
-        elif kind == BOOLEAN:
-            self._of(self.booleans, name, BooleanColumn).put(row, value)
-        else:
-            self._of(self.lists, name, ListColumn).put(row, value)
+        self._of(self._by_type[kind], name, _MADE[kind]).put(row, value)
 
     def _of(self, columns: dict[str, Any], name: str, made: Any) -> Any:
         column = columns.get(name)

@@ -194,6 +194,26 @@ def test_texts_of_no_item_are_dropped_from_their_column() -> None:
     assert mask(made, "'text' not in note") == [False, False, False]
 
 
+def test_a_property_that_no_item_has_any_more_is_still_known_after_a_restart(state: State) -> None:
+    state.put_items([
+        ItemChange(id="a", properties={"my: size": 7, "note": "x", "sale": True, "sizes": [1]}),
+        ItemChange(id="b", properties={"note": 3}),
+    ])  # fmt: skip
+    state.put_items([ItemChange(id="a", properties={"my: size": None, "note": None, "sale": None, "sizes": None})])
+    state.forget_item("b")
+    asked = {"not sale": [True, True], "not (1 in sizes)": [True, True], "`my: size` < 9": [False, False],
+             "note = 'x' or note = 3": [False, False]}  # fmt: skip
+    again = State()
+    again.load(state.arrays())
+    for one in (state, again):
+        assert {text: mask(one, text) for text in asked} == asked
+    assert again.catalogue.properties.types("note") == {"text", "number"}
+    older = State()  # a checkpoint that says nothing of them
+    older.load({name: array for name, array in state.arrays().items() if "/property_" not in name})
+    with pytest.raises(FilterError, match="Unknown property 'sale'"):
+        mask(older, "not sale")
+
+
 def test_a_deleted_item_matches_nothing_but_its_being_hidden(state: State) -> None:
     state.forget_item("a")
     assert mask(state, "price < 20 or brand = 'x' or sale or 'shoes' in categories or 'red' in title") == [False, False]
