@@ -14,9 +14,10 @@ from everbrook.settings.live import LiveSettings
 from everbrook.types import F32, I64
 
 _SETS, _WAYS = 4_096, 4  # where states are kept: an actor has its set, of which the oldest goes
-_TAG, _COUNT, _LAST_MS, _LAST_ITEM, _LAST_KIND, _AHEAD, _AT_MS = range(7)
+_TAG, _COUNT, _DIGEST, _AHEAD, _AT_MS = range(5)
 _KEY = 8  # numbers of a key; a line of memory
 _LINE = 16  # numbers of a row that a line of memory holds
+_LOWER = np.uint64(32)
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: Fibonacci hashing
 
 
@@ -69,17 +70,16 @@ def states_of(asked, chosen, plain, edges, weights, shelf, terms, out):  # type:
         place, tag = -1, 2 * (np.int64(actors[at]) + 1) + anchor
         if tag > 1 and len(keys):
             place = _place_of(keys, tag)
-            key, last = keys[place], stop - 1
-            ahead = np.searchsorted(edges, now_ms - times[last])
+            key, ahead = keys[place], np.searchsorted(edges, now_ms - times[stop - 1])
+            digest = _digest(items, times, kinds, max(begin, stop - history), stop)
             same = (
-                key[_TAG] == tag and key[_COUNT] == stop - begin and key[_LAST_MS] == times[last]
-                and key[_LAST_ITEM] == items[last] and key[_LAST_KIND] == kinds[last] and key[_AHEAD] == ahead
+                key[_TAG] == tag and key[_COUNT] == stop - begin and key[_DIGEST] == digest and key[_AHEAD] == ahead
             )  # fmt: skip
             if same and 0 <= now_ms - key[_AT_MS] <= most_ms:
                 out[q] = values[place]
                 continue
-            key[_TAG], key[_COUNT], key[_LAST_MS], key[_LAST_ITEM] = tag, stop - begin, times[last], items[last]
-            key[_LAST_KIND], key[_AHEAD], key[_AT_MS] = kinds[last], ahead, now_ms
+            key[_TAG], key[_COUNT], key[_DIGEST], key[_AHEAD] = tag, stop - begin, digest, ahead
+            key[_AT_MS] = now_ms
         own = slice(max(begin, stop - history), stop)
         state_of(plain, items[own], times[own], kinds[own], now_ms, edges, weights, out[q])
         if place >= 0:
@@ -97,3 +97,14 @@ def _place_of(keys, tag):  # type: ignore[no-untyped-def]
         if keys[place, _AT_MS] < keys[oldest, _AT_MS]:
             oldest = place
     return oldest
+
+
+@njit(cache=True)
+def _digest(items, times, kinds, begin, stop):  # type: ignore[no-untyped-def]
+    """64 bits of all that a state is computed of; what differs in one event's item, time or kind alone never agrees."""
+    digest = np.uint64(0)
+    for place in range(begin, stop):
+        what = (np.uint64(items[place]) << _LOWER) + np.uint64(kinds[place])
+        digest = (digest ^ (what * _SPREAD + np.uint64(times[place]))) * _SPREAD
+        digest ^= digest >> _LOWER
+    return np.int64(digest)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from live_tensors import network_of, states_as_plain
@@ -80,6 +82,13 @@ def test_several_states_are_those_of_each_alone_with_rows_that_have_other_values
         np.testing.assert_array_equal(found, alone)
 
 
+def changed(values: Any, at: int) -> Any:
+    """The same with one that is another."""
+    other = values.copy()
+    other[at] += 1 if other[at] < 29 or other[at] > 1_000 else -1
+    return other
+
+
 def test_a_state_is_kept_until_something_happens_or_it_is_old_or_its_actor_is_forgotten() -> None:
     settings, rng = LiveSettings(width=8, history=7, kinds=3, time_buckets=6, state_s=2.0), np.random.default_rng(1)
     table, network = rng.normal(0.0, 0.5, (30, 8)).astype(np.float32), network_of(settings, 3)
@@ -94,6 +103,8 @@ def test_a_state_is_kept_until_something_happens_or_it_is_old_or_its_actor_is_fo
     changes = (
         {"items": np.append(one.items[:-1], 7).astype(np.int32)}, {"times": one.times - 1}, {"kinds": one.kinds ^ 1},
         {"now_ms": one.now_ms + 2_001}, {"items": one.items[1:], "times": one.times[1:], "kinds": one.kinds[1:]},
+        *({"items": changed(one.items, at)} for at in range(5)), {"items": one.items[[1, 0, 2, 3, 4, 5]]},
+        {"times": changed(one.times, 2)}, {"kinds": changed(one.kinds, 3)},
     )  # fmt: skip
     for change in changes:
         states([one], plain, network, settings, kept)
