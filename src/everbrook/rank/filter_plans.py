@@ -105,7 +105,7 @@ class _Compiler:
             return lambda scope: ~inner(scope)
         parts = [self.part(one) for one in tree.parts]
         joined = np.logical_and if isinstance(tree, Both) else np.logical_or
-        return lambda scope: reduce(joined, [part(scope) for part in parts])
+        return lambda scope: reduce(joined, (part(scope) for part in parts))  # few masks at a time: they are large
 
     # -- names ---------------------------------------------------------------------------------------------------
 
@@ -220,9 +220,9 @@ class _Compiler:
             holders.append((self._texts(meant), str(value)))
         if not holders:
             raise fault(self._text, tree.name.at, "a name of sets or texts after 'in'", f"'{tree.name.name}'")
-        return lambda scope: reduce(np.logical_or, [
+        return lambda scope: reduce(np.logical_or, (
             _holding(column(scope), wanted, tree.negative, scope.n_items) for column, wanted in holders
-        ])  # fmt: skip
+        ))  # fmt: skip
 
 
 def _compared(left: Callable[[Scope], F64], sign: str, right: Callable[[Scope], Any]) -> Part:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -179,6 +181,22 @@ def test_masks_are_kept_within_their_bytes(state: State, monkeypatch: pytest.Mon
     for n in range(6):
         filters.mask(f"price < {n}", NOW_MS)
     assert [kept.mask is not None for kept in filters._kept.values()] == [False] * 4 + [True] * 2
+
+
+def test_a_filter_of_many_parts_holds_few_masks_at_once() -> None:
+    made, N = State(), 50_000
+    made.put_items([ItemChange(id=f"i{n}") for n in range(N)])
+    made.put_items([ItemChange(id="a", properties={"p": 1})])
+    filters = Filters(made)
+    for word in ("or", "and"):
+        text = f" {word} ".join(f"p<{n % 10}" for n in range(200))
+        tracemalloc.start()
+        try:
+            filters.mask(text, NOW_MS)
+            most = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert most < 20 * N
 
 
 def test_texts_of_no_item_are_dropped_from_their_column() -> None:
