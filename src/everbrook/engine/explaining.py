@@ -10,6 +10,7 @@ import numpy as np
 
 from everbrook.engine.core import Core
 from everbrook.engine.joined_wishes import filters_of
+from everbrook.engine.searching import matched
 from everbrook.engine.wishes import disliked_of, read_wish, seen_of
 from everbrook.events.log_intake import shown_ms
 from everbrook.models.members import among
@@ -43,7 +44,7 @@ def explained(
     row = item[1]
     found = hindrances(core, settings, wish, asked, row)
     listed = make_list(core.mixture, asked, settings.scan)
-    weighed, final, at = _weighed(core.mixture, asked, settings.scan, row)
+    weighed, final, at = _weighed(core, asked, settings.scan, row)
     others = np.delete(final, at)
     rank = 1 + int((others > final[at]).sum() + (final[weighed.rows < row] == final[at]).sum())
     free = wish.k - (0 if asked.shaping is None else len(asked.shaping.pinned))
@@ -63,8 +64,9 @@ def explained(
     )  # fmt: skip
 
 
-def _weighed(mixture: Mixture, asked: Wish, scan: int, row: int) -> tuple[Weighed, F64, int]:
+def _weighed(core: Core, asked: Wish, scan: int, row: int) -> tuple[Weighed, F64, int]:
     """The candidates with the item among them, whether or not it may be shown: probabilities, and where it is."""
+    mixture, match = core.mixture, asked.match
     shown = competing(mixture, asked, scan)
     if asked.shaping is not None:
         shown = shown[~among(shown, asked.shaping.pinned)]
@@ -72,8 +74,10 @@ def _weighed(mixture: Mixture, asked: Wish, scan: int, row: int) -> tuple[Weighe
         shown = np.append(shown, np.int32(row)).astype(np.int32)
     weighed = mixture.weigh(asked.query, shown, _NOTHING, asked.left_out[asked.left_out != row])
     final = weighed.final.copy()
-    if asked.match is not None:
-        final = of_both(final, weighed.rows, asked.match)
+    if match is not None and not (match.rows == row).any():
+        match = matched(core, asked.query, shown)
+    if match is not None:
+        final = of_both(final, weighed.rows, match)
     if asked.shaping is not None:
         final *= asked.shaping.factors(mixture, weighed)
     return weighed, final, int(np.flatnonzero(shown == row)[0])
@@ -90,6 +94,7 @@ def hindrances(core: Core, settings: RankSettings, wish: Recommend, asked: Wish,
     asked_about = {*wish.items} | ({wish.item} if wish.item is not None else set())
     gone_ms = record.expires if record is not None and isinstance(record.expires, int) else None
     missed = [text for text in filters_of(wish) if not core.filters.mask(text, at_ms)[row]]
+    unmatched = _unmatched(core, asked, row)
     told = {
         "hidden": (bool(state.catalogue.hidden(state.n_items)[row]), "It is hidden: its record says so."),
         "expired": (gone_ms is not None and gone_ms <= at_ms, f"It expired at {shown_ms(gone_ms or 0)}."),
@@ -113,9 +118,24 @@ def hindrances(core: Core, settings: RankSettings, wish: Recommend, asked: Wish,
             "It does not match the request's filter." if wish.filter in missed else
             "It does not match the filter that a variant of an experiment joins to the request's.",
         ),
-        "unmatched": (asked.match is not None and row not in asked.match.rows, "The typed text does not match it."),
+        "unmatched": (unmatched is not None, unmatched or ""),
     }  # fmt: skip
     return tuple(Hindrance(kind=kind, text=text) for kind, (holds, text) in told.items() if holds)
+
+
+def _unmatched(core: Core, asked: Wish, row: int) -> str | None:
+    """Why a search weighs others than this item; None where it is weighed, or where something else keeps it out."""
+    if asked.match is None or (asked.match.rows == row).any():
+        return None
+    alone = matched(core, asked.query, np.array([row], np.int32))
+    if alone is None or not len(alone.rows):
+        return "The typed text does not match it."
+    if asked.only is not None or not asked.allowed[row] or (asked.left_out == row).any():
+        return None
+    return (
+        f"The typed text matches it, but it is not among the {len(asked.match.rows)} items that are weighed, which "
+        "match best as far as content.postings reaches."
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import numpy as np
 
 from everbrook.engine.core import Core
 from everbrook.engine.joined_wishes import filters_of
-from everbrook.engine.searching import matches, typed
+from everbrook.engine.searching import searched, typed
 from everbrook.engine.shaping_wishes import shaping_of
 from everbrook.errors import EverbrookError, InputError, UnknownNameError
 from everbrook.events.log_intake import parse_time_ms
@@ -163,7 +163,8 @@ def read_wish(
         query = without_disliked(query, disliked)
     shaping = shaping_of(wish, core, settings, query, disliked, draws)
     narrow = bool(wish.categories) or bool(filters)
-    return Wish(query, wish.k, allowed, narrow, left_out, only, matches(core, query), shaping)
+    asked = Wish(query, wish.k, allowed, narrow, left_out, only, shaping=shaping)
+    return searched(core, asked, settings.scan)
 
 
 def _check_id(name: str, text: str | None) -> None:

@@ -21,10 +21,11 @@ from everbrook.models.content_scan import NumberScan, Scan, VectorScan
 from everbrook.models.lately import Lately
 from everbrook.models.neighbours_query import latest, look_up
 from everbrook.settings.content import ContentSettings
-from everbrook.types import F32, F64, I32, I64, NO_ROW, Arrays, Query, Step
+from everbrook.types import F32, F64, I32, I64, NO_ROW, Arrays, Bool, Query, Step
 
 _NO_ROWS = np.zeros(0, np.int32)
 _NOTHING = (_NO_ROWS, np.zeros(0, np.float32))
+_MORE_POSTINGS = 8  # times as many entries are read where too few of the items may be shown
 NO_PROFILE = Profile(np.zeros(0, np.int32), np.zeros(0, np.float32))
 
 
@@ -89,20 +90,46 @@ class Content:
         dense[columns] = values
         return dense
 
-    def search(self, text: F32, limit: int) -> tuple[I32, F32]:
+    def search(
+        self, text: F32, limit: int, allowed: Bool | None = None, left_out: I32 = _NO_ROWS, least: int = 0
+    ) -> tuple[I32, F32]:
         """What a typed text alone matches, whoever asks.
 
         Args:
             text: (D,) as `text` gives it.
             limit: the most rows.
+            allowed: (N,) rows that count, all where it is None: what does not count takes nobody's place.
+            left_out: rows that do not count either.
+            least: while fewer rows are found, more entries than the settings say are read, up to all there are.
 
         Returns:
             (M,) rows, best first, and (M,) the probability of each at the sharpest temperature; none without a match.
         """
+        typed = self._typed(text)
+        budget, whole = self.settings.postings, self._index.entries(typed)
+        while True:
+            items, cosines = self._index.alike(typed, left_out, budget)
+            if allowed is not None:
+                counts = allowed[items]
+                items, cosines = items[counts], cosines[counts]
+            if len(items) >= least or budget >= whole:
+                return self._ranked(items, cosines, limit)
+            budget *= _MORE_POSTINGS
+
+    def search_among(self, text: F32, rows: I32) -> tuple[I32, F32]:
+        """The same of some rows alone, (R,), of which no match is passed over."""
+        cosines = self._index.cosines(self._typed(text), rows)
+        alike = cosines > 0
+        return self._ranked(rows[alike], cosines[alike], len(rows))
+
+    def _typed(self, text: F32) -> Profile:
+        """What was typed, most telling first."""
         typed = _sparse(text, self.features.n_columns)
-        if not len(typed.columns):
-            return np.empty(0, np.int32), np.empty(0, np.float32)
-        found = self._soft(*self._index.alike(typed, np.empty(0, np.int32), self.settings.postings), self._temperatures)
+        order = np.argsort(-typed.values, kind="stable")
+        return Profile(typed.columns[order], typed.values[order])
+
+    def _ranked(self, items: I32, cosines: F32, limit: int) -> tuple[I32, F32]:
+        found = self._soft(items, cosines, self._temperatures)
         best = np.lexsort((found.items, -found.mass[:, 0]))[:limit]
         return found.items[best], found.mass[best, 0]
 

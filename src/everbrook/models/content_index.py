@@ -88,6 +88,22 @@ class ContentIndex:
             self._votes,
         )  # fmt: skip
 
+    def entries(self, wanted: Profile) -> int:
+        """How many entries there are of the features of a profile; `alike` reads no more."""
+        return int(self._lengths()[wanted.columns].sum())
+
+    def cosines(self, wanted: Profile, rows: I32) -> F32:
+        """(M,) the cosine of each row, whatever else there is; 0 where nothing is shared or nothing is known of it."""
+        a = self._arrays
+        inside = np.flatnonzero(rows < self.n_items)
+        starts, counts = a["starts"][rows[inside]], a["counts"][rows[inside]]
+        owners = np.repeat(inside, counts)
+        entries = np.arange(len(owners)) + np.repeat(starts - np.cumsum(counts) + counts, counts)
+        self._dense[wanted.columns] = wanted.values
+        shared = self._dense[a["post_column"][entries]] * a["post_value"][entries]
+        self._dense[wanted.columns] = 0.0
+        return np.minimum(np.bincount(owners, shared, len(rows)), 1.0).astype(np.float32)
+
     def because(self, recent: I32, decay: float, rows: I32) -> I32:
         """(M,) the recent item that resembles each row most; NO_ROW where none does."""
         a = self._arrays

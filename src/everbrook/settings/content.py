@@ -31,7 +31,8 @@ class ContentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     postings: Annotated[
         int,
         Meta(
-            description="Most entries that a query reads of the lists of items by feature, telling features first.",
+            description="Most entries that a query reads of the lists of items by feature, telling features first; "
+            "a search reads more where few of the items that it finds may be shown.",
             ge=100,
             extra={"unit": "entries"},
         ),

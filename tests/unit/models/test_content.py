@@ -89,6 +89,39 @@ def test_a_typed_query_finds_items_also_those_one_has():
     assert sorted(content.propose(asked(text=typed), 12).tolist()) == list(range(2, ITEMS, 4))
 
 
+def test_a_text_compared_with_some_rows_finds_what_it_finds_among_all():
+    content = shelf()
+    content.put(np.array([3], np.int32), [ItemChange(id="i3", title="blue boots")])  # entries that are valid no more
+    typed = content.text("blue shoes number 6")
+    found = dict(zip(*content.search(typed, 2 * ITEMS), strict=True))
+    every = np.arange(3 * ITEMS, dtype=np.int32)  # of rows beyond all that were put nothing is known
+    again = dict(zip(*content.search_among(typed, every), strict=True))
+    assert len(found) > ITEMS // 2
+    assert again == pytest.approx(found, rel=1e-4, abs=1e-12)
+    some = np.array([10, 3, 7], np.int32)
+    assert sorted(content.search_among(typed, some)[0].tolist()) == [3, 7, 10]
+    assert [len(part) for part in content.search_among(content.text("qqqqq"), some)] == [0, 0]
+    assert [len(part) for part in made().search_among(typed, some)] == [0, 0]
+
+
+def test_more_entries_are_read_where_few_of_the_items_count():
+    content = Content(ContentSettings(postings=100), ContentFeatures(FeaturesSettings(text_bits=12)))
+    content.put(np.arange(900, dtype=np.int32), [ItemChange(id=f"i{i}", title="shoes") for i in range(900)])
+    typed, allowed = content.text("shoes"), np.arange(900) < 5
+    assert len(content.search(typed, 50, allowed)[0]) == 0  # a hundred entries are those of the last items
+    assert sorted(content.search(typed, 50, allowed, least=5)[0].tolist()) == [0, 1, 2, 3, 4]
+    assert sorted(content.search(typed, 50, allowed, np.array([2], np.int32), 5)[0].tolist()) == [0, 1, 3, 4]
+
+
+def test_a_search_reads_the_most_telling_word_first():
+    content = Content(ContentSettings(postings=100), ContentFeatures(FeaturesSettings(text_bits=12)))
+    words = ["shoes"] * 898 + ["shoes laces", "shoes boots"]
+    content.put(np.arange(900, dtype=np.int32), [ItemChange(id=f"i{i}", title=word) for i, word in enumerate(words)])
+    content.put(np.arange(900, 1100, dtype=np.int32), [ItemChange(id="x", title="shoes") for _ in range(200)])
+    for word, row in (("laces", 898), ("boots", 899)):
+        assert content.search(content.text(f"shoes {word}"), 1)[0].tolist() == [row]
+
+
 def test_a_lower_temperature_is_sharper():
     mass, rest = scores(shelf(), asked(4))
     shares = mass / (1 - rest)
