@@ -26,8 +26,9 @@ from everbrook.events.records import RECORD_TYPES, Deletion, Event, Impression, 
 from everbrook.events.segments import Segment, SegmentEntry, write_segment
 from everbrook.types import I64, Bool
 
+_NAMING = (Event, UserChange, Deletion, Impression)  # records that may be a person's
 ANONYMOUS = "forgotten"  # stands in a deletion for whom it was
-_decoders = {name: msgspec.json.Decoder(kind) for name, kind in RECORD_TYPES.items()}
+_decoders = {name: msgspec.json.Decoder(kind) for name, kind in RECORD_TYPES.items() if kind in _NAMING}
 _rows = msgspec.json.Decoder(list[msgspec.Raw])
 _names = msgspec.json.Decoder(list[str])
 
@@ -223,7 +224,7 @@ def _without(batch: Batch, person: Person, anonymous: str, counts: dict[str, int
     last = -2
     for offset, raw in enumerate(_rows.decode(body), first):
         kept = bytes(raw)
-        if offset < person.stop:
+        if offset < person.stop and kind in _decoders:
             record = _decoders[kind].decode(raw)
             if person.owns(record, offset):
                 counts[kind] += 1

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from everbrook.errors import DataError, EverbrookError
+from everbrook.events.late_moments import decode_stored
 from everbrook.events.log_database import FILE, connect, read_end, read_segments
 from everbrook.events.log_files import disk_errors
 from everbrook.events.log_lost import RESTORE, SEGMENT_FOLDER, refuse_lost_log
@@ -81,7 +82,7 @@ def _batches(file: Path, database: sqlite3.Connection) -> Iterator[tuple[tuple[i
     for first, stop, kind, body in database.execute("SELECT first, stop, type, body FROM batches ORDER BY first"):
         name = kind.decode()
         try:
-            held = len(_decoders[name].decode(body))
+            held = len(decode_stored(_decoders[name], body))
             why = None if held == stop - first else f"it holds {held} records"
         except KeyError:
             why = f"its type '{name}' is not known"

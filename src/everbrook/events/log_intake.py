@@ -17,7 +17,7 @@ from msgspec import Meta
 from msgspec.structs import force_setattr
 
 from everbrook.errors import InputError, RecordError, unknown_name
-from everbrook.events.records import ID_RULE, MAX_ID_BYTES, Event, ItemChange, UserChange
+from everbrook.events.records import ID_RULE, MAX_ID_BYTES, MAX_TIME_MS, Event, ItemChange, UserChange
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
@@ -111,11 +111,11 @@ def parse_time_ms(text: str) -> int:
     """Turn RFC 3339 text into milliseconds since 1970.
 
     Raises:
-        ValueError: it is not such a time, or lies before 1970.
+        ValueError: it is not such a time, or lies, in UTC, before 1970 or after 9999.
     """
     moment: datetime = msgspec.convert(text, _RFC_3339)
     ms = (moment - EPOCH) // MILLISECOND
-    if ms < 0:
+    if not 0 <= ms <= MAX_TIME_MS:
         raise ValueError(text)
     return ms
 

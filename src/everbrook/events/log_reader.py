@@ -15,6 +15,7 @@ import numpy as np
 
 from everbrook.errors import DataError
 from everbrook.events.columns import EventColumns
+from everbrook.events.late_moments import decode_stored
 from everbrook.events.log import Run
 from everbrook.events.log_database import FILE, Batch, first_live_event, has_ids, known_ids, read_batches, read_segments
 from everbrook.events.log_files import disk_errors
@@ -141,7 +142,7 @@ class LogReader:
     def _decode_some(self, kind: str, rows: Sequence[Batch]) -> list[Any]:
         body = rows[0][3] if len(rows) == 1 else b"[%b]" % b",".join([row[3][1:-1] for row in rows])
         try:
-            records: list[Any] = _decoders[kind].decode(body)
+            records = decode_stored(_decoders[kind], body)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise self._damaged(rows, str(error)) from None
         if len(records) != sum(row[1] - row[0] for row in rows):

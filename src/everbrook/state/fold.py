@@ -11,6 +11,7 @@ import numpy as np
 
 from everbrook.errors import DataError, UnknownNameError
 from everbrook.events.columns import EventColumns
+from everbrook.events.late_moments import decode_stored
 from everbrook.events.records import MAX_NAMES, Deletion, ItemChange, UserChange
 from everbrook.settings.state import StateSettings
 from everbrook.state.births import Births
@@ -22,7 +23,7 @@ from everbrook.state.kinds import Kinds
 from everbrook.state.people import People
 from everbrook.state.refusals import refuse
 from everbrook.state.remembered import Remembered
-from everbrook.state.texts import under, within
+from everbrook.state.texts import pack, under, unpack, within
 from everbrook.types import F32, I32, I64, NO_ROW, Arrays, Bool, Query, Step
 
 _FORMAT = 3
@@ -279,7 +280,9 @@ class State:
         if meta != wanted:
             raise DataError(f"A stored state must have {wanted}; got {meta}. Replay the log to make it anew.")
         for name, part in self._parts().items():
-            part.load(within(arrays, name))
+            if name != "catalogue":
+                part.load(within(arrays, name))
+        _load_catalogue(self.catalogue, within(arrays, "catalogue"))
         self.births.load(arrays["first_ms"])
         self.items.bury_rows(self.catalogue.gone)
         self.remembered.follow(self.histories.session_actors)
@@ -291,6 +294,15 @@ class State:
             "counters": self.counters,
             "catalogue": self.catalogue, "people": self.people,
         }
+
+
+def _load_catalogue(catalogue: Catalogue, arrays: Arrays) -> None:
+    """Let a catalogue take over what it gave, also where a moment in it is later than records may have."""
+    try:
+        catalogue.load(arrays)
+    except msgspec.ValidationError:
+        whole = decode_stored(msgspec.json.Decoder(list[ItemChange]), b"[%b]" % b",".join(unpack(arrays)))
+        catalogue.load(arrays | pack(msgspec.json.encode(one) for one in whole))
 
 
 def _own(column: ColumnT) -> ColumnT:

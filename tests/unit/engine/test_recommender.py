@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from everbrook import Recommender
 from everbrook.engine.building import new_core
 from everbrook.errors import BusyError, EverbrookError, InputError, NotFoundError, RecordError, UnknownNameError
 from everbrook.events.columns import EventColumns
-from everbrook.events.records import Event
+from everbrook.events.records import MAX_TIME_MS, Event, ItemChange
 from everbrook.settings import Settings
 from everbrook.settings.engine import EngineSettings
 from everbrook.settings.mixture import MixtureSettings
@@ -292,3 +293,19 @@ def test_a_failure_in_the_background_is_shown_in_the_status(shop: Recommender) -
 
 def test_a_core_from_the_settings_has_their_experts() -> None:
     assert new_core(SETTINGS).mixture.columns[0].startswith("popularity/")
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_shop_starts_whose_log_and_checkpoint_hold_a_moment_after_the_year_9999(
+    tmp_path: Path, clock: FakeClock, kept: bool
+) -> None:
+    late_ms = MAX_TIME_MS + 19_000_000
+    with Recommender.open(tmp_path, SETTINGS, clock) as shop:
+        shop.ingest(visit("u", "a", "b"))
+        shop.update(shop.log.append([ItemChange(id="a", title="x", expires=late_ms)]).stop)
+        shop.checkpoint()
+    if not kept:
+        shutil.rmtree(tmp_path / "checkpoints")
+    with Recommender.open(tmp_path, SETTINGS, clock) as shop:
+        assert shop.item("a") == ItemChange(id="a", title="x", expires=MAX_TIME_MS)
+        assert ids(shop, user="v") == ["a", "b"]

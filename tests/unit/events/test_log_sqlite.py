@@ -3,12 +3,14 @@ import sqlite3
 import threading
 import time
 
+import msgspec
 import pytest
 
-from everbrook.errors import NotFoundError, NotReadyError
+from everbrook.errors import DataError, NotFoundError, NotReadyError
 from everbrook.events.columns import EventColumns
 from everbrook.events.log import Appended
-from everbrook.events.records import Deletion, Event, Impression, ItemChange, UserChange, Version
+from everbrook.events.log_checkup import log_troubles
+from everbrook.events.records import MAX_TIME_MS, Deletion, Event, Impression, ItemChange, UserChange, Version
 from everbrook.events.sqlite_log import SqliteLog
 from everbrook.settings.log import LogSettings
 
@@ -250,3 +252,25 @@ def test_live_events_can_be_read_with_sqlite_alone(tmp_path):
     rows = database.execute("SELECT json_extract(value, '$.id') FROM batches, json_each(body)").fetchall()
     database.close()
     assert [name for (name,) in rows] == [event.id for event in EVENTS]
+
+
+LATE_MS = MAX_TIME_MS + 19_000_000  # "9999-12-31T23:59:59-05:00", which was let in once
+
+
+def test_a_moment_after_the_year_9999_that_lies_in_the_log_is_read_as_its_end(tmp_path):
+    late = ItemChange(id="a", title="x", properties={"n": 12.5}, ts=LATE_MS, expires=LATE_MS)
+    mended = msgspec.structs.replace(late, ts=MAX_TIME_MS, expires=MAX_TIME_MS)
+    with SqliteLog.open(tmp_path / "data") as log:
+        log.append([OTHERS[0], late])
+        log.append([Event(user="a", item="a", ts=1), Deletion(what="user", id="a", ts=2)])
+        assert log.erase("a").events == 1
+    with SqliteLog.open(tmp_path / "data") as log:
+        assert [record for _, record in told(log, 0, types=["item"])] == [OTHERS[0], mended]
+    assert not [found for found in log_troubles(tmp_path / "data") if found.level == "wrong"]
+
+
+def test_a_moment_far_after_the_year_9999_is_damage(tmp_path):
+    with SqliteLog.open(tmp_path / "data") as log:
+        log.append([ItemChange(id="a", ts=10 * MAX_TIME_MS)])
+    with SqliteLog.open(tmp_path / "data") as log, pytest.raises(DataError, match="must hold whole records"):
+        told(log, 0)

@@ -13,7 +13,7 @@ from everbrook.events.log_intake import (
     decode_users,
     parse_time_ms,
 )
-from everbrook.events.records import UNSET, Event, ItemChange, UserChange, merge
+from everbrook.events.records import MAX_TIME_MS, UNSET, Event, ItemChange, UserChange, merge
 
 NOW_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 GOOD = {"user": "u1", "item": "i9"}
@@ -176,3 +176,22 @@ def test_merging_keeps_what_is_left_out_and_removes_nulls():
         id="i", text="new", tags=["a"], properties={"price": 1, "size": 3}, vectors={"v": [1.0]}
     )
     assert merge(UserChange(id="u", properties={"a": 1}), UserChange(id="u", properties=None)) == UserChange(id="u")
+
+
+LATE = "9999-12-31T23:59:59-05:00"  # five hours later in UTC
+
+
+@pytest.mark.parametrize("field", ["ts", "expires"])
+def test_an_items_moment_after_the_year_9999_is_refused_as_text_as_it_is_as_a_number(field):
+    with pytest.raises(RecordError) as raised:
+        check_items([{"id": "b"}, {"id": "a", field: LATE}])
+    assert raised.value.message == (
+        f"Record 1: Field '{field}' must be milliseconds since 1970 or RFC 3339 text such as '2026-01-01T00:00:00Z'; "
+        f"got '{LATE}'."
+    )
+    assert getattr(check_items([{"id": "a", field: LATE.replace("-05", "+05")}])[0], field) < MAX_TIME_MS
+
+
+def test_an_events_moment_after_the_year_9999_is_refused():
+    with pytest.raises(RecordError, match="Record 1: Field 'ts' must be milliseconds since 1970"):
+        decoded(GOOD, {**GOOD, "ts": LATE})
