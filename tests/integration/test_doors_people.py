@@ -216,14 +216,15 @@ KILLED = textwrap.dedent("""
     path, place, *assignments = sys.argv[1:]
     die = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
     if place == "before": people.start_over = die
-    if place == "within": log_bulk.write_anew = die
+    if place == "within": log_bulk.erase_rows = die
+    if place == "vacuum": log_bulk.write_anew = die
     if place == "after": Recommender.checkpoint = die
     with Recommender.open(path, load_settings(environment={}, assignments=assignments).settings) as shop:
         shop.delete_user("%s")
 """) % PERSON
 
 
-@pytest.mark.parametrize("place", ["before", "within", "after"])
+@pytest.mark.parametrize("place", ["before", "within", "vacuum", "after"])
 def test_a_deletion_that_is_killed_is_ended_at_the_next_start(place: str, tmp_path: Path) -> None:
     data = tmp_path / "data"
     with Recommender.open(data, SETTINGS) as shop:

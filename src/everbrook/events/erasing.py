@@ -2,7 +2,7 @@
 
 Segments that name the person are written anew without them; rows of the database likewise, in one transaction together
 with the new list of segments, so that a crash leaves the log either as it was or done. Then the database is written
-anew, for pages that were freed earlier still hold what lay in them.
+anew, for pages that were freed still hold what lay in them; where the disk refuses that, whoever tries again does it.
 """
 
 from __future__ import annotations

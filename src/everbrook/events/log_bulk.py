@@ -29,7 +29,7 @@ from everbrook.events.log import Appended
 from everbrook.events.log_database import delete_event_batches, insert_segment
 from everbrook.events.log_reader import READ_EVENTS, LogReader
 from everbrook.events.log_writer import LogWriter
-from everbrook.events.loose_segments import mark, unmark
+from everbrook.events.loose_segments import clear_leftovers, mark, unmark
 from everbrook.events.segments import Segment, SegmentEntry, ids_in_segments, remove_segment, write_segment
 from everbrook.types import I64
 
@@ -136,6 +136,8 @@ class BulkWriter:
     def erase(self, user_id: str, stop: int) -> Erased:
         """Take a user's records at offsets below `stop` out of the log; see `erasing`."""
         with self._one_at_a_time:
+            segments = self._reader.all_segments()
+            clear_leftovers(self._folder, [segment.entry for segment in segments])  # of a try that the disk refused
             person = Person(user_id, stop)
             for run in self._reader.runs(0, stop, ("event",), READ_EVENTS):
                 if run.events is not None:
@@ -143,14 +145,13 @@ class BulkWriter:
             for run in self._reader.runs(0, stop, ("event",), READ_EVENTS) if person.sessions else ():
                 if run.events is not None:
                     person.find_owners(run.events, run.offsets)
-            rewritten = rewrite_segments(self._reader.all_segments(), person, self._new_file)
+            rewritten = rewrite_segments(segments, person, self._new_file)
             anonymous = f"{ANONYMOUS}-{uuid.uuid4().hex[:12]}"
 
             def work(database: sqlite3.Connection, end: int) -> dict[str, int]:
                 ids = replace_segments(database, rewritten)
                 counts = erase_rows(database, person, anonymous)
                 counts["event_ids"] += ids
-                write_anew(database)
                 return counts
 
             def then(counts: dict[str, int]) -> None:
@@ -161,6 +162,7 @@ class BulkWriter:
             for one in rewritten:  # after a crash nothing of the person stays on disk
                 mark(self._folder / one.old.file)
             counts = self._writer.do(work, then)
+            self._writer.do(lambda database, _: write_anew(database))  # again in each try, until the disk took it
             return Erased(
                 events=counts["event"] + sum(one.events for one in rewritten), changes=counts["user"],
                 impressions=counts["impression"], deletions=counts["deletion"], event_ids=counts["event_ids"],
@@ -174,8 +176,10 @@ class BulkWriter:
         kept += [self._reader.segment(one.new) for one in rewritten if one.new and one.new.ids_size_bytes]
         self._writer.id_segments[:] = kept
         for file in gone:
-            self._reader.let_go(file)
-            remove_segment(self._folder / file)
+            try:
+                remove_segment(self._folder / file)
+            finally:
+                self._reader.let_go(file)  # last: a reader under way may open it until it is removed
         for one in rewritten:
             for entry in (one.old, one.new):
                 if entry is not None:

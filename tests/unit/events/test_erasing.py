@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from everbrook.errors import StorageError
+from everbrook.events import log_bulk
 from everbrook.events.columns import EventColumns
 from everbrook.events.erasing import Intents
 from everbrook.events.log_follower import LogFollower
@@ -131,3 +134,43 @@ def test_an_intent_is_there_until_it_is_done(tmp_path: Path) -> None:
     intents.end("a")
     intents.end("b")
     assert list(tmp_path.iterdir()) == []
+
+
+def _full(database: sqlite3.Connection) -> None:
+    database.execute("COMMIT")
+    raise sqlite3.OperationalError("database or disk is full")  # as VACUUM says
+
+
+def test_where_the_disk_refuses_to_write_the_log_anew_the_next_try_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with SqliteLog.open(tmp_path / "log", NO_SEALING) as log:
+        _fill(log)
+        log.append_columns(EventColumns.from_records([_event(400, user=PERSON), _event(401)]))
+        with monkeypatch.context() as patched:
+            patched.setattr(log_bulk, "write_anew", _full)
+            with pytest.raises(StorageError, match="disk is full"):
+                log.erase(PERSON)
+        assert log.append([_event(401)]).accepted == 0
+        log.erase(PERSON)
+        assert _bytes_left(tmp_path, PERSON, GUEST, "27182") == []
+        assert len(list((tmp_path / "log" / "segments").iterdir())) == 2 * 2 + 1  # imported ones have files of ids
+        after = _others(log)
+    with SqliteLog.open(tmp_path / "log", NO_SEALING) as log:
+        assert _others(log) == after
+
+
+def test_where_the_disk_refuses_to_remove_a_segment_the_next_try_removes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise OSError(5, "Input/output error", str(path))
+
+    with SqliteLog.open(tmp_path / "log", NO_SEALING) as log:
+        _fill(log)
+        with monkeypatch.context() as patched:
+            patched.setattr(log_bulk, "remove_segment", refuse)
+            with pytest.raises(StorageError, match="Input/output error"):
+                log.erase(PERSON)
+        log.erase(PERSON)
+        assert _bytes_left(tmp_path, PERSON, GUEST, "27182") == []
