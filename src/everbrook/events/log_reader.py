@@ -78,8 +78,7 @@ class LogReader:
             for segment_part, part in _merge(start, reached, batches, entries):
                 if segment_part is not None:
                     entry, low, high = segment_part
-                    if self.is_whole(self.segment(entry)):
-                        tables.append(self.segment(entry).table(low, high, leave_out))
+                    tables.extend(segment.table(low, high, leave_out) for segment in self._standing(entry))
                     continue
                 parts.extend(_joined(tables))
                 tables = []
@@ -103,16 +102,33 @@ class LogReader:
         return batches, [entry for entry in entries if entry.first < reached and entry.stop > start], reached
 
     def _segment_runs(self, entry: SegmentEntry, start: int, stop: int, limit: int) -> Iterator[Run]:
+        for segment in self._standing(entry):
+            low, high = np.searchsorted(segment.offsets, (start, stop)).tolist()
+            columns = segment.columns() if low < high else None
+            for begin in range(low, high, limit):
+                end = min(begin + limit, high)
+                yield Run("event", segment.offsets[begin:end], columns.slice(begin, end))
+
+    def _standing(self, entry: SegmentEntry) -> Iterator[Segment]:
+        """The segment of an entry, or what took its place since the entry was read; one that is damaged is told of.
+
+        Raises:
+            DataError: it is damaged, and nobody is told.
+        """
         segment = self.segment(entry)
-        if not self.is_whole(segment):
+        try:
+            segment.verify()
+        except DataError as error:
+            entries = self._entries()
+            if entry in entries:
+                self._tell(entry, error)
+                return
+            self.let_go(entry.file)  # somebody was forgotten meanwhile: the others' events lie at the same offsets
+            for other in entries:
+                if other.first < entry.stop and other.stop > entry.first:
+                    yield from self._standing(other)
             return
-        low, high = np.searchsorted(segment.offsets, (start, stop)).tolist()
-        if low >= high:
-            return
-        columns = segment.columns()
-        for begin in range(low, high, limit):
-            end = min(begin + limit, high)
-            yield Run("event", segment.offsets[begin:end], columns.slice(begin, end))
+        yield segment
 
     def _batch_runs(self, batches: Sequence[Batch], start: int, stop: int, limit: int) -> Iterator[Run]:
         for kind, group in groupby(batches, key=lambda batch: batch[2]):
@@ -181,11 +197,14 @@ class LogReader:
         try:
             segment.verify()
         except DataError as error:
-            if self._damaged_segment is None:
-                raise
-            self._damaged_segment(segment.entry.file, error.message)
+            self._tell(segment.entry, error)
             return False
         return True
+
+    def _tell(self, entry: SegmentEntry, error: DataError) -> None:
+        if self._damaged_segment is None:
+            raise error
+        self._damaged_segment(entry.file, error.message)
 
     def check(self) -> dict[str, str]:
         """Look at every byte of every segment that was not read yet; gives what is wrong, by file."""
@@ -194,6 +213,9 @@ class LogReader:
             try:
                 segment.verify()
             except DataError as error:
+                if segment.entry not in self._entries():  # somebody was forgotten meanwhile
+                    self.let_go(segment.entry.file)
+                    continue
                 found[segment.entry.file] = error.message
                 if self._damaged_segment is not None:
                     self._damaged_segment(segment.entry.file, error.message)
@@ -201,9 +223,11 @@ class LogReader:
 
     def all_segments(self) -> list[Segment]:
         """Every segment that the log has now."""
+        return [self.segment(entry) for entry in self._entries()]
+
+    def _entries(self) -> list[SegmentEntry]:
         with self._lock, disk_errors(self._path):
-            entries = read_segments(self._database)
-        return [self.segment(entry) for entry in entries]
+            return read_segments(self._database)
 
     def let_go(self, file: str) -> None:
         """Open a segment's file no more."""

@@ -209,9 +209,12 @@ def _write_table(path: Path, table: pa.Table) -> tuple[int, int]:
 def _open_table(path: Path, size_bytes: int, crc: int) -> pa.Table:
     import pyarrow as pa
 
-    if not path.exists():
-        raise DataError(f"The log's segment '{path}' must be there; it is missing. Restore it from a backup.")
-    mapped = pa.memory_map(str(path))
+    try:
+        mapped = pa.memory_map(str(path))
+    except FileNotFoundError:
+        raise DataError(
+            f"The log's segment '{path}' must be there; it is missing. Restore it from a backup."
+        ) from None
     found = 0
     view = memoryview(mapped.read_buffer()) if mapped.size() == size_bytes else memoryview(b"")
     for start in range(0, len(view), CHUNK_BYTES):

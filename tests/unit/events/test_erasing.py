@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from everbrook.errors import StorageError
+from everbrook.errors import DataError, StorageError
 from everbrook.events import log_bulk
 from everbrook.events.columns import EventColumns
 from everbrook.events.erasing import Intents
@@ -174,3 +174,60 @@ def test_where_the_disk_refuses_to_remove_a_segment_the_next_try_removes_it(
                 log.erase(PERSON)
         log.erase(PERSON)
         assert _bytes_left(tmp_path, PERSON, GUEST, "27182") == []
+
+
+def _two_segments(log: SqliteLog) -> None:
+    """One of u1 to u4 alone, and one in which the person is among others."""
+    log.append([_event(n, user=f"u{1 + n % 4}") for n in range(5)])
+    log.seal()
+    log.append([_event(5 + n, user=PERSON if n % 11 == 0 else "u1") for n in range(55)])
+    log.seal()
+
+
+@pytest.mark.parametrize("reader", ["the log's own", "strict", "lenient"])
+def test_a_reader_under_way_misses_nobody_else_while_somebody_is_forgotten(tmp_path: Path, reader: str) -> None:
+    with SqliteLog.open(tmp_path / "log", NO_SEALING) as log:
+        _two_segments(log)
+    with (
+        SqliteLog.open(tmp_path / "log", NO_SEALING) as log,  # which has no record in memory any more
+        LogFollower(tmp_path / "log", lenient=reader == "lenient") as follower,
+    ):
+        reading = log if reader == "the log's own" else follower
+        runs = reading.runs(0, limit=3)
+        events = next(runs).events.records()
+        log.erase(PERSON)
+        log.append([Deletion(what="user", id="u3", ts=9)])
+        log.erase("u3")  # whose segment is being read, and stays as it was begun
+        log.erase("u4")  # and once more in the same
+        events += [event for run in runs if run.events is not None for event in run.events.records()]
+        assert [event.id for event in events] == [f"e{n}" for n in range(60) if n < 5 or (n - 5) % 11]
+        assert reading.health.told()["damaged_segments"] == {}
+        assert log.check() == {}
+
+
+def test_events_in_one_piece_miss_nobody_else_while_somebody_is_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with SqliteLog.open(tmp_path / "log", NO_SEALING) as log, LogFollower(tmp_path / "log") as follower:
+        _two_segments(log)
+        look = follower._reader._step
+
+        def looked(*args: Any) -> Any:
+            found = look(*args)
+            log.erase(PERSON)
+            return found
+
+        monkeypatch.setattr(follower._reader, "_step", looked)
+        events = follower.read_events().records()
+        assert [event.id for event in events] == [f"e{n}" for n in range(60) if n < 5 or (n - 5) % 11]
+
+
+def test_a_segment_that_is_missing_and_that_the_log_knows_is_still_damage(tmp_path: Path) -> None:
+    with SqliteLog.open(tmp_path / "log", NO_SEALING) as log:
+        _two_segments(log)
+        with LogFollower(tmp_path / "log") as strict, LogFollower(tmp_path / "log", lenient=True) as lenient:
+            (tmp_path / "log" / "segments" / "00000002.arrow").unlink()
+            with pytest.raises(DataError, match="must be there; it is missing"):
+                list(strict.runs(0))
+            assert sum(len(run) for run in lenient.runs(0)) == 5
+            assert list(lenient.health.told()["damaged_segments"]) == ["00000002.arrow"]
