@@ -1,5 +1,7 @@
 """Checkpoints belong to the log in which they were made: on opening, those that the log has no part in are dropped.
 
+So are those that were not ended: what was being written when the server was killed holds what may be forgotten since.
+
 Beside the checkpoints lies which log they follow (`LEARNED_FROM`), so that a log that was put back from a backup, or
 another one, is told from the one that was learned from, also once it has grown past what was learned.
 """
@@ -21,6 +23,7 @@ from everbrook.errors import StorageError
 from everbrook.events.log_files import disk_errors, write_durably
 from everbrook.events.log_lost import LEARNED_FROM
 from everbrook.events.log_openings import Opening, held_in_common
+from everbrook.learn.checkpoints import DRAFT
 
 _log = logging.getLogger("everbrook.checkpoints")
 
@@ -28,7 +31,7 @@ _log = logging.getLogger("everbrook.checkpoints")
 def tie_to_log(path: Path, openings: Sequence[Opening], end: int) -> None:
     """Drop what was learned from another log than this one, or beyond its end, and note which log this is.
 
-    To be done on opening, before anything is appended or a learner starts.
+    To be done on opening, before anything is appended, a checkpoint is written or a learner starts.
 
     Args:
         path: the data directory.
@@ -36,6 +39,8 @@ def tie_to_log(path: Path, openings: Sequence[Opening], end: int) -> None:
         end: of the log.
     """
     folder = path / FOLDER
+    for draft in folder.glob(f"*{DRAFT}"):
+        shutil.rmtree(draft, ignore_errors=True)
     bound = _bound(path / LEARNED_FROM, openings, end)
     for checkpoint, offset in _checkpoints(folder):
         if offset > bound:

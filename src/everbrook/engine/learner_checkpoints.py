@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from everbrook.errors import DataError, StorageError
-from everbrook.learn.checkpoints import check_folder, read_index, save_folder
+from everbrook.learn.checkpoints import DRAFT, check_folder, read_index, save_folder
 
 PREFIX = "learner-"
 EXTRA_NICENESS = 5
@@ -129,7 +129,7 @@ class LearnerCheckpoints:
             return None
         self._writer = None
         if status:
-            shutil.rmtree(self._final.with_name(f"{self._final.name}.draft"), ignore_errors=True)
+            shutil.rmtree(self._final.with_name(self._final.name + DRAFT), ignore_errors=True)
             raise StorageError(f"A checkpoint must be written to '{self._final}'; its writer ended with {status}.")
         return self._final
 

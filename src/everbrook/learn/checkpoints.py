@@ -23,6 +23,7 @@ from everbrook.types import Arrays
 
 FORMAT = 1
 INDEX = "checkpoint.json"
+DRAFT = ".draft"  # what a folder is called until it is whole
 _ENDING = ".safetensors"
 _log = logging.getLogger("everbrook.checkpoints")
 
@@ -83,7 +84,7 @@ def save_folder(final: Path, offset: int, notes: dict[str, Any], fill: Callable[
     Raises:
         StorageError: the disk refused; what was there stands as it was.
     """
-    draft = final.with_name(f"{final.name}.draft")
+    draft = final.with_name(final.name + DRAFT)
     try:
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
@@ -174,9 +175,13 @@ def load_newest(folder: Path, digest: str) -> Checkpoint | None:
 
 
 def prune(folder: Path, keep: int) -> int:
-    """Remove all but the newest `keep` checkpoints; how many went."""
+    """Remove all but the newest `keep` checkpoints; how many went.
+
+    Drafts older than the newest go too: whoever wrote them was killed. One that is being written now is not older.
+    """
     whole = sorted(path for path in folder.glob("[0-9]*") if path.is_dir() and not path.suffix)
-    for path in whole[:-keep]:
+    unended = [path for path in folder.glob(f"[0-9]*{DRAFT}") if whole and path.stem < whole[-1].name]
+    for path in [*whole[:-keep], *unended]:
         shutil.rmtree(path, ignore_errors=True)
     return len(whole[:-keep])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -169,3 +170,40 @@ def test_a_deletion_that_was_begun_and_a_damaged_segment_do_not_stand_in_the_way
         shop._retries._thread.join(60)  # type: ignore[union-attr]
         assert Intents(sealed).pending() == []
     assert all(PERSON.encode() not in path.read_bytes() for path in sealed.rglob("*") if path.is_file())
+
+
+def _left(path: Path) -> list[str]:
+    files = [file for file in path.rglob("*") if file.is_file()]
+    return [str(file.relative_to(path)) for file in files if PERSON.encode() in file.read_bytes()]
+
+
+def _half_written(kept: Path, name: str) -> Path:
+    """What a process that is killed leaves of a checkpoint; gives its folder."""
+    draft = kept.with_name(f"{name}.draft")
+    shutil.copytree(kept, draft)
+    (draft / "checkpoint.json").unlink()
+    return draft
+
+
+def test_a_checkpoint_that_was_not_ended_goes_with_the_person_and_one_being_written_stays(tmp_path: Path) -> None:
+    with Recommender.open(tmp_path / "data", SETTINGS) as shop:
+        shop.ingest([{"user": PERSON, "item": "i1"}, {"user": "other", "item": "i1"}])
+        kept = shop.checkpoint()
+        draft, later = _half_written(kept, kept.name), kept.with_name(f"{shop.log.end + 99:016d}.draft")
+        later.mkdir()
+        assert len(_left(shop.path)) >= 3
+        shop.delete_user(PERSON)
+        assert _left(shop.path) == []
+        assert (draft.exists(), later.exists()) == (False, True)
+
+
+def test_checkpoints_that_were_not_ended_are_gone_after_a_start(tmp_path: Path) -> None:
+    with Recommender.open(tmp_path / "data", SETTINGS) as shop:
+        shop.ingest([{"user": PERSON, "item": "i1"}])
+        kept = shop.checkpoint()
+    drafts = [_half_written(kept, f"{10**15:016d}"), _half_written(kept, f"learner-{5:016d}")]
+    with Recommender.open(tmp_path / "data", SETTINGS) as shop:
+        assert [draft for draft in drafts if draft.exists()] == []
+        assert shop.user(PERSON)["events"]
+        shop.delete_user(PERSON)
+        assert _left(shop.path) == []
