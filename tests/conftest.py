@@ -12,6 +12,8 @@ import httpx
 import hypothesis
 import pytest
 
+from everbrook.engine.stale_kernels import drop_stale
+
 ROOT = Path(__file__).parents[1]
 
 # Models of tests are so small that a second thread waits for the first more than it works.
@@ -21,6 +23,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 hypothesis.settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     hypothesis.settings.load_profile("ci")
+
+
+def pytest_configure() -> None:
+    """What is tested is what stands in the sources, in kernels that were compiled before too."""
+    drop_stale()
 
 
 @pytest.fixture(scope="session")

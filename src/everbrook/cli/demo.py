@@ -47,11 +47,13 @@ def run(arguments: argparse.Namespace) -> int:
     from everbrook.engine.beginning import Beginning
     from everbrook.engine.compiling import Compiling
     from everbrook.engine.recommender import Recommender
+    from everbrook.engine.stale_kernels import drop_stale
     from everbrook.http.guard import check_address
     from everbrook.http.server import bind
 
     check_address(settings.serve)
     bind(settings.serve).close()  # a taken port is told before a minute of learning
+    drop_stale()
     story, compiling = Story.read(path), Compiling()
     if story is not None and story.finished:
         _say(f"{story.told}, as stored in {path}.")

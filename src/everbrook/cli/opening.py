@@ -54,6 +54,8 @@ def opened(arguments: argparse.Namespace, must_exist: bool = True) -> Iterator[R
         )
 
     from everbrook.engine.recommender import Recommender
+    from everbrook.engine.stale_kernels import drop_stale
 
+    drop_stale()
     with Recommender.open(path, settings, create=not must_exist) as engine:
         yield engine

@@ -40,6 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     from everbrook.engine.log_lines import say, write_lines
     from everbrook.engine.recommender import Recommender
     from everbrook.engine.spans import end_spans, start_spans
+    from everbrook.engine.stale_kernels import drop_stale
     from everbrook.http.guard import check_address
     from everbrook.http.keys import FILE as KEYS_FILE
     from everbrook.http.keys import read_keys
@@ -53,6 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     has_keys = bool(read_keys(data_path(arguments) / KEYS_FILE))
     check_address(settings.serve, has_keys)  # before the log is read, which may take a while
     began_s = time.perf_counter()
+    drop_stale()
     compiling = Compiling(at_first(lambda: say(_log, "Compiling for this machine: once, and that takes minutes.")))
 
     def listens(address: str) -> None:
