@@ -179,7 +179,10 @@ class Core:
         """Drop the learned rows of somebody who is forgotten; how many they were."""
         keepers = [family for family in self.mixture.experts if isinstance(family, KnowsActors)]
         rows = sum(family.forget_actor(actor) for family in keepers)
-        return rows if self.guard is None else rows + self.guard.forget_actor(actor)
+        if self.guard is not None:
+            rows += self.guard.forget_actors(np.array([actor]))
+            self.guard.forget_actors(self.state.histories.gone)  # with guests who became users: nobody asks for theirs
+        return rows
 
     def _tell(self, rows: I32) -> None:
         known = [self.state.catalogue.get(int(row)) for row in rows]

@@ -109,7 +109,7 @@ class LiveLearning:
             if isinstance(record, Deletion):
                 removed = self.state.forget(record)
                 if record.what == "user" and removed.actor != NO_ROW:
-                    self.learner.reservoir.forget(removed.actor)
+                    self._forget_gone()
         items = [record for record in run.records if isinstance(record, ItemChange)]
         users = [record for record in run.records if isinstance(record, UserChange)]
         if users:
@@ -117,6 +117,16 @@ class LiveLearning:
         if items:
             self.state.put_items(items)
             self.learner.grow(self.state.n_items, self.state.n_actors)
+
+    def _forget_gone(self) -> None:
+        """Drop what is kept of rows that are nobody's: of whoever was forgotten, and of the guests that all had been.
+
+        Which guest became whom is not kept, so positions of other people's guests go too; what they did after stays.
+        """
+        gone = self.state.histories.gone
+        self.learner.reservoir.forget(gone)
+        if self.guard is not None:
+            self.guard.forget_actors(gone)
 
     def act(self, move: Move) -> None:
         """Do what the gate decided, and tell of it."""

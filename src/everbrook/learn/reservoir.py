@@ -144,9 +144,9 @@ class Reservoir:
             np.where(fresh, a["weights"][at], np.float32(0.0)).astype(np.float32),
         )
 
-    def forget(self, actor: int) -> int:
-        """Drop an actor's positions; how many there were."""
-        theirs = np.flatnonzero(self._a["actors"] == actor)
+    def forget(self, rows: I64) -> int:
+        """Drop the positions of actors; how many there were."""
+        theirs = np.flatnonzero(np.isin(self._a["actors"], rows))
         for name in ("items", "held", "kinds", "gaps", "ahead", "targets", "target_offsets", "scenarios", "weights"):
             self._a[name][theirs] = 0
         self._a["actors"][theirs] = -1

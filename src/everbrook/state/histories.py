@@ -115,6 +115,11 @@ class Histories:
         return self._actors
 
     @property
+    def gone(self) -> I64:
+        """The rows that are nobody's any more, ascending: guests who were joined to a user, and who was forgotten."""
+        return np.flatnonzero(self._actors[: self.n_actors, OWNER] == GONE)
+
+    @property
     def session_actors(self) -> I32:
         """(S,) to whom each session leads, NO_ROW where to nobody; the caller must not write into it."""
         return self._session_actors

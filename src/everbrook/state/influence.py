@@ -26,7 +26,7 @@ import numpy as np
 
 from everbrook.settings.guard import GuardSettings
 from everbrook.state import influence_kernels as kernels
-from everbrook.types import F64, Arrays, Bool, Step
+from everbrook.types import F64, I64, Arrays, Bool, Step
 
 KNOBS = (
     "window_s", "actor_events", "actor_item_events", "item_window_s", "least_events", "item_growth", "item_share",
@@ -76,12 +76,12 @@ class Influence:
             self._actors = _grown(self._actors, int(step.actor.max()) + 1)
             self._items = _grown(self._items, int(step.item.max()) + 1)
 
-    def forget_actor(self, actor: int) -> int:
-        """Drop an actor's debts; how many rows that were."""
-        if not 0 <= actor < len(self._actors) or not self._actors[actor].any():
-            return 0
-        self._actors[actor] = 0.0
-        return 1
+    def forget_actors(self, rows: I64) -> int:
+        """Drop actors' debts; how many of the rows had any."""
+        known = rows[rows < len(self._actors)]
+        owing = known[self._actors[known].any(axis=1)]
+        self._actors[owing] = 0.0
+        return len(owing)
 
     def state(self) -> Arrays:
         """All debts and sums, of the rows that came."""

@@ -9,6 +9,8 @@ from everbrook.engine.learning import LiveLearning
 from everbrook.engine.publishing import apply, share
 from everbrook.errors import InputError, UnknownNameError
 from everbrook.events.columns import EventColumns
+from everbrook.events.log import Run
+from everbrook.events.records import Deletion, Event
 from everbrook.learn.deltas import decode, encode
 from everbrook.models.live_expert import LiveExpert
 from everbrook.settings import Settings, load_settings
@@ -195,3 +197,35 @@ def test_an_item_is_admitted_after_so_many_events(events: EventColumns) -> None:
     n = weights.rows.count
     assert (weights.updates[:n][weights.seen[:n] < 5] == 0).all()
     assert (weights.updates[:n][weights.seen[:n] >= 8] > 0).any()
+
+
+def held(learning: LiveLearning, actor: int) -> int:
+    """How many positions of an actor are kept for learning again."""
+    return int(np.count_nonzero(learning.learner.reservoir.state()["actors"] == actor))
+
+
+def test_what_a_person_did_as_a_guest_before_logging_in_is_forgotten_too() -> None:
+    learning = LiveLearning(settings("guard.enabled=true"))
+    start_ms, offset = 1_767_225_600_000, 0
+
+    def take(after_s: int, *events: dict[str, str]) -> None:
+        nonlocal offset
+        told = [Event(**one, ts=start_ms + 1000 * (after_s + n)) for n, one in enumerate(events)]
+        learning.absorb(Run("event", np.arange(offset, offset + len(told)), EventColumns.from_records(told)))
+        offset += len(told)
+
+    take(0, *({"user": f"o{n % 7}", "item": f"i{n * 5 % 11}"} for n in range(60)))
+    take(100, *({"user": "ann", "item": f"i{n}"} for n in range(4)))
+    take(200, *({"session": "s", "item": f"i{n}"} for n in range(3, 9)))
+    state = learning.state
+    guest = state.histories.actor_of(-1, state.sessions.row("s"), named=False)
+    take(300, {"user": "ann", "session": "s", "item": "i2"})
+    ann, other = (state.histories.actor_of(state.users.row(name), -1, named=True) for name in ("ann", "o1"))
+    kept = held(learning, other)
+    assert min(held(learning, guest), held(learning, ann), kept) > 0
+    assert learning.guard is not None
+    assert learning.guard.state()["actors"][[guest, ann, other]].any(axis=1).all()
+    deletion = Deletion(what="user", id="ann", ts=start_ms + 400_000)
+    learning.absorb(Run("deletion", np.array([offset]), records=(deletion,)))
+    assert (held(learning, guest), held(learning, ann), held(learning, other)) == (0, 0, kept)
+    assert learning.guard.state()["actors"][[guest, ann, other]].any(axis=1).tolist() == [False, False, True]

@@ -194,7 +194,7 @@ def test_a_drawn_item_that_is_the_target_is_no_negative() -> None:
 def test_what_a_forgotten_actor_did_is_never_drawn_again() -> None:
     reservoir, rng = Reservoir(LiveSettings(history=4, reservoir=16)), np.random.default_rng(0)
     reservoir.put(asked(16), np.repeat(np.arange(4, dtype=np.int32), 4), np.zeros(16, np.int16), rng)
-    assert reservoir.forget(2) == 4
+    assert reservoir.forget(np.array([2, 77])) == 4
     found = {int(item) for _ in range(40) if (again := reservoir.draw(8, drawn(), rng)) for item in again.targets}
     assert found == set(range(16)) - {8, 9, 10, 11}
     assert not reservoir.state()["items"][8:12].any()
