@@ -104,7 +104,9 @@ class LogReader:
     def _segment_runs(self, entry: SegmentEntry, start: int, stop: int, limit: int) -> Iterator[Run]:
         for segment in self._standing(entry):
             low, high = np.searchsorted(segment.offsets, (start, stop)).tolist()
-            columns = segment.columns() if low < high else None
+            if low >= high:
+                continue
+            columns = segment.columns()
             for begin in range(low, high, limit):
                 end = min(begin + limit, high)
                 yield Run("event", segment.offsets[begin:end], columns.slice(begin, end))
