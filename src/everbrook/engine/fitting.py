@@ -205,6 +205,14 @@ def follow(
         learning.offset = core.offset
 
 
+def learn_on(learning: LiveLearning | None, log: Readable, stop: int) -> None:
+    """Let a live model alone take in the log up to an offset; nothing is done where there is none."""
+    if learning is not None:
+        for run in log.runs(learning.offset, stop, TYPES, limit=learning.settings.learner.micro_batch_events):
+            learning.absorb(run)
+        learning.offset = max(learning.offset, stop)
+
+
 TYPES = ("event", "item", "user", "deletion")
 """Types of records that change a core."""
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from everbrook.engine.core import Core
-from everbrook.engine.forgetting import Retries
+from everbrook.engine.forgetting import Names, Retries
 from everbrook.engine.fresh_lock import FreshLock
 from everbrook.engine.keeping import FOLDER
 from everbrook.engine.living import Living
@@ -45,6 +45,7 @@ class People:
     clock: Clock
     live: Living
     _core: Core
+    _forgotten: Names
     _lock: FreshLock
 
     def update(self, stop: int | None = None) -> int:
@@ -175,7 +176,7 @@ class People:
 
     def _erase(self, user_id: str, is_new: bool = False) -> dict[str, int]:
         """Forget a person; of one who is not known, and was not begun with before, the learner has nothing."""
-        with _one_at_a_time:
+        with _one_at_a_time, self._forgotten.held():
             self._check_segments()  # before anything is changed
             deletion = Deletion(what="user", id=user_id, ts=self.clock.now_ms())
             self.update()
@@ -184,6 +185,7 @@ class People:
                 is_learned = not is_new or self._core.state.users.row(user_id) != NO_ROW
                 rows = self._core.dropped_rows
             stop = self.log.append([deletion]).stop
+            self._forgotten.note(stop - 1, user_id)
             self.update(stop)
             rows = self._core.dropped_rows - rows
             learner = start_over(self.live) if is_learned else dict(NOTHING)

@@ -15,7 +15,8 @@ from everbrook.engine.allowance import Allowance
 from everbrook.engine.browsing import Browsing
 from everbrook.engine.building import new_core
 from everbrook.engine.checkpoint_log import tie_to_log
-from everbrook.engine.fitting import OnProgress, catch_up, relearn
+from everbrook.engine.fitting import OnProgress, catch_up, learn_on, relearn
+from everbrook.engine.forgetting import NamedLog, Names
 from everbrook.engine.freed_memory import give_back
 from everbrook.engine.fresh_lock import FreshLock
 from everbrook.engine.keeping import Snapshot, learned_digest, recover, version_name
@@ -67,7 +68,7 @@ class Recommender(Taking, Listing, People, Browsing):
         self._lock, self._keeping = FreshLock(self._take_in_owed), threading.Lock()  # of lists; of checkpoints: first
         self._loading = threading.Lock()
         self._digest = learned_digest(settings)
-        self._core = new_core(settings)
+        self._core, self._forgotten = new_core(settings), Names()
         self._kept_events = 0
         self._allowance = Allowance(settings.engine.judge_core_share, settings.engine.judge_burst)
         self._opened_ms, self._lists, self.list_waits = clock.now_ms(), 0, Times()
@@ -186,23 +187,27 @@ class Recommender(Taking, Listing, People, Browsing):
     def fit(self, progress: OnProgress | None = None) -> dict[str, Any]:
         """Learn everything anew from the log, the sequence model with it, and publish; lists go on meanwhile.
 
+        Who is forgotten meanwhile is so in what was learned, too.
+
         Args:
             progress: told how it goes.
 
         Returns:
             What was learned: events, items, seconds, version and the validation's quality.
         """
-        started = time.perf_counter()
-        done = relearn(self.log, self.settings, progress, Owner(self).numbering())
-        self._previous.keep(self._published)
-        catch_up(done.core, self.log, self.log.end, self.settings)  # what came meanwhile; lists wait for the rest only
-        with self._lock:
-            catch_up(done.core, self.log, self.log.end, self.settings)
-            self._core = done.core
-            self._attach()
-            self.live.learn_inside(done.learning)
-            self.live.follow(self._core.offset)
-            self.publish(done.model)
+        started, log = time.perf_counter(), NamedLog(self.log, self._forgotten)
+        with self._forgotten.held():
+            done = relearn(log, self.settings, progress, Owner(self).numbering())
+            self._previous.keep(self._published)
+            catch_up(done.core, log, log.end, self.settings)  # what came meanwhile; lists wait for the rest only
+            with self._lock:
+                catch_up(done.core, log, log.end, self.settings)
+                self._core = done.core
+                self._attach()
+                learn_on(done.learning, log, self._core.offset)
+                self.live.learn_inside(done.learning)
+                self.live.follow(self._core.offset)
+                self.publish(done.model)
         self.checkpoint()
         return {
             "version": self._published.version, "events": done.core.events, "items": done.core.state.n_items,

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from everbrook import Recommender
-from everbrook.engine import forgetting
+from everbrook.engine import fitting, forgetting
 from everbrook.engine.forgetting import Retries
-from everbrook.errors import StorageError
+from everbrook.errors import NotFoundError, StorageError
 from everbrook.events.erasing import Intents
 from everbrook.events.sqlite_log import SqliteLog
 from everbrook.settings import load_settings
@@ -207,3 +207,38 @@ def test_checkpoints_that_were_not_ended_are_gone_after_a_start(tmp_path: Path) 
         assert shop.user(PERSON)["events"]
         shop.delete_user(PERSON)
         assert _left(shop.path) == []
+
+
+@pytest.mark.parametrize("returns", [False, True])
+def test_who_is_forgotten_while_everything_is_learned_anew_is_not_brought_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, returns: bool
+) -> None:
+    follow, parts = fitting.follow, []
+
+    def followed(*arguments: Any, **more: Any) -> None:
+        follow(*arguments, **more)
+        parts.append(arguments[2])
+        if len(parts) == 1:  # of the earlier part of the log, in which the person is
+            shop.delete_user(PERSON)
+            if returns:
+                shop.ingest([{"user": PERSON, "item": "i2"}])
+
+    assignments = ['mixture.experts=["popularity", "live"]', "learner.mode=inside", "live.width=16"]
+    with Recommender.open(tmp_path / "data", load_settings(environment={}, assignments=assignments).settings) as shop:
+        shop.ingest([{"user": PERSON, "item": "i1"}] * 3 + [{"user": "other", "item": "i1"}] * 9)
+        monkeypatch.setattr(fitting, "follow", followed)
+        shop.fit()
+        assert shop.live.learning is not None
+        for state in (shop._core.state, shop.live.learning.state):
+            row = state.users.row(PERSON)
+            assert (row >= 0) is returns
+            assert not returns or len(state.histories.past(state.histories.actor_of(row, -1, named=True))) == 1
+        if returns:
+            assert [event["item"] for event in shop.user(PERSON)["events"]] == ["i2"]
+            shop.delete_user(PERSON)
+        with pytest.raises(NotFoundError):
+            shop.user(PERSON)
+        assert _left(shop.path) == []
+        assert len(shop.user("other")["events"]) == 9
+        assert shop._forgotten._names == {}
+    assert _left(tmp_path) == []
