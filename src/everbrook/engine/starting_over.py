@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,7 +84,7 @@ def _start_over(live: Living, beside: bool) -> dict[str, int]:
     inside = None if beside else live.learning
     learning = inside or resumed(live._path, live._settings, live._log.end)
     if learning is not None:
-        with live._lock:
+        with nullcontext() if inside is None else live._lock:  # what nobody else knows yet holds up no list
             for run in live._log.runs(learning.offset, None, TYPES, limit=live._settings.learner.micro_batch_events):
                 learning.absorb(run)
     dropped = _drop(live._path / FOLDER, None)

@@ -13,6 +13,9 @@ import pytest
 from everbrook import Recommender
 from everbrook.engine import fitting, forgetting
 from everbrook.engine.forgetting import Retries
+from everbrook.engine.learning import LiveLearning
+from everbrook.engine.resuming import keep_for_process
+from everbrook.engine.starting_over import start_over
 from everbrook.errors import NotFoundError, StorageError
 from everbrook.events.erasing import Intents
 from everbrook.events.sqlite_log import SqliteLog
@@ -242,3 +245,26 @@ def test_who_is_forgotten_while_everything_is_learned_anew_is_not_brought_back(
         assert len(shop.user("other")["events"]) == 9
         assert shop._forgotten._names == {}
     assert _left(tmp_path) == []
+
+
+def test_lists_go_on_while_what_a_process_left_is_brought_to_the_end_of_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assignments = ['mixture.experts=["popularity", "live"]', "live.width=16", "learner.micro_batch_events=4"]
+    settings = load_settings(environment={}, assignments=assignments).settings
+    with Recommender.open(tmp_path / "data", settings) as shop:
+        shop.ingest([{"user": "other", "item": f"i{n}"} for n in range(4)])
+        assert shop.live.learning is not None
+        keep_for_process(shop.path, settings, shop.live.learning)
+        shop.ingest([{"user": "other", "item": f"i{n}"} for n in range(20)])
+        shop.forgo_checkpoint()  # as if it was killed
+    with Recommender.open(tmp_path / "data", settings, beside=True) as shop, ThreadPoolExecutor(1) as lists:
+        absorb, counts = LiveLearning.absorb, []
+
+        def absorbed(self: LiveLearning, run: Any) -> None:
+            counts.append(lists.submit(lambda: len(shop.recommend(k=3).items)).result(timeout=60))
+            absorb(self, run)
+
+        monkeypatch.setattr(LiveLearning, "absorb", absorbed)
+        assert start_over(shop.live)["learner_checkpoints"] == 1
+        assert counts == [3] * 5
