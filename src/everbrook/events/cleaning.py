@@ -24,6 +24,7 @@ from everbrook.types import I64, Bool
 
 Level = Literal["PASS", "WARN", "FAIL"]
 ID_FIELDS = ("user", "session", "item", "kind", "scenario", "id", "request")
+_PERSONAL = ("user", "session")
 OLD_MS = 631_152_000_000  # 1990-01-01
 
 
@@ -296,8 +297,9 @@ def note_constant(draft: Draft) -> tuple[Draft, list[Finding]]:
     for field in ("user", "session", "item", "request"):
         coded = getattr(columns, field)
         if coded is not None and coded.codes[0] >= 0 and bool(np.all(coded.codes == coded.codes[0])):
-            findings.append(Finding(f"constant {field}", "WARN", 1,
-                                    f"every event has the {field} '{coded.names[coded.codes[0]][:40]}'"))
+            name = f"the {field} '{coded.names[coded.codes[0]][:40]}'"
+            told = f"the same {field}" if field in _PERSONAL else name  # reports are kept, and may not name a person
+            findings.append(Finding(f"constant {field}", "WARN", 1, f"every event has {told}"))
     if columns.ts_ms[0] != NO_TIME and bool(np.all(columns.ts_ms == columns.ts_ms[0])):
         found = f"every event has the time {_spell(int(columns.ts_ms[0]))}"
         findings.append(Finding("constant time", "WARN", 1, found))

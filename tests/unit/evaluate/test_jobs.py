@@ -8,7 +8,10 @@ import pytest
 
 from everbrook.errors import InputError, NotFoundError
 from everbrook.evaluate import report
+from everbrook.evaluate.job_process import run
 from everbrook.evaluate.jobs import Jobs, Order
+from everbrook.events.records import Event
+from everbrook.events.sqlite_log import SqliteLog
 from everbrook.settings import Settings
 
 
@@ -59,3 +62,14 @@ def test_a_wrong_order_starts_nothing(jobs: Jobs, tmp_path: Path, wrong: dict[st
     with pytest.raises(InputError):
         jobs.start(Order(path=str(tmp_path), out=str(tmp_path / "out"), settings=Settings(), name="x", **wrong))  # type: ignore[arg-type]
     assert jobs.status() is None
+
+
+def test_the_report_of_a_check_names_nobody(tmp_path: Path) -> None:
+    with SqliteLog.open(tmp_path) as log:
+        log.append([Event(user="ann-57", session="s-58", item=f"i{n}", ts=1_767_225_600_000 + n) for n in range(5)])
+    out = tmp_path / "reports"
+    run(Order(path=str(tmp_path), out=str(out), settings=Settings(), name="check", kind="check"), lambda _: None)
+    told = "".join(file.read_text(encoding="utf-8") for file in out.rglob("*") if file.is_file())
+    assert "every event has the same user" in told
+    assert "every event has the same session" in told
+    assert not [name for name in ("ann-57", "s-58") if name in told]

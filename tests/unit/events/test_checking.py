@@ -142,7 +142,7 @@ def test_missing_values_stop_where_wished(tmp_path: Path) -> None:
 
 def test_constant_columns_and_short_data_are_warned_of(tmp_path: Path) -> None:
     report = check(write(tmp_path / "e.csv", [f"u,i{n},{T0 + n},1" for n in range(9)]))
-    assert line(report, "constant user").level == "WARN"
+    assert line(report, "constant user").text == "every event has the same user"
     assert line(report, "constant value").text == "every event has the value 1"
     assert line(report, "rows").level == "WARN"
     assert report.ok
