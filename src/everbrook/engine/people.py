@@ -197,7 +197,7 @@ class People:
             say(_log, "A person was forgotten.", events=erased.events, segments=erased.segments)
             return {
                 "events": erased.events, "impressions": erased.impressions, "records": erased.changes,
-                "event_ids": erased.event_ids, "earlier_deletions": erased.deletions, "segments": erased.segments,
+                "event_ids": erased.event_ids, "earlier_deletions": erased.deletions - 1, "segments": erased.segments,
                 **known, "sessions": max(erased.sessions, known["sessions"]), "learned_rows": rows,
                 "checkpoints": checkpoints, **learner,
             }  # fmt: skip

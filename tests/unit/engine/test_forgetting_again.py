@@ -18,6 +18,7 @@ from everbrook.engine.resuming import keep_for_process
 from everbrook.engine.starting_over import start_over
 from everbrook.errors import NotFoundError, StorageError
 from everbrook.events.erasing import Intents
+from everbrook.events.records import Deletion
 from everbrook.events.sqlite_log import SqliteLog
 from everbrook.settings import load_settings
 
@@ -268,3 +269,11 @@ def test_lists_go_on_while_what_a_process_left_is_brought_to_the_end_of_the_log(
         monkeypatch.setattr(LiveLearning, "absorb", absorbed)
         assert start_over(shop.live)["learner_checkpoints"] == 1
         assert counts == [3] * 5
+
+
+def test_the_deletion_itself_is_none_of_the_earlier_ones(tmp_path: Path) -> None:
+    with Recommender.open(tmp_path / "data", SETTINGS) as shop:
+        shop.ingest([{"user": PERSON, "item": "i1"}])
+        shop.log.append([Deletion(what="user", id=PERSON, ts=1)] * 2)
+        assert shop.delete_user(PERSON)["removed"]["earlier_deletions"] == 2
+        assert shop.delete_user(PERSON)["removed"]["earlier_deletions"] == 0
