@@ -104,7 +104,9 @@ def write_all(
         How many of each were written.
     """
     from everbrook.cli.event_files import EventFile
+    from everbrook.events.exported import mark_exported
 
+    mark_exported(folder)
     counts: dict[str, int] = {}
     changes: dict[str, dict[str, Any]] = {"item": {}, "user": {}}
     chosen = chosen or Everything()

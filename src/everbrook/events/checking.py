@@ -77,7 +77,7 @@ def check(
         reading = source.read(progress)
     except EverbrookError as error:
         return CheckReport(str(path), {}, (), (_failure("file", error.message),), 0, 0)
-    columns, findings = clean(reading.columns, settings, now_ms)
+    columns, findings = clean(reading.columns, source.settings, now_ms)
     lines = [_mapped(source, reading), *(_line(finding, source, reading) for finding in findings)]
     lines += [_failure("names", f"events must have {told}") for told in too_many_names(columns)]
     if source.item_files or source.user_files:

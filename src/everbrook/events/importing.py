@@ -14,6 +14,7 @@ from pathlib import Path
 from everbrook.errors import DataError
 from everbrook.events.cleaning import Finding, clean, refuse
 from everbrook.events.columns import EventColumns
+from everbrook.events.exported import as_it_was, is_exported
 from everbrook.events.formats import SUFFIXES, File, guess_format
 from everbrook.events.items import is_item_file, read_items
 from everbrook.events.mapping import Mapping, resolve
@@ -132,7 +133,7 @@ def open_source(
     Args:
         path: a CSV, JSON-lines or Parquet file (perhaps packed as .gz, .bz2, .zst), a folder of such files (those
             called items, movies, products or catalogue hold items, those called users, customers or people hold
-            users), or a MovieLens folder.
+            users), what `export` wrote, which is taken back as it was, or a MovieLens folder.
         mapping: what the columns mean, where their names do not tell.
         settings: how it is cleaned.
         now_ms: the present moment, after which no event may be; None allows any.
@@ -143,6 +144,8 @@ def open_source(
     path, settings, mapping = Path(path), settings or DataSettings(), mapping or Mapping()
     if not path.exists():
         raise DataError(f"'{path}' does not exist.")
+    if is_exported(path):
+        settings, mapping = as_it_was(settings, mapping)
     events, items, users = (_folder(path) if path.is_dir() else _file(path, mapping))
     if events:
         mapping = resolve(mapping, events[0].names(), str(events[0].path), settings.kind)

@@ -50,7 +50,8 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
 def test_everything_comes_back(data: Path, tmp_path: Path, form: str) -> None:
     files = _exported(data, tmp_path / "out", "--format", form)
-    assert files == {f"events.{form}": 3, f"items.{form}": 1, "rest/impressions.jsonl": 2, f"users.{form}": 2}
+    rest = {"rest/export.json": 1, "rest/impressions.jsonl": 2}
+    assert files == rest | {f"events.{form}": 3, f"items.{form}": 1, f"users.{form}": 2}
 
 
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
@@ -63,6 +64,21 @@ def test_what_was_written_makes_the_same_people_items_and_events(data: Path, tmp
     assert [one for some in source.users() for one in some] == [one for one in records if isinstance(one, UserChange)]
     assert [one for some in source.items() for one in some] == [one for one in records if isinstance(one, ItemChange)]
     assert source.read().columns.records() == events
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_what_a_file_of_elsewhere_would_be_cleaned_of_comes_back(tmp_path: Path, form: str) -> None:
+    events = [
+        Event(user="u1", item="i1", ts=0), Event(user="u1", item="i1", ts=5), Event(user="u1", item="i1", ts=5),
+        Event(user=" u1", item="i1 ", ts=6), Event(user="u1", item="i1", ts=T0),
+    ]  # fmt: skip
+    with SqliteLog.open(tmp_path / "data") as log:
+        log.append(events)
+    _exported(tmp_path / "data", tmp_path / "out", "--format", form)
+    assert open_source(tmp_path / "out", now_ms=T0 - 10**9).load().records() == events
+    assert check(tmp_path / "out", now_ms=T0 - 10**9).kept == len(events)
+    (tmp_path / "out" / "rest" / "export.json").unlink()
+    assert not check(tmp_path / "out", now_ms=T0 - 10**9).ok
 
 
 def test_a_file_of_users_alone_tells_of_no_item(tmp_path: Path) -> None:
@@ -82,7 +98,7 @@ def test_a_file_called_users_with_items_in_it_holds_events(tmp_path: Path) -> No
 
 def test_a_person_gets_what_is_stored_of_them_and_nobody_elses(data: Path, tmp_path: Path) -> None:
     files = _exported(data, tmp_path / "out", "--user", "u1")
-    assert files == {"events.jsonl": 2, "rest/impressions.jsonl": 1, "users.jsonl": 1}
+    assert files == {"events.jsonl": 2, "rest/export.json": 1, "rest/impressions.jsonl": 1, "users.jsonl": 1}
     text = "".join(path.read_text() for path in (tmp_path / "out").rglob("*.jsonl"))
     assert '"u2"' not in text
     assert [event["item"] for event in _lines(tmp_path / "out" / "events.jsonl")] == ["i1", "i2"]
