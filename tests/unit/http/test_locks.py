@@ -186,7 +186,7 @@ def test_keys_are_kept_as_hashes_and_written_in_three_ways() -> None:
 
 
 @pytest.mark.parametrize("written", [
-    f"raed:sha256:{'ab' * 32}", f"read,write:sha256:{'ab' * 32}", f"read:sha256:{'ab' * 31}", f"sha256:{'xy' * 32}",
+    f"reed:sha256:{'ab' * 32}", f"read,write:sha256:{'ab' * 32}", f"read:sha256:{'ab' * 31}", f"sha256:{'xy' * 32}",
     "reader:ek_abcdefgh", "read,write:ek_abcdefgh",
 ])  # fmt: skip
 def test_a_mistyped_hash_or_scope_is_refused_and_becomes_no_key(written: str) -> None:
