@@ -291,8 +291,7 @@ class State:
         return {
             "users": self.users, "sessions": self.sessions, "items": self.items, "scenarios": self.scenarios,
             "kinds": self.kinds, "histories": self.histories, "remembered": self.remembered,
-            "counters": self.counters,
-            "catalogue": self.catalogue, "people": self.people,
+            "counters": self.counters, "catalogue": self.catalogue, "people": self.people,
         }
 
 
