@@ -39,7 +39,7 @@ def adopt(arrays: Arrays, expert: LiveExpert, stage: str = "off", canary_share: 
         canary_share: share of the actors that they serve in a canary.
     """
     table = arrays["weights/table"]
-    expert.grow(len(table), 0)
+    expert.rows.grow(len(table))  # which of them there are here, says whoever takes in the log
     expert.rows.table[: len(table)] = table
     expert.codes.moved(None)
     expert.network.load(within(arrays, "weights/network/"))
@@ -55,11 +55,13 @@ def adopt(arrays: Arrays, expert: LiveExpert, stage: str = "off", canary_share: 
 def apply(delta: Delta, expert: LiveExpert) -> None:
     """Let an expert answer from what a delta brings; nothing of it is seen before all of it is there.
 
+    A learner may be ahead of who makes lists: rows of items that are not known here yet wait in the table.
+
     Raises:
         DataError: the delta does not fit.
     """
     items = max(int(delta.notes["items"]), int(delta.rows.max(initial=-1)) + 1)
-    expert.grow(items, 0)
+    expert.rows.grow(items)
     expert.heads.beside = True  # when a delta comes has to do with the clock already
     delta.check_fits(expert.rows.table)
     told, codes = delta.notes["anchor"], expert.codes

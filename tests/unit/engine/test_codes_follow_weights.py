@@ -127,6 +127,7 @@ def test_what_was_coded_of_the_anchor_stands_while_rows_move(
         delta = learning.delta()
         assert delta is not None
         apply(delta, expert)
+        expert.grow(learning.state.n_items, 0)
         if not start:
             learning.command("override", {"stage": "live"})
             assert_codes_follow(expert, learning, monkeypatch)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from everbrook import Recommender
 from everbrook.engine.learning import LiveLearning
 from everbrook.engine.publishing import apply, share
 from everbrook.errors import InputError, UnknownNameError
@@ -135,6 +138,31 @@ def test_a_server_that_is_sent_deltas_answers_as_one_that_shares_the_weights(eve
             told.append(np.append(mass[:, 0], rest))
         np.testing.assert_allclose(told[0], told[1], rtol=1e-5, atol=1e-8)
         np.testing.assert_array_equal(here.propose(query, 20), there.propose(query, 20))
+
+
+def test_items_that_only_the_learner_knows_yet_are_in_no_list(tmp_path: Path, events: EventColumns) -> None:
+    """Its process reads what is durable; who makes lists may take that in a moment later."""
+    given, few = settings("learner.mode=off", "live.scored=100000"), events.slice(0, 40)
+    learning = LiveLearning(given)
+    learned(events, 0, 2560, learning)
+    learning.command("override", {"stage": "live"})
+    delta = learning.delta()
+    assert delta is not None
+    with Recommender.open(tmp_path / "data", given) as shop:
+        shop.import_columns(few)
+        known = {few.item.names[code] for code in few.item.codes.tolist()}
+        expert = shop._core.family(LiveExpert)
+        assert expert is not None
+        apply(delta, expert)
+        assert learning.state.n_items > 2 * len(known)
+        people = [few.user.names[code] for code in few.user.codes.tolist() if code >= 0]
+        for name in people:
+            shown = shop.recommend(user=name, k=100, exclude_seen=False)
+            assert {one.id for one in shown.items} <= known
+        query = shop._core.state.query(now_ms=int(few.ts_ms[-1]), user=people[-1])
+        assert len(expert.propose(query, 10_000)) == len(known)
+        shop.import_columns(events.slice(40, 2560))
+        assert len(expert.propose(query, 10_000)) == learning.state.n_items
 
 
 def queries(learning: LiveLearning) -> list[Query]:
