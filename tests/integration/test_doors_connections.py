@@ -134,6 +134,21 @@ def test_who_offers_http2_is_answered_in_http1_and_goes_on(connected: Callable[[
     assert (status, len(told["events"])) == (200, 1)
 
 
+def test_a_body_that_says_the_same_as_an_offer_is_left_whole_wherever_it_is_cut(
+    connected: Callable[[], socket.socket]
+) -> None:
+    body = b'{"items": [{"id": "i",\r\nupgrade: h2c\r\n"title": "t"}]}'
+    head = b"POST /v1/items HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body)
+    for cut in (len(head), len(head) - 1, len(head) - 2, len(head) + 5):
+        one = connected()
+        one.sendall((head + body)[:cut])
+        time.sleep(0.02)
+        one.sendall((head + body)[cut:] + PING.replace(b"Host", b"Connection: close\r\nHost"))
+        told = _read(one)
+        assert re.findall(rb"HTTP/1.1 (\d+)", told) == [b"400", b"200"], told  # the first: it is no JSON
+        assert told.endswith(b'{"status":"ok"}')
+
+
 @pytest.mark.parametrize("protocol", [b"websocket", b"h2c, websocket", b"HTTP/2.0"])
 def test_nothing_of_a_request_for_another_protocol_is_done(
     connected: Callable[[], socket.socket], protocol: bytes

@@ -12,8 +12,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import everbrook
-
 _IMPORT = re.compile(r"^\s*from (everbrook[\w.]*) import (\([^)]*\)|[^\n]*)|^\s*import (everbrook[\w.]*)", re.MULTILINE)
 _NAME = re.compile(r"\w+")
 
@@ -29,7 +27,7 @@ def drop_stale(package: Path | None = None) -> int:
     Returns:
         How many were removed. What cannot be removed is not counted, and stays.
     """
-    root, dropped = package or Path(everbrook.__file__).parent, 0
+    root, dropped = package or Path(__file__).parents[1], 0
     sources = _Sources(root)
     for index in root.glob("**/__pycache__/*.nbi"):
         source = index.parents[1] / f"{index.name.partition('.')[0]}.py"

@@ -39,6 +39,7 @@ LOOK_S = 0.1  # longest wait for a message before the process is looked at
 BEGIN_S = 600.0  # longest time until the first sign of life: imports, loading
 TRACE_S = 0.2  # for a process that hangs to write where
 HEALTHY_S = 60.0  # after so long a life a death is counted as the first
+MOST_DOUBLED = 64  # times that the wait before a start is doubled; the settings bound it before
 FAILED_PORTIONS = 3  # a portion that made learning fail so often is left out
 LAST_ERRORS = 10
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -357,7 +358,7 @@ class _Answers:
 
 def _wait_s(learner: LearnerSettings, deaths: int) -> float:
     """How long to wait before a process is started again."""
-    return min(learner.restart_backoff_s * 2.0 ** (deaths - 1), learner.restart_backoff_max_s)
+    return min(learner.restart_backoff_s * 2.0 ** min(deaths - 1, MOST_DOUBLED), learner.restart_backoff_max_s)
 
 
 def _first_message(path: Path, settings: Settings, factory: str, failed: tuple[int, int]) -> bytes:

@@ -12,6 +12,6 @@ def bearer(key: str) -> str:
         InputError: no header can hold the key. It is not told: errors are logged.
     """
     plain = key.strip()
-    if not plain or not plain.isprintable():
-        raise InputError("A key must be one line of printable characters; the given one is not.")
+    if not (plain and plain.isascii() and plain.isprintable()):
+        raise InputError("A key must be one line of printable ASCII characters; the given one is not.")
     return f"Bearer {plain}"

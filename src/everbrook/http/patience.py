@@ -105,7 +105,7 @@ class PatientProtocol(HttpToolsProtocol):
             self._in_head = True
         self._part_bytes = len(data)
         self._head_bytes += self._part_bytes
-        if self._in_head and b"h2c" in data:
+        if is_new and b"h2c" in data:  # bytes that go on in a head may begin its body anywhere
             data = _without_offer(data)
         try:
             self.parser.feed_data(data)
@@ -292,7 +292,7 @@ class PatientProtocol(HttpToolsProtocol):
             waiting.keep_alive, self._is_deaf, self._arriving = False, True, False
             self.pipeline.clear()
             return
-        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+        if waiting is None or waiting.response_complete or not waiting.response_started:
             body = msgspec.json.encode(ErrorBody(error=Failure(type=kind, message=message)))
             again = "retry-after: 1\r\n" if status == 503 else ""
             head = (
@@ -305,7 +305,7 @@ class PatientProtocol(HttpToolsProtocol):
 
 
 def _without_offer(data: bytes) -> bytes:
-    """Bytes with which a head begins or goes on, without the offer to speak HTTP/2: who reads HTTP/1.1 ignores it.
+    """Bytes with which a head begins, without the offer to speak HTTP/2: who reads HTTP/1.1 ignores it.
 
     Source: RFC 9110, 7.8. Clients that would speak either make it with their first request.
     """

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import asyncio
 from functools import cached_property, partial
 from typing import Annotated, Any, get_type_hints
+from weakref import WeakKeyDictionary
 
 import msgspec
 from starlette.requests import Request
@@ -167,11 +168,11 @@ class Records(Room):
 
     async def delete_user(self, request: Request) -> Response:
         """Remove a person."""
-        return json_response(
-            await self.aside(self.engine.delete_user, self.id_of(request), threads=self._forgetting)
-        )
+        turns = self._turns.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+        async with turns:  # it takes seconds, and turns in any case: before it takes a thread nobody waits for that
+            return json_response(await self.aside(self.engine.delete_user, self.id_of(request)))
 
     @cached_property
-    def _forgetting(self) -> ThreadPoolExecutor:
-        """A thread for deletions, which take seconds and turns: nobody else waits for a thread behind them."""
-        return ThreadPoolExecutor(1, "everbrook-erasing")
+    def _turns(self) -> WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]:
+        """Whose turn it is to forget somebody, by event loop."""
+        return WeakKeyDictionary()

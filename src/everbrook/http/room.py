@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -81,14 +80,12 @@ class Room:
         if count > limit:
             raise InputError(f"A batch must hold at most {limit} records; got {count}.", "Send smaller batches.")
 
-    async def aside(self, call: Any, *arguments: Any, threads: ThreadPoolExecutor | None = None) -> Any:
+    async def aside(self, call: Any, *arguments: Any) -> Any:
         """Wait for the disk or the learner on another thread, so that lists go on being made.
 
-        Args:
-            call: what takes its time, called with the arguments.
-            threads: on which; the loop's own where None. They are few: what may take long has others.
+        The loop's threads are few, and it waits for them at its end: what takes seconds and turns takes its turn first.
         """
-        return await asyncio.get_running_loop().run_in_executor(threads, carried(partial(call, *arguments)))
+        return await asyncio.get_running_loop().run_in_executor(None, carried(partial(call, *arguments)))
 
 
 def decoded(decoder: msgspec.json.Decoder[StructT], body: bytes, what: str) -> StructT:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +20,6 @@ from everbrook.http.stream import Stream
 if TYPE_CHECKING:
     from everbrook.engine.recommender import Recommender
     from everbrook.settings import Settings
-
-
-LOOKING = 2  # threads of those who watch
 
 
 class Watching(Room):
@@ -50,13 +46,11 @@ class Watching(Room):
     def __init__(self, engine: Recommender, settings: Settings) -> None:
         super().__init__(engine, settings)
         self.meter, self.lately = Meter(engine), Lately()
-        self._threads = ThreadPoolExecutor(LOOKING, "everbrook-looking")  # whoever watches waits behind no other work
         self.stream = Stream(engine.glance if engine is not None else dict, {"took": self.lately.told})
 
     def close(self) -> None:
         """Let those go who look at the stream."""
         self.stream.close()
-        self._threads.shutdown(wait=False)
 
     async def get_stream(self, request: Request) -> Response:
         """Digests for whoever looks."""
@@ -68,11 +62,11 @@ class Watching(Room):
 
     async def get_metrics(self, request: Request) -> Response:
         """Measurements."""
-        return Response(await self.aside(self.meter.text, threads=self._threads), media_type=MEDIA)
+        return Response(await self.aside(self.meter.text), media_type=MEDIA)
 
     async def get_status(self, request: Request) -> Response:
         """Where everything stands."""
-        return json_response(await self.aside(self._status, threads=self._threads))
+        return json_response(await self.aside(self._status))
 
     def _status(self) -> dict[str, Any]:
         status = self.engine.status()
@@ -86,7 +80,7 @@ class Watching(Room):
 
     async def get_ready(self, request: Request) -> Response:
         """Whether lists can be made."""
-        if not await self.aside(self.engine.is_ready, threads=self._threads):
+        if not await self.aside(self.engine.is_ready):
             raise NotReadyError("The engine is still catching up with its log, or compiles code for this machine.")
         return json_response({"ready": True})
 

@@ -54,7 +54,7 @@ def url() -> Iterator[str]:
 def test_a_key_that_no_header_can_hold_is_told_without_it(url: str) -> None:
     Server(url, "ek_secret\r\n").status()
     assert _Answers.asked[-1][3] == "Bearer ek_secret"
-    for key in ("ek_SEC\rRET", "ek_SECRET\x00", " "):
+    for key in ("ek_SEC\rRET", "ek_SECRET\x00", "ek_SECRÉT", " "):
         with pytest.raises(InputError, match="one line of printable") as refused:
             Server(url, key).status()
         assert "SEC" not in str(refused.value)

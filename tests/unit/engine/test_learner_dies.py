@@ -117,6 +117,12 @@ def test_a_learner_that_cannot_be_started_is_tried_again_and_told(
     assert "ended with exit code 3" in third
 
 
+def test_a_learner_that_dies_for_days_is_started_again_all_the_same() -> None:
+    learner = Settings().learner
+    assert supervising._wait_s(learner, 1) == learner.restart_backoff_s
+    assert supervising._wait_s(learner, 100_000) == learner.restart_backoff_max_s
+
+
 def test_no_file_is_left_open_where_no_process_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
     def none_left(*_: object, **__: object) -> None:
         raise OSError(errno.ENOMEM, "Cannot allocate memory")
