@@ -200,12 +200,14 @@ class Recommender(Taking, Listing, People, Browsing):
             done = relearn(log, self.settings, progress, Owner(self).numbering())
             self._previous.keep(self._published)
             catch_up(done.core, log, log.end, self.settings)  # what came meanwhile; lists wait for the rest only
+            learning = done.learning if self.live.supervisor is None else None  # where a process learns it is its own
+            learn_on(learning, log, done.core.offset)
             with self._lock:
                 catch_up(done.core, log, log.end, self.settings)
                 self._core = done.core
                 self._attach()
-                learn_on(done.learning, log, self._core.offset)
-                self.live.learn_inside(done.learning)
+                learn_on(learning, log, self._core.offset)
+                self.live.learn_inside(learning)
                 self.live.follow(self._core.offset)
                 self.publish(done.model)
         self.checkpoint()

@@ -27,6 +27,7 @@ from everbrook.events.erasing import (
 )
 from everbrook.events.log import Appended
 from everbrook.events.log_database import delete_event_batches, insert_segment
+from everbrook.events.log_files import disk_errors
 from everbrook.events.log_reader import READ_EVENTS, LogReader
 from everbrook.events.log_writer import LogWriter
 from everbrook.events.loose_segments import clear_leftovers, mark, unmark
@@ -137,7 +138,8 @@ class BulkWriter:
         """Take a user's records at offsets below `stop` out of the log; see `erasing`."""
         with self._one_at_a_time:
             segments = self._reader.all_segments()
-            clear_leftovers(self._folder, [segment.entry for segment in segments])  # of a try that the disk refused
+            with disk_errors(self._folder):
+                clear_leftovers(self._folder, [segment.entry for segment in segments])  # of a try that the disk refused
             person = Person(user_id, stop)
             for run in self._reader.runs(0, stop, ("event",), READ_EVENTS):
                 if run.events is not None:

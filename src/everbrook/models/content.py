@@ -19,12 +19,14 @@ from everbrook.models.best import best_places
 from everbrook.models.content_index import ContentIndex, Profile
 from everbrook.models.content_scan import NumberScan, Scan, VectorScan
 from everbrook.models.lately import Lately
+from everbrook.models.members import among
 from everbrook.models.neighbours_query import latest, look_up
 from everbrook.settings.content import ContentSettings
 from everbrook.types import F32, F64, I32, I64, NO_ROW, Arrays, Bool, Query, Step
 
 _NO_ROWS = np.zeros(0, np.int32)
 _NOTHING = (_NO_ROWS, np.zeros(0, np.float32))
+_ENTRIES = 32  # of an item, about
 _MORE_POSTINGS = 8  # times as many entries are read where too few of the items may be shown
 NO_PROFILE = Profile(np.zeros(0, np.int32), np.zeros(0, np.float32))
 
@@ -114,6 +116,10 @@ class Content:
                 items, cosines = items[counts], cosines[counts]
             if len(items) >= least or budget >= whole:
                 return self._ranked(items, cosines, limit)
+            if allowed is not None and _ENTRIES * np.count_nonzero(allowed) < whole:  # to look at these costs less
+                rows = np.flatnonzero(allowed).astype(np.int32)
+                found, alike = self.search_among(text, rows[~among(rows, left_out)])
+                return found[:limit], alike[:limit]
             budget *= _MORE_POSTINGS
 
     def search_among(self, text: F32, rows: I32) -> tuple[I32, F32]:

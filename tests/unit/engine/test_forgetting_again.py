@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -277,3 +278,30 @@ def test_the_deletion_itself_is_none_of_the_earlier_ones(tmp_path: Path) -> None
         shop.log.append([Deletion(what="user", id=PERSON, ts=1)] * 2)
         assert shop.delete_user(PERSON)["removed"]["earlier_deletions"] == 2
         assert shop.delete_user(PERSON)["removed"]["earlier_deletions"] == 0
+
+
+def test_a_disk_that_refuses_to_remove_again_and_again_is_told_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Path.unlink
+
+    def refused(self: Path, *arguments: Any, **options: Any) -> None:
+        if self.suffix == ".arrow":
+            raise OSError(5, "Input/output error")
+        real(self, *arguments, **options)
+
+    monkeypatch.setattr(forgetting.Retries.__init__, "__defaults__", (0.05,))
+    with Recommender.open(tmp_path / "data", SETTINGS) as shop:
+        shop.ingest([{"user": PERSON, "item": "i1"}, {"user": "other", "item": "i1"}])
+        shop.log.seal()
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "unlink", refused)
+            for _ in range(2):
+                with pytest.raises(StorageError):
+                    shop.delete_user(PERSON)
+        until = time.monotonic() + 60.0
+        while Intents(shop.path).pending():  # tried again by itself
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        left = [file for file in shop.path.rglob("*") if file.is_file() and PERSON.encode() in file.read_bytes()]
+        assert left == []
