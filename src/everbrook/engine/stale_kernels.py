@@ -7,6 +7,7 @@ files is compiled into it, and a change there, as an update of a checkout brings
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -28,14 +29,27 @@ def drop_stale(package: Path | None = None) -> int:
         How many were removed. What cannot be removed is not counted, and stays.
     """
     root, dropped = package or Path(__file__).parents[1], 0
-    sources = _Sources(root)
-    for index in root.glob("**/__pycache__/*.nbi"):
-        source = index.parents[1] / f"{index.name.partition('.')[0]}.py"
+    sources, found = _Sources(root), list(_stamped(str(root)))
+    newest_ns = max((changed_ns for name, changed_ns in found if name.endswith(".py")), default=0)
+    for name, compiled_ns in found:
+        if compiled_ns >= newest_ns or not name.endswith(".nbi"):  # mostly all are younger than all sources
+            continue
+        index = Path(name)
         with contextlib.suppress(OSError):
-            if index.stat().st_mtime_ns < sources.newest_ns(source):
+            if compiled_ns < sources.newest_ns(index.parents[1] / f"{index.name.partition('.')[0]}.py"):
                 index.unlink()
                 dropped += 1
     return dropped
+
+
+def _stamped(folder: str) -> Iterator[tuple[str, int]]:
+    """Sources and indices of compiled kernels in a folder and below, each with the time of its last change."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _stamped(entry.path)
+            elif entry.name.endswith((".py", ".nbi")):
+                yield entry.path, entry.stat().st_mtime_ns
 
 
 class _Sources:
