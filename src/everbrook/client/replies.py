@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import random
 import re
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
+import httpx
 import msgspec
 
 from everbrook import errors
 from everbrook.client.asks import Ask
 from everbrook.errors import EverbrookError, InputError, NotFoundError, NotReadyError, RecordError
-
-if TYPE_CHECKING:
-    import httpx
 
 AnswerT = TypeVar("AnswerT")
 FIRST_WAIT_S = 0.1
@@ -114,6 +112,11 @@ def wait_s(ask: Ask[AnswerT], attempt: int, reply: httpx.Response | None, never_
         return max(0.0, float(reply.headers.get("retry-after", "")))
     except ValueError:
         return backoff_s(attempt)
+
+
+def limits(ask: Ask[AnswerT], timeout_s: float) -> httpx.Timeout:
+    """How long to wait for a connection, for sending, and for the answer of what takes its time."""
+    return httpx.Timeout(timeout_s, read=max(timeout_s, ask.patience_s))
 
 
 def backoff_s(attempt: int) -> float:

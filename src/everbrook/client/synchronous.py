@@ -12,7 +12,7 @@ import httpx
 
 from everbrook.client import asks
 from everbrook.client.asks import Ask, Receipt, Told
-from everbrook.client.replies import UnreachableError, value_of, wait_s
+from everbrook.client.replies import UnreachableError, limits, value_of, wait_s
 from everbrook.client.waiting import Waiting
 from everbrook.errors import EverbrookError
 from everbrook.events.records import Event, ItemChange, UserChange
@@ -56,9 +56,6 @@ class Client:
         """Let go of the connections."""
         self._http.close()
 
-    def _limits(self, ask: Ask[Any]) -> httpx.Timeout:
-        return httpx.Timeout(self._timeout_s, read=max(self._timeout_s, ask.patience_s))
-
     def send(self, ask: Ask[AnswerT]) -> AnswerT:
         """Ask, and again where that is right.
 
@@ -69,7 +66,8 @@ class Client:
         for attempt in range(self._retries + 1):
             reply, why, never_sent = None, "", False
             try:
-                reply = self._http.request(ask.method, ask.path, content=ask.body, timeout=self._limits(ask))
+                longest = limits(ask, self._timeout_s)
+                reply = self._http.request(ask.method, ask.path, content=ask.body, timeout=longest)
             except httpx.RequestError as error:
                 why, never_sent = str(error) or type(error).__name__, isinstance(error, httpx.ConnectError)
             again_s = wait_s(ask, attempt, reply, never_sent)

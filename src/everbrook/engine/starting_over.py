@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from everbrook.engine.fitting import TYPES
+from everbrook.engine.fitting import learn_on
 from everbrook.engine.keeping import learned_digest
 from everbrook.engine.learner_checkpoints import PREFIX, LearnerCheckpoints
 from everbrook.engine.learner_process import FOLDER, JOURNAL
@@ -83,10 +83,8 @@ def _start_over(live: Living, beside: bool) -> dict[str, int]:
         live.retired, live.supervisor = live.supervisor, None
     inside = None if beside else live.learning
     learning = inside or resumed(live._path, live._settings, live._log.end)
-    if learning is not None:
-        with nullcontext() if inside is None else live._lock:  # what nobody else knows yet holds up no list
-            for run in live._log.runs(learning.offset, None, TYPES, limit=live._settings.learner.micro_batch_events):
-                learning.absorb(run)
+    with nullcontext() if inside is None else live._lock:  # what nobody else knows yet holds up no list
+        learn_on(learning, live._log, live._log.end)
     dropped = _drop(live._path / FOLDER, None)
     if learning is not None and (dropped["learner_checkpoints"] or beside):
         keep_for_process(live._path, live._settings, learning)
