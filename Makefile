@@ -4,6 +4,7 @@
 #   make test     every test, two parts at a time;   PART=unit for one of them
 #   make check    style, types, floors, spelling
 #   make bench    the measurements of docs/experiments.md;   PART=name for one of them
+#   make bench-serve   those of the server alone: events, lists, a million items, restart; half an hour of a quiet machine
 #   make docs     the pages that are made from the code
 #   make page     the web page, built from web/ with Node.js; `make setup` does it where Node.js is there
 #
@@ -23,13 +24,14 @@ DATA_DIR ?= data/demo
 TORCH ?= torch==2.13.0
 PART ?=
 PARTS := integration unit e2e property browser
-BENCHES := log control gate freshness large kill9 importing state index counting neighbours replay_speed scale splits streams curve training backbones ader_backbone ader floods faults serve_ingest kill_tree serve_lists restart stops page
+BENCHES := log control gate freshness large kill9 importing state index counting neighbours replay_speed scale splits streams curve training backbones ader_backbone ader floods faults serve_ingest kill_tree serve_lists restart stops page schema_fuzz two_hours
+SERVING := serve_ingest serve_lists restart
 CANDIDATES := $(PYTHON) python3 python3.13 python3.12 python3.11
 PIP := $(PY) -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
 
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: help setup run check check-style check-types check-floors check-spelling test bench docs page clean
+.PHONY: help setup run check check-style check-types check-floors check-spelling test bench bench-serve docs page clean
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
@@ -105,6 +107,10 @@ bench: bytecode
 	  echo "== bench/$$part.py" >&2; \
 	  $(PY) bench/$$part.py; \
 	done
+
+bench-serve: bytecode
+	@OMP_NUM_THREADS=1 $(MAKE) bench PART="$(SERVING)"
+	@OMP_NUM_THREADS=1 $(PY) bench/serve_lists.py --only http --wished 1000000 --connections 4 8 16
 
 docs: $(STAMP)
 	@$(PY) -m everbrook.cli.main settings --markdown > docs/settings.md.new
